@@ -1,0 +1,43 @@
+#ifndef TLSWATCH_CBPF_H
+#define TLSWATCH_CBPF_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <bpf/bpf.h>
+#include <bpf/btf.h>
+#include <bpf/libbpf.h>
+
+#include "../../../bpf/event.h"
+
+/* What libbpf 1.1 lacks: names from the kernel's include/uapi/linux/bpf.h. */
+enum {
+	TLSWATCH_BPF_TRACE_UPROBE_MULTI = 48,   /* Linux 6.6 */
+	TLSWATCH_BPF_TRACE_UPROBE_SESSION = 57, /* Linux 6.13 */
+};
+
+/*
+ * Creates a uprobe multi link with bpf(BPF_LINK_CREATE). `path` names the file, `offsets` and
+ * `cookies` have `count` entries; pid 0 means every process. Returns the link's descriptor or -errno.
+ */
+int tlswatch_link_uprobe_multi(int program_fd, uint32_t attach_type, const char *path, const uint64_t *offsets,
+			       const uint64_t *cookies, uint32_t count, bool return_probe, uint32_t pid);
+
+/* Sends libbpf's own messages of level warning and above to `sink`; NULL silences them. */
+typedef void (*tlswatch_log_sink)(const char *message);
+void tlswatch_set_log_sink(tlswatch_log_sink sink);
+
+/* A close-on-exec eventfd, or -1 with errno. */
+int tlswatch_eventfd(void);
+
+/* Overwrites the initial value of a map of knobs: `offset` within it, one byte. 0 or -errno. */
+int tlswatch_set_knob(struct bpf_map *map, size_t offset, uint8_t value);
+
+/* BTF kinds that CBPF's users look up; the headers define them both as macro and enumerator. */
+enum { TLSWATCH_BTF_STRUCT = 4, TLSWATCH_BTF_TYPEDEF = 8, TLSWATCH_BTF_FUNC = 12 };
+
+/* Attaches a perf-event uprobe. Returns NULL and sets errno on failure. */
+struct bpf_link *tlswatch_attach_perf_uprobe(struct bpf_program *program, const char *path, size_t offset,
+					     uint64_t cookie, bool return_probe);
+
+#endif

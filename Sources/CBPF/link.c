@@ -1,0 +1,102 @@
+#include "CBPF.h"
+
+#include <errno.h>
+#include <linux/bpf.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* union bpf_attr's link_create as far as uprobe_multi uses it (kernel 89ae89f53d20, 6.6). */
+struct uprobe_multi_attr {
+	uint32_t prog_fd;
+	uint32_t target_fd;
+	uint32_t attach_type;
+	uint32_t flags;
+	uint64_t path;
+	uint64_t offsets;
+	uint64_t ref_ctr_offsets;
+	uint64_t cookies;
+	uint32_t count;
+	uint32_t multi_flags;
+	uint32_t pid;
+	uint32_t padding;
+};
+
+#define UPROBE_MULTI_RETURN 1U
+
+int tlswatch_link_uprobe_multi(int program_fd, uint32_t attach_type, const char *path, const uint64_t *offsets,
+			       const uint64_t *cookies, uint32_t count, bool return_probe, uint32_t pid)
+{
+	struct uprobe_multi_attr attr;
+	long fd;
+
+	memset(&attr, 0, sizeof(attr));
+	attr.prog_fd = (uint32_t)program_fd;
+	attr.attach_type = attach_type;
+	attr.path = (uint64_t)(uintptr_t)path;
+	attr.offsets = (uint64_t)(uintptr_t)offsets;
+	attr.cookies = (uint64_t)(uintptr_t)cookies;
+	attr.count = count;
+	attr.multi_flags = return_probe ? UPROBE_MULTI_RETURN : 0;
+	attr.pid = pid;
+	/* The kernel accepts a shorter attr than its own; the tail counts as zero. Links are close-on-exec. */
+	fd = syscall(SYS_bpf, BPF_LINK_CREATE, &attr, sizeof(attr));
+	return fd < 0 ? -errno : (int)fd;
+}
+
+static tlswatch_log_sink current_sink;
+
+static int print(enum libbpf_print_level level, const char *format, va_list arguments)
+{
+	char line[1024];
+	int length;
+
+	if (!current_sink || level > LIBBPF_WARN)
+		return 0;
+	length = vsnprintf(line, sizeof(line), format, arguments);
+	if (length > 0)
+		current_sink(line);
+	return length;
+}
+
+void tlswatch_set_log_sink(tlswatch_log_sink sink)
+{
+	current_sink = sink;
+	libbpf_set_print(print);
+}
+
+struct bpf_link *tlswatch_attach_perf_uprobe(struct bpf_program *program, const char *path, size_t offset,
+					     uint64_t cookie, bool return_probe)
+{
+	LIBBPF_OPTS(bpf_uprobe_opts, options, .bpf_cookie = cookie, .retprobe = return_probe);
+
+	return bpf_program__attach_uprobe_opts(program, -1, path, offset, &options);
+}
+
+int tlswatch_eventfd(void)
+{
+	return eventfd(0, EFD_CLOEXEC);
+}
+
+int tlswatch_set_knob(struct bpf_map *map, size_t offset, uint8_t value)
+{
+	size_t size = 0;
+	const void *initial = bpf_map__initial_value(map, &size);
+	uint8_t *copy;
+	int result;
+
+	if (!initial || offset >= size)
+		return -EINVAL;
+	copy = malloc(size);
+	if (!copy)
+		return -ENOMEM;
+	memcpy(copy, initial, size);
+	copy[offset] = value;
+	result = bpf_map__set_initial_value(map, copy, size);
+	free(copy);
+	return result;
+}

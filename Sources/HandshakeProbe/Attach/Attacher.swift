@@ -1,0 +1,143 @@
+import CBPF
+
+/// Puts probes on files and takes them off. Owned by the discovery thread.
+struct Attacher: ~Copyable {
+    /// The links of one library.
+    private final class Links {
+        var session: ProbeLink?
+        var entries: ProbeLink?
+        var returns: ProbeLink?
+        var perf: [PerfPair] = []
+
+        /// A class, since an array cannot hold what cannot be copied.
+        final class PerfPair {
+            let entry: ProbeLink
+            let exit: ProbeLink?
+
+            init(entry: consuming ProbeLink, exit: consuming ProbeLink?) {
+                self.entry = entry
+                self.exit = exit
+            }
+        }
+    }
+
+    /// Whether the phase probes are wanted (`--phases`).
+    let phases: Bool
+    private let rung: ProbeRung
+    private var links: [Int: Links] = [:]
+    private var nextProfile = 1
+
+    init(rung: ProbeRung, phases: Bool) {
+        self.rung = rung
+        self.phases = phases
+    }
+
+    /// The sites of an analysis that are to be probed, and why others are not.
+    static func choose(_ analysis: LibraryAnalysis, phases: Bool) -> (sites: [ProbeSite], omitted: [String]) {
+        var sites: [ProbeSite] = []
+        var omitted: [String] = []
+        for site in analysis.sites {
+            if site.mode == .singleStep {
+                omitted.append(
+                    "\(site.symbol): no instruction that the kernel emulates; a single-stepped probe costs some 15 µs")
+            } else if site.hook.isPhase, !phases {
+                omitted.append("\(site.symbol): phases are off")
+            } else {
+                sites.append(site)
+            }
+        }
+        return (sites, omitted)
+    }
+
+    /// Reserves a profile's index; `nil` when all are used.
+    mutating func reserveProfile() -> Int? {
+        guard nextProfile < Int(TLSWATCH_MAX_PROFILES) else { return nil }
+        defer { nextProfile += 1 }
+        return nextProfile
+    }
+
+    /// Attaches to `sites` of the file at `path` (a path that leads to the mapped file itself).
+    mutating func attach(
+        _ sites: [ProbeSite], facts: [Fact: FactPath], rules: SessionRules, profile: Int, path: String,
+        object: borrowing LoadedBPFObject
+    ) throws(BPFError) {
+        try object.setProfile(UInt32(profile), tlswatch_profile(facts: facts, rules: rules))
+        let made = Links()
+        if rung == .perf {
+            for site in sites {
+                let entry = try unsafe ProbeLink(
+                    perf: object.program("tls_enter"), path: path, offset: site.fileOffset,
+                    cookie: site.cookie(profile: profile), returns: false)
+                var exit: ProbeLink?
+                if site.hook.hasReturn {
+                    exit = try unsafe ProbeLink(
+                        perf: object.program("tls_return"), path: path, offset: site.fileOffset,
+                        cookie: site.cookie(profile: profile), returns: true)
+                }
+                made.perf.append(Links.PerfPair(entry: entry, exit: exit))
+            }
+        } else {
+            let paired = sites.filter { $0.hook.hasReturn }
+            let single = sites.filter { !$0.hook.hasReturn }
+            let multi = UInt32(TLSWATCH_BPF_TRACE_UPROBE_MULTI)
+            if rung == .session {
+                made.session = try link(
+                    paired, "tls_session", UInt32(TLSWATCH_BPF_TRACE_UPROBE_SESSION), false, profile, path, object)
+                made.entries = try link(single, "tls_enter", multi, false, profile, path, object)
+            } else {
+                // Returns first: an entry without its return would leave a frame behind.
+                made.returns = try link(paired, "tls_return", multi, true, profile, path, object)
+                made.entries = try link(paired + single, "tls_enter", multi, false, profile, path, object)
+            }
+        }
+        links[profile] = made
+    }
+
+    private func link(
+        _ sites: [ProbeSite], _ program: String, _ type: UInt32, _ returns: Bool, _ profile: Int, _ path: String,
+        _ object: borrowing LoadedBPFObject
+    ) throws(BPFError) -> ProbeLink? {
+        guard !sites.isEmpty else { return nil }
+        return try unsafe ProbeLink(
+            multi: object.program(program), attachType: type, path: path, offsets: sites.map(\.fileOffset),
+            cookies: sites.map { $0.cookie(profile: profile) }, returns: returns)
+    }
+
+    /// Takes a library's probes off.
+    mutating func detach(profile: Int, object: borrowing LoadedBPFObject) throws(BPFError) {
+        links.removeValue(forKey: profile)
+        try object.setProfile(UInt32(profile), tlswatch_profile())
+    }
+}
+
+extension ProbeSite {
+    /// The attach cookie (bpf/event.h): what the generic programs need to know of the site.
+    func cookie(profile: Int) -> UInt64 {
+        func parameter(_ index: Int?) -> UInt64 { UInt64(index ?? Int(TLSWATCH_NO_PARAMETER)) & 15 }
+        return UInt64(profile) & 0xffff | UInt64(hook.rawValue) << 16 | parameter(objectParameter) << 24
+            | parameter(argumentParameter) << 28 | parameter(argument2Parameter) << 32
+    }
+}
+
+extension tlswatch_profile {
+    /// The profile that the generic programs read a library's facts by.
+    init(facts: [Fact: FactPath], rules: SessionRules) {
+        self.init()
+        enabled = 1
+        start_states = rules.startStates
+        end_states = rules.endStates
+        let depth = Int(TLSWATCH_PATH_DEPTH)
+        unsafe withUnsafeMutableBytes(of: &fact) { bytes in
+            let paths = unsafe bytes.bindMemory(to: tlswatch_path.self)
+            for (fact, path) in facts where (1...depth).contains(path.offsets.count) && fact.rawValue < paths.count {
+                var entry = tlswatch_path()
+                entry.depth = UInt16(path.offsets.count)
+                entry.size = UInt16(path.size)
+                var offsets: [Int32] = path.offsets
+                offsets.append(contentsOf: repeatElement(0, count: depth - offsets.count))
+                entry.offset = (offsets[0], offsets[1], offsets[2], offsets[3])
+                unsafe paths[fact.rawValue] = entry
+            }
+        }
+    }
+}

@@ -1,0 +1,78 @@
+import CCapstone
+
+typealias Instruction = tlswatch_instruction
+typealias Operand = tlswatch_operand
+
+/// Decodes a file's instructions at their addresses. Not for use by two threads.
+///
+/// Owns its decoder: created with it, destroyed with it, and never handed out.
+@safe
+final class CodeReader {
+    let file: ELFFile
+    private let decoder: OpaquePointer?
+    private var window: [UInt8] = []
+    private var windowStart: UInt64 = 0
+
+    private static let windowSize = 4096
+    /// The architecture's longest instruction, in bytes.
+    private static let longest: UInt64 = 15
+
+    init(_ file: ELFFile) {
+        self.file = file
+        unsafe decoder = tlswatch_decoder_create()
+    }
+
+    deinit { unsafe tlswatch_decoder_destroy(decoder) }
+
+    /// The instruction at `address`, cut off at `end`; `nil` where there is none.
+    func instruction(at address: UInt64, before end: UInt64 = .max) -> Instruction? {
+        guard address < end else { return nil }
+        let inside = address >= windowStart && address - windowStart < UInt64(window.count)
+        if !inside || UInt64(window.count) - (address - windowStart) < Self.longest {
+            window = file.isCode(address) ? file.bytes(at: address, upTo: Self.windowSize) : []
+            windowStart = address
+        }
+        guard !window.isEmpty else { return nil }
+        let offset = Int(address - windowStart)
+        let count = Int(min(UInt64(window.count - offset), end - address))
+        var result = Instruction()
+        let decoded = unsafe window.withUnsafeBufferPointer { buffer in
+            unsafe tlswatch_decode(decoder, buffer.baseAddress.map { unsafe $0 + offset }, count, address, &result)
+        }
+        return decoded && result.size > 0 ? result : nil
+    }
+}
+
+extension tlswatch_instruction {
+    var kind: tlswatch_operation { tlswatch_operation(UInt32(operation)) }
+    var end: UInt64 { address &+ UInt64(size) }
+    /// Where a direct jump or call goes.
+    var directTarget: UInt64? {
+        switch kind {
+        case TLSWATCH_OP_CALL, TLSWATCH_OP_JMP, TLSWATCH_OP_JCC:
+            first.kind == TLSWATCH_OPERAND_IMMEDIATE.rawByte ? UInt64(bitPattern: first.value) : nil
+        default: nil
+        }
+    }
+}
+
+extension tlswatch_operand {
+    var isRegister: Bool { kind == TLSWATCH_OPERAND_REGISTER.rawByte }
+    var isImmediate: Bool { kind == TLSWATCH_OPERAND_IMMEDIATE.rawByte }
+    var isMemory: Bool { kind == TLSWATCH_OPERAND_MEMORY.rawByte }
+}
+
+extension tlswatch_operand_kind {
+    var rawByte: UInt8 { UInt8(truncatingIfNeeded: rawValue) }
+}
+
+/// The registers of the System V calling convention, by their numbers in the encoding.
+enum Register {
+    static let rax = 0
+    static let rsp = 4
+    static let rbp = 5
+    /// rdi, rsi, rdx, rcx, r8, r9.
+    static let parameters = [7, 6, 2, 1, 8, 9]
+    /// What a called function may change.
+    static let clobbered = [0, 1, 2, 6, 7, 8, 9, 10, 11]
+}

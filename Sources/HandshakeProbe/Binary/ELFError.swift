@@ -1,0 +1,20 @@
+/// Why an ELF file cannot be read: what was attempted, on which part of the file, and the cause.
+public struct ELFError: Error, Sendable, Equatable, CustomStringConvertible {
+    /// The step that failed.
+    public enum Operation: String, Sendable, Equatable {
+        case open, read, parse
+    }
+
+    public var operation: Operation
+    /// The file, or the part of it: a path, `ELF header`, `program headers`.
+    public var subject: String
+    public var reason: String
+
+    public init(_ operation: Operation, _ subject: String, _ reason: String) {
+        self.operation = operation
+        self.subject = subject
+        self.reason = reason
+    }
+
+    public var description: String { "cannot \(operation.rawValue) \(subject): \(reason)" }
+}

@@ -1,0 +1,65 @@
+/// The TLS libraries of the host as they can be read, with nothing attached: for `doctor` and `targets`.
+public enum LibrarySurvey {
+    public struct Entry: Sendable {
+        public var path: String
+        public var stack: String
+        public var version: String?
+        public var sites: [ProbeSite]
+        /// What is missing, and why.
+        public var notes: [String]
+        /// Whether its state machine, or its key agreement, has a site that the kernel emulates.
+        public var observable: Bool
+        public var processes: [UInt32]
+    }
+
+    /// The linker cache's libraries and those that running processes map.
+    public static func host() -> [Entry] {
+        var entries: [Entry] = []
+        var indices: [FileIdentity: Int?] = [:]
+        func index(_ file: borrowing OpenFile, _ path: String) -> Int? {
+            if let known = indices[file.identity] { return known }
+            let entry = survey(file, path)
+            indices[file.identity] = .some(entry == nil ? nil : entries.count)
+            if let entry { entries.append(entry) }
+            return entry == nil ? nil : entries.count - 1
+        }
+        for path in LinkerCache.libraries(["libssl.so", "libcrypto.so"]) {
+            if let file = OpenFile(path) { _ = index(file, path) }
+        }
+        var mappings: [String: Int?] = [:]
+        for pid in ProcessMaps.allProcesses() {
+            for mapping in ProcessMaps.codeFiles(of: pid) ?? [] {
+                let key = mapping.key + mapping.path
+                let found: Int?
+                if let known = mappings[key] {
+                    found = known
+                } else {
+                    switch ProcessMaps.open(mapping, of: pid) {
+                    case .failed: found = nil
+                    case .opened(let file): found = index(file, mapping.path)
+                    }
+                    mappings[key] = .some(found)
+                }
+                if let found { entries[found].processes.append(pid) }
+            }
+        }
+        return entries
+    }
+
+    private static func survey(_ file: borrowing OpenFile, _ path: String) -> Entry? {
+        guard let elf = try? ELFFile(fileDescriptor: file.descriptor) else { return nil }
+        do {
+            guard let analysis = try TLSStacks.analyse(elf), !analysis.sites.isEmpty || !analysis.notes.isEmpty else {
+                return nil
+            }
+            let essential = analysis.observesSessions ? HookKind.stateMachine : .keyAgreement
+            return Entry(
+                path: path, stack: analysis.stack, version: analysis.version ?? LibraryVersion.beside(path),
+                sites: analysis.sites, notes: analysis.notes,
+                observable: analysis.sites.contains { $0.hook == essential && $0.mode == .emulated }, processes: [])
+        } catch {
+            return Entry(
+                path: path, stack: "unknown", version: nil, sites: [], notes: ["\(error)"], observable: false, processes: [])
+        }
+    }
+}

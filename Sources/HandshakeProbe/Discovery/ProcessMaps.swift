@@ -1,0 +1,77 @@
+import Glibc
+
+/// A file that a process maps as code.
+struct MappedFile: Hashable {
+    /// As /proc/PID/maps tells it, without ` (deleted)`.
+    var path: String
+    var deleted: Bool
+    /// Device and inode as maps prints them: good for telling lines apart, not as the file's identity (overlayfs).
+    var key: String
+    /// `START-END`, the file's name in /proc/PID/map_files.
+    var range: String
+}
+
+/// Reads /proc (proc(5)).
+enum ProcessMaps {
+    /// The processes of this host, unordered.
+    static func allProcesses() -> [UInt32] {
+        guard let directory = unsafe opendir("/proc") else { return [] }
+        defer { unsafe _ = closedir(directory) }
+        var pids: [UInt32] = []
+        while let entry = unsafe readdir(directory) {
+            let name = unsafe withUnsafeBytes(of: &entry.pointee.d_name) { bytes in
+                unsafe String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
+            }
+            if let pid = UInt32(name) { pids.append(pid) }
+        }
+        return pids
+    }
+
+    /// Whether the process exists.
+    static func exists(_ pid: UInt32) -> Bool {
+        unsafe access("/proc/\(pid)", F_OK) == 0
+    }
+
+    /// The files that a process maps executable, each once; `nil` if its maps cannot be read.
+    static func codeFiles(of pid: UInt32) -> [MappedFile]? {
+        guard let bytes = readFile("/proc/\(pid)/maps", limit: 16 << 20) else { return nil }
+        var files: [MappedFile] = []
+        var seen: Set<String> = []
+        for line in bytes.split(separator: UInt8(ascii: "\n")) {
+            guard let file = parse(line) else { continue }
+            if seen.insert(file.key).inserted { files.append(file) }
+        }
+        return files
+    }
+
+    /// One line of maps: `start-end perms offset dev inode path`; `nil` where it maps no file as code.
+    static func parse(_ line: ArraySlice<UInt8>) -> MappedFile? {
+        let fields = line.split(separator: UInt8(ascii: " "), maxSplits: 5, omittingEmptySubsequences: true)
+        guard fields.count == 6 else { return nil }
+        let permissions = Array(fields[1])
+        guard permissions.count >= 3, permissions[2] == UInt8(ascii: "x") else { return nil }
+        let path = fields[5].drop { $0 == UInt8(ascii: " ") }
+        guard path.first == UInt8(ascii: "/") else { return nil }
+        var text = String(decoding: path, as: UTF8.self)
+        let deleted = text.hasSuffix(" (deleted)")
+        if deleted { text = String(text.dropLast(10)) }
+        return MappedFile(
+            path: text, deleted: deleted,
+            key: String(decoding: fields[3], as: UTF8.self) + ":" + String(decoding: fields[4], as: UTF8.self),
+            range: String(decoding: fields[0], as: UTF8.self))
+    }
+
+    /// Opens the file behind a mapping: the mapped one itself, whatever its name leads to now.
+    static func open(_ file: MappedFile, of pid: UInt32) -> OpenFileResult {
+        if let mapped = OpenFile("/proc/\(pid)/map_files/\(file.range)") { return .opened(mapped) }
+        let mappedError = errno
+        // map_files wants CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE; the name will do while it is the same file.
+        if !file.deleted, let named = OpenFile("/proc/\(pid)/root" + file.path) { return .opened(named) }
+        return .failed(mappedError)
+    }
+
+    enum OpenFileResult: ~Copyable {
+        case opened(OpenFile)
+        case failed(Int32)
+    }
+}

@@ -1,0 +1,137 @@
+import CBPF
+import Foundation
+import Glibc
+import Synchronization
+
+/// The instrument: kernel programs, discovery, and the thread that drains the ring.
+///
+/// `init` loads and attaches; `start` begins to consume; `stop` ends it and joins the threads. What it published last
+/// can be read from any thread at any time.
+public final class Engine: Sendable {
+    public let catalog: LibraryCatalog
+    public let features: KernelFeatures
+    public let rung: ProbeRung
+    private let kernel: KernelSide
+    private let options: EngineOptions
+    private let tracepoints: TracepointLinks
+    private let announced = AnnouncedLibraries()
+    private let latest = Mutex<EngineSnapshot?>(nil)
+    private let failure = Mutex<String?>(nil)
+    private let stopDescriptor: Int32
+    private let finished = DispatchGroup()
+    private let discovery: DiscoveryQueue
+
+    /// Loads the programs and attaches to everything that can be found now.
+    ///
+    /// - Throws: `BPFError`; nothing stays attached then.
+    public init(options: EngineOptions) throws(BPFError) {
+        try Privileges.current().require()
+        self.options = options
+        features = KernelFeatures.probe()
+        rung = try features.rung(forced: options.rung)
+        let opened = try OpenBPFObject()
+        try opened.setRingSize(options.ringBytes)
+        let filters = !options.processes.isEmpty
+        if filters { try opened.filterProcesses() }
+        kernel = KernelSide(try opened.load(rung: rung, features: features))
+        for pid in options.processes { try kernel.object.observe(process: pid) }
+        catalog = LibraryCatalog(kernel: kernel, rung: rung, phases: options.phases) { [announced] library in
+            announced.libraries.withLock { $0.append(library) }
+        }
+        tracepoints = try TracepointLinks(kernel: kernel, features: features)
+        stopDescriptor = tlswatch_eventfd()
+        guard stopDescriptor >= 0 else { throw .from(errno, operation: "create an eventfd") }
+        discovery = DiscoveryQueue(catalog: catalog, options: options)
+        try discovery.first()
+    }
+
+    deinit { close(stopDescriptor) }
+
+    /// What was published last; at most 250 ms old while the engine runs.
+    public var snapshot: EngineSnapshot? { latest.withLock { $0 } }
+    /// Why the recording could not be written in full, if it could not.
+    public var recordingFailure: String? { failure.withLock { $0 } }
+
+    /// Begins to consume. `deliver` gets the sessions that finished, in order, on the ring's thread.
+    public func start(deliver: @escaping @Sendable ([Handshake]) -> Void) throws(BPFError) {
+        var recorder: RecordingWriter?
+        if let path = options.recording {
+            do {
+                recorder = try RecordingWriter(path: path, header: recordingHeader())
+            } catch {
+                throw BPFError(.system, operation: "record to \(path)", advice: error.description)
+            }
+        }
+        let consumer = EventConsumer(
+            table: SessionTable(capacity: 65536, timeout: options.handshakeTimeout, wallClockOffset: wallClockOffset()),
+            metrics: MetricsRegistry(version: options.version, windowSeconds: options.windowSeconds), recorder: recorder)
+        let loop = try RingLoop(engine: self, consumer: consumer, deliver: deliver)
+        finished.enter()
+        let thread = Thread { [finished] in
+            loop.run()
+            finished.leave()
+        }
+        thread.name = "tlswatch-ring"
+        thread.start()
+        discovery.start()
+    }
+
+    /// Ends consumption after what the ring still holds, and joins the threads. Idempotent.
+    public func stop() {
+        discovery.stop()
+        var one: UInt64 = 1
+        unsafe _ = write(stopDescriptor, &one, 8)
+        finished.wait()
+    }
+
+    private func recordingHeader() -> RecordingHeader {
+        RecordingHeader(
+            wireVersion: Int(TLSWATCH_WIRE_VERSION), version: options.version, host: ProcessInfo.processInfo.hostName,
+            kernel: features.release, wallClockOffset: wallClockOffset())
+    }
+
+    // MARK: for the ring's thread
+
+    var ringDescriptor: Int32 { kernel.object.ringDescriptor }
+    var stopSignal: Int32 { stopDescriptor }
+
+    func takeAnnounced() -> [ObservedLibrary] {
+        announced.libraries.withLock { libraries in
+            defer { libraries.removeAll() }
+            return libraries
+        }
+    }
+
+    func look(at pids: [UInt32]) { discovery.add(pids) }
+    func distrust(profile: Int) { catalog.distrust(profile: profile) }
+    func publish(_ snapshot: EngineSnapshot) { latest.withLock { $0 = snapshot } }
+    func note(recordingFailure text: String) { failure.withLock { $0 = text } }
+    func counters() -> [tlswatch_counters] { kernel.object.counters() }
+    func hits(profile: Int) -> UInt64 { kernel.object.hits(profile: UInt32(profile)) }
+}
+
+/// A mutex that two owners share.
+private final class AnnouncedLibraries: Sendable {
+    let libraries = Mutex<[ObservedLibrary]>([])
+}
+
+/// The tracepoint programs' links, kept as long as the engine.
+///
+/// Unchecked: never touched between `init` and `deinit`.
+final class TracepointLinks: @unchecked Sendable {
+    private let links: [Holder]
+
+    private final class Holder {
+        let link: ProbeLink
+        init(_ link: consuming ProbeLink) { self.link = link }
+    }
+
+    init(kernel: KernelSide, features: KernelFeatures) throws(BPFError) {
+        var links: [Holder] = []
+        for tracepoint in Tracepoint.allCases where features.has(tracepoint) {
+            let program = try unsafe kernel.object.program(tracepoint.program)
+            links.append(Holder(try unsafe ProbeLink(tracepoint: program, name: tracepoint.rawValue)))
+        }
+        self.links = links
+    }
+}

@@ -1,0 +1,61 @@
+import Glibc
+
+/// What to observe and how.
+public struct EngineOptions: Sendable {
+    /// The release, for recordings and `tlswatch_build_info`.
+    public var version: String
+    /// Forces a rung of the probe ladder; `nil` takes the best there is.
+    public var rung: ProbeRung?
+    /// Whether the phase probes are attached (`--phases`).
+    public var phases = true
+    /// Nanoseconds without an event after which a session times out.
+    public var handshakeTimeout: UInt64 = 60_000_000_000
+    /// Length of the sliding windows, seconds.
+    public var windowSeconds: UInt64 = 60
+    /// Bytes of the ring buffer; a power of two.
+    public var ringBytes: UInt32 = 8 << 20
+    /// Only these processes and their children; empty observes all.
+    public var processes: [UInt32] = []
+    /// Only these files; empty looks for them.
+    public var libraries: [String] = []
+    /// Files that a command will run, looked at before it starts.
+    public var commandFiles: [String] = []
+    /// Where to write the raw event stream; `nil` does not.
+    public var recording: String?
+
+    public init(version: String) {
+        self.version = version
+    }
+
+    /// Observes what this process starts from now on, which is to be `executable`, and its children.
+    public mutating func observe(command executable: String) {
+        processes = [UInt32(getpid())]
+        commandFiles = CommandFiles.chain(executable)
+    }
+}
+
+/// What the engine has seen, at one instant.
+public struct EngineSnapshot: Sendable {
+    public var metrics: MetricsSnapshot
+    public var outcomes: [Outcome: UInt64]
+    public var inFlight: Int
+    /// Events that were lost: the ring was full, or memory was short.
+    public var lost: UInt64
+    public var rejected: UInt64
+    /// Monotonic nanoseconds of the ring's last drain: stands still when the consumer does.
+    public var drained: UInt64
+}
+
+/// Nanoseconds of CLOCK_MONOTONIC: the kernel side's clock.
+public func monotonicNow() -> UInt64 { clockNanoseconds(CLOCK_MONOTONIC) }
+
+/// Added to a monotonic time gives nanoseconds since 1970, as of now. For display only.
+func wallClockOffset() -> Int64 {
+    Int64(bitPattern: clockNanoseconds(CLOCK_REALTIME)) &- Int64(bitPattern: monotonicNow())
+}
+
+private func clockNanoseconds(_ clock: clockid_t) -> UInt64 {
+    var time = timespec()
+    unsafe _ = clock_gettime(clock, &time)
+    return UInt64(time.tv_sec) &* 1_000_000_000 &+ UInt64(time.tv_nsec)
+}

@@ -1,0 +1,100 @@
+import CBPF
+
+/// The BPF programs, as `enum tlswatch_program` numbers them.
+enum KernelProgram: Int, CaseIterable {
+    case enter, leave, socketState, socketSend, socketReceive, processExec, processExit, processFork
+
+    var label: String {
+        switch self {
+        case .enter: "tls_enter"
+        case .leave: "tls_return"
+        case .socketState: "socket_state"
+        case .socketSend: "socket_send"
+        case .socketReceive: "socket_receive"
+        case .processExec: "process_exec"
+        case .processExit: "process_exit"
+        case .processFork: "process_fork"
+        }
+    }
+
+    var isTracepoint: Bool { self != .enter && self != .leave }
+}
+
+/// Why a hit made no record, as `enum tlswatch_drop` numbers it.
+enum KernelDrop: String, CaseIterable {
+    case ringFull = "ring_full"
+    case noMemory = "no_memory"
+    case outsideHandshake = "outside_handshake"
+    case sizeQuery = "size_query"
+    case otherProcess = "other_process"
+    case disabled
+    case noted
+
+    /// Whether something was lost: behind the others nothing is missing.
+    var isLoss: Bool { self == .ringFull || self == .noMemory }
+}
+
+extension KernelCounters {
+    init(_ counters: [tlswatch_counters], decoder: EventDecoder) {
+        self.init()
+        for program in KernelProgram.allCases where program.rawValue < counters.count {
+            let counter = counters[program.rawValue]
+            submitted.append(.init(program: program.label, count: counter.submitted))
+            let drops = [
+                counter.dropped.0, counter.dropped.1, counter.dropped.2, counter.dropped.3, counter.dropped.4,
+                counter.dropped.5, counter.dropped.6,
+            ]
+            for (reason, count) in zip(KernelDrop.allCases, drops) where count > 0 || reason.isLoss {
+                dropped.append(.init(program: program.label, reason: reason.rawValue, count: count, isLoss: reason.isLoss))
+            }
+        }
+        for (reason, count) in zip(Rejection.allCases, decoder.rejected) {
+            rejected.append(.init(reason: reason.rawValue, count: count))
+        }
+        decoded = decoder.decoded
+    }
+
+    /// Records that the kernel side could not deliver.
+    var lostInKernel: UInt64 { dropped.reduce(0) { $0 &+ ($1.isLoss ? $1.count : 0) } }
+}
+
+extension CoverageSample {
+    /// What is probed, and the processes that map it.
+    mutating func add(_ libraries: [ObservedLibrary], unreadable: Int) {
+        var observed: Set<UInt32> = []
+        var missed: [String: Set<UInt32>] = [:]
+        for library in libraries {
+            switch library.state {
+            case .attached:
+                for mode in [SiteMode.emulated, .singleStep] {
+                    let count = library.sites.filter { $0.mode == mode }.count
+                    if count > 0 || mode == .emulated {
+                        probes.append(
+                            .init(stack: library.stack, library: library.path, state: mode.rawValue, count: UInt64(count)))
+                    }
+                }
+                if library.analysis?.observesSessions == true { observed.formUnion(library.processes) }
+            case .unobserved(let reason, _):
+                probes.append(.init(stack: library.stack, library: library.path, state: reason.rawValue, count: 0))
+                if library.analysis?.observesSessions != false {
+                    missed[reason.rawValue, default: []].formUnion(library.processes)
+                }
+            case .detached:
+                probes.append(.init(stack: library.stack, library: library.path, state: "detached", count: 0))
+                missed[UnobservedReason.sanityCheckFailed.rawValue, default: []].formUnion(library.processes)
+            }
+            if !library.omitted.isEmpty {
+                probes.append(
+                    .init(stack: library.stack, library: library.path, state: "omitted", count: UInt64(library.omitted.count)))
+            }
+        }
+        processes.append(.init(state: .observed, reason: nil, count: UInt64(observed.count)))
+        for (reason, pids) in missed.sorted(by: { $0.key < $1.key }) {
+            processes.append(.init(state: .unobserved, reason: reason, count: UInt64(pids.subtracting(observed).count)))
+        }
+        if unreadable > 0 {
+            processes.append(
+                .init(state: .unobserved, reason: UnobservedReason.permission.rawValue, count: UInt64(unreadable)))
+        }
+    }
+}

@@ -1,0 +1,125 @@
+import CBPF
+import Glibc
+
+/// The body of the ring's thread: drain, correlate, publish.
+///
+/// Unchecked: made by one thread and handed to the one that runs it, which alone uses it from then on.
+final class RingLoop: @unchecked Sendable {
+    /// How long records may wait in the ring: producers do not wake the consumer (a forced wake-up costs them 8 µs).
+    private static let pollMilliseconds: Int32 = 20
+    private static let publishInterval: UInt64 = 200_000_000
+    private static let expireInterval: UInt64 = 250_000_000
+
+    private let ring: RingBuffer
+    private unowned let engine: Engine
+    private let consumer: EventConsumer
+    private let deliver: @Sendable ([Handshake]) -> Void
+    private var libraries: [ObservedLibrary] = []
+    private var distrusted: Set<Int> = []
+
+    init(engine: Engine, consumer: EventConsumer, deliver: @escaping @Sendable ([Handshake]) -> Void) throws(BPFError) {
+        ring = try RingBuffer(descriptor: engine.ringDescriptor, consumer: consumer)
+        self.engine = engine
+        self.consumer = consumer
+        self.deliver = deliver
+    }
+
+    func run() {
+        var published: UInt64 = 0
+        var expired: UInt64 = 0
+        publish(now: monotonicNow())
+        while !waitForStop() {
+            let now = drain()
+            if now - expired >= Self.expireInterval {
+                expired = now
+                consumer.table.expire(now: now)
+                hand(now)
+            }
+            if now - published >= Self.publishInterval {
+                published = now
+                publish(now: now)
+            }
+        }
+        let now = drain()
+        do {
+            try consumer.flushRecording()
+        } catch {
+            engine.note(recordingFailure: error.description)
+        }
+        publish(now: now)
+    }
+
+    /// Sleeps until records or the stop signal are there, a poll interval at most. True on stop.
+    private func waitForStop() -> Bool {
+        var descriptors = [
+            pollfd(fd: ring.descriptor, events: Int16(POLLIN), revents: 0),
+            pollfd(fd: engine.stopSignal, events: Int16(POLLIN), revents: 0),
+        ]
+        unsafe _ = poll(&descriptors, 2, Self.pollMilliseconds)
+        return descriptors[1].revents != 0
+    }
+
+    private func drain() -> UInt64 {
+        register()
+        ring.drain()
+        let started = consumer.takeStarted()
+        if !started.isEmpty { engine.look(at: started) }
+        let now = monotonicNow()
+        hand(now)
+        return now
+    }
+
+    private func hand(_ now: UInt64) {
+        let finished = consumer.takeFinished(now: now)
+        if !finished.isEmpty { deliver(finished) }
+    }
+
+    /// Takes the libraries announced since the last time: before any of their records.
+    private func register() {
+        for library in engine.takeAnnounced() {
+            guard let rules = SessionRules.of(stack: library.stack) else { continue }
+            libraries.append(library)
+            consumer.table.register(
+                ProfileEntry(rules: rules, stack: library.stack, library: library.path, version: version(of: library)),
+                at: library.profile)
+            consumer.record(
+                library: RecordedLibrary(
+                    profile: library.profile, stack: library.stack, path: library.path, version: version(of: library)))
+        }
+    }
+
+    private func version(of library: ObservedLibrary) -> String? {
+        library.version ?? LibraryVersion.beside(library.path)
+    }
+
+    private func publish(now: UInt64) {
+        for (profile, health) in consumer.table.health.enumerated()
+        where health.isWrong && distrusted.insert(profile).inserted {
+            engine.distrust(profile: profile)
+        }
+        let counters = engine.counters()
+        let kernel = KernelCounters(counters, decoder: consumer.decoder)
+        consumer.metrics.update(kernel: kernel, now: now)
+        consumer.metrics.update(sessions: consumer.tallies)
+        consumer.metrics.update(coverage: coverage(counters))
+        engine.publish(
+            EngineSnapshot(
+                metrics: consumer.metrics.snapshot(now: now), outcomes: consumer.outcomes,
+                inFlight: consumer.table.inFlight, lost: kernel.lostInKernel,
+                rejected: consumer.decoder.submitted &- consumer.decoder.decoded, drained: now))
+    }
+
+    private func coverage(_ counters: [tlswatch_counters]) -> CoverageSample {
+        var sample = CoverageSample()
+        sample.probeHits = libraries.map {
+            .init(stack: $0.stack, library: $0.path, count: engine.hits(profile: $0.profile))
+        }
+        // The tracepoint programs' hits, so that hits = submitted + dropped holds over everything.
+        for program in KernelProgram.allCases where program.isTracepoint && program.rawValue < counters.count {
+            sample.probeHits.append(
+                .init(stack: "kernel", library: program.label, count: counters[program.rawValue].hits))
+        }
+        sample.add(engine.catalog.libraries, unreadable: engine.catalog.unreadableProcesses)
+        return sample
+    }
+}

@@ -1,0 +1,66 @@
+import CBPF
+
+/// Everything behind the ring buffer: decode, correlate, measure. Confined to the thread that drains the ring.
+final class EventConsumer {
+    private(set) var decoder = EventDecoder()
+    var table: SessionTable
+    var metrics: MetricsRegistry
+    /// Programs started since the last `takeStarted`, for discovery.
+    private var started: [UInt32] = []
+    private var recorder: RecordingWriter?
+    /// Finished sessions by outcome, for summaries.
+    private(set) var outcomes: [Outcome: UInt64] = [:]
+
+    init(table: SessionTable, metrics: consuming MetricsRegistry, recorder: consuming RecordingWriter?) {
+        self.table = table
+        self.metrics = metrics
+        self.recorder = recorder
+    }
+
+    /// One record as the kernel wrote it; the memory is valid only during the call.
+    func consume(_ record: UnsafeRawBufferPointer) {
+        unsafe recorder?.append(record)
+        let span = unsafe RawSpan(_unsafeBytes: record)
+        if let pid = startedProcess(span) { started.append(pid) }
+        decoder.decode(span, into: &table)
+        for reason in table.takeRejections() { decoder.rejectDecoded(reason) }
+    }
+
+    private func startedProcess(_ span: RawSpan) -> UInt32? {
+        guard span.byteCount == MemoryLayout<tlswatch_process>.size else { return nil }
+        let header = unsafe span.unsafeLoadUnaligned(as: tlswatch_header.self)
+        return UInt32(header.kind) == TLSWATCH_PROCESS_EXEC.rawValue ? header.pid : nil
+    }
+
+    func takeStarted() -> [UInt32] {
+        defer { started.removeAll(keepingCapacity: true) }
+        return started
+    }
+
+    /// Hands over the sessions that finished, having counted them.
+    func takeFinished(now: UInt64) -> [Handshake] {
+        let finished = table.takeFinished()
+        for handshake in finished {
+            outcomes[handshake.outcome, default: 0] += 1
+            metrics.record(handshake, now: now)
+        }
+        return finished
+    }
+
+    func record(library: RecordedLibrary) {
+        recorder?.append(library)
+    }
+
+    func flushRecording() throws(RecordingError) {
+        try recorder?.flush()
+    }
+
+    /// The session table's own account.
+    var tallies: [SessionTally] {
+        table.counts.started.map { key, started in
+            SessionTally(
+                role: key.role, stack: key.stack, started: started, inFlight: table.counts.inFlight[key] ?? 0)
+        }
+        .sorted { ($0.role.rawValue, $0.stack) < ($1.role.rawValue, $1.stack) }
+    }
+}

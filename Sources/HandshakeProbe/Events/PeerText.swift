@@ -1,0 +1,27 @@
+/// Text that a peer chose: made safe before it goes anywhere.
+enum PeerText {
+    /// Valid UTF-8 without control characters: every other byte or character becomes U+FFFD.
+    static func clean(_ bytes: UnsafeRawBufferPointer) -> String {
+        var plain = true
+        for unsafe byte in unsafe bytes where byte < 0x20 || byte >= 0x7f {
+            plain = false
+            break
+        }
+        let text = unsafe String(decoding: bytes, as: UTF8.self)
+        return plain ? text : clean(text)
+    }
+
+    /// The same for text that is a `String` already.
+    static func clean(_ text: String) -> String {
+        var result = String.UnicodeScalarView()
+        for scalar in text.unicodeScalars {
+            switch scalar.properties.generalCategory {
+            case .control, .format, .lineSeparator, .paragraphSeparator, .privateUse, .surrogate, .unassigned:
+                result.append("\u{fffd}")
+            default:
+                result.append(scalar)
+            }
+        }
+        return String(result)
+    }
+}

@@ -1,0 +1,217 @@
+import CBPF
+import Foundation
+import Glibc
+
+/// What is wrong with a recording.
+public struct RecordingError: Error, Sendable, CustomStringConvertible {
+    public var description: String
+}
+
+/// A library as a recording names it: what a replay needs to understand its records.
+public struct RecordedLibrary: Codable, Sendable, Equatable {
+    public var profile: Int
+    public var stack: String
+    public var path: String
+    public var version: String?
+}
+
+/// The first line of a recording, JSON.
+public struct RecordingHeader: Codable, Sendable, Equatable {
+    public var format = "tlswatch recording"
+    public var wireVersion: Int
+    public var version: String
+    public var host: String
+    public var kernel: String
+    /// Added to a monotonic time of the recording gives nanoseconds since 1970.
+    public var wallClockOffset: Int64
+}
+
+/// The file's shape: the header's JSON and a newline; then frames of a little-endian u16 kind, u16 zero, u32 length and
+/// that many bytes. A record's bytes are exactly what the ring delivered.
+enum RecordingFrame {
+    static let record: UInt16 = 1
+    /// JSON of a `RecordedLibrary`; stands before the first record of its profile.
+    static let library: UInt16 = 2
+    static let headerLimit = 65536
+    static let lengthLimit = 65536
+}
+
+/// Writes a recording. Buffered; owned by the ring's thread.
+struct RecordingWriter: ~Copyable {
+    private let descriptor: Int32
+    private let path: String
+    private var buffer: [UInt8] = []
+    private var failure: RecordingError?
+
+    init(path: String, header: RecordingHeader) throws(RecordingError) {
+        descriptor = unsafe open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
+        self.path = path
+        guard descriptor >= 0 else {
+            throw RecordingError(description: "cannot write the recording \(path): \(errnoText(errno))")
+        }
+        buffer.append(contentsOf: Self.json(header))
+        buffer.append(UInt8(ascii: "\n"))
+    }
+
+    deinit { close(descriptor) }
+
+    private static func json(_ value: some Encodable) -> [UInt8] {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+        return (try? encoder.encode(value)).map { [UInt8]($0) } ?? []
+    }
+
+    mutating func append(_ record: UnsafeRawBufferPointer) {
+        appendHead(RecordingFrame.record, count: record.count)
+        unsafe buffer.append(contentsOf: record)
+        writeIfFull()
+    }
+
+    mutating func append(_ library: RecordedLibrary) {
+        let bytes = Self.json(library)
+        appendHead(RecordingFrame.library, count: bytes.count)
+        buffer.append(contentsOf: bytes)
+    }
+
+    private mutating func appendHead(_ kind: UInt16, count: Int) {
+        for shift in [0, 8] { buffer.append(UInt8(truncatingIfNeeded: kind >> UInt16(shift))) }
+        buffer.append(contentsOf: [0, 0])
+        for shift in [0, 8, 16, 24] { buffer.append(UInt8(truncatingIfNeeded: count >> shift)) }
+    }
+
+    private mutating func writeIfFull() {
+        if buffer.count >= 1 << 18 { write() }
+    }
+
+    private mutating func write() {
+        var offset = 0
+        while failure == nil, offset < buffer.count {
+            let count = unsafe buffer.withUnsafeBytes {
+                unsafe Glibc.write(descriptor, $0.baseAddress! + offset, $0.count - offset)
+            }
+            if count < 0, errno == EINTR { continue }
+            if count <= 0 {
+                failure = RecordingError(description: "cannot write the recording \(path): \(errnoText(errno))")
+            }
+            offset += max(count, 0)
+        }
+        buffer.removeAll(keepingCapacity: true)
+    }
+
+    /// - Throws: the first error of any write.
+    mutating func flush() throws(RecordingError) {
+        write()
+        if let failure { throw failure }
+    }
+}
+
+/// Reads a recording. It may come from anybody: every length is checked.
+public struct RecordingReader {
+    public let header: RecordingHeader
+    private let bytes: [UInt8]
+    private var offset: Int
+
+    enum Frame {
+        case record(Range<Int>)
+        case library(RecordedLibrary)
+    }
+
+    public init(path: String) throws(RecordingError) {
+        guard let bytes = readFile(path, limit: 1 << 30) else {
+            throw RecordingError(description: "cannot read \(path): \(errnoText(errno))")
+        }
+        try self.init(bytes: bytes, name: path)
+    }
+
+    init(bytes: [UInt8], name: String) throws(RecordingError) {
+        let line = bytes.prefix(RecordingFrame.headerLimit).prefix { $0 != UInt8(ascii: "\n") }
+        guard line.count < bytes.count, let header = try? JSONDecoder().decode(RecordingHeader.self, from: Data(line)),
+            header.format == "tlswatch recording"
+        else { throw RecordingError(description: "\(name) is not a tlswatch recording") }
+        guard header.wireVersion == Int(TLSWATCH_WIRE_VERSION) else {
+            throw RecordingError(
+                description: "\(name) was recorded with wire version \(header.wireVersion) by tlswatch \(header.version); "
+                    + "this tlswatch reads version \(TLSWATCH_WIRE_VERSION)")
+        }
+        self.header = header
+        self.bytes = bytes
+        offset = line.count + 1
+    }
+
+    /// The next frame, `nil` at the end.
+    /// - Throws: `RecordingError` where the file is cut or garbled.
+    mutating func next() throws(RecordingError) -> Frame? {
+        while offset < bytes.count {
+            guard offset + 8 <= bytes.count else { throw cut() }
+            let kind = UInt16(bytes[offset]) | UInt16(bytes[offset + 1]) << 8
+            let length = (0..<4).reduce(0) { $0 | Int(bytes[offset + 4 + $1]) << (8 * $1) }
+            let start = offset + 8
+            guard length <= RecordingFrame.lengthLimit, start + length <= bytes.count else { throw cut() }
+            offset = start + length
+            switch kind {
+            case RecordingFrame.record: return .record(start..<offset)
+            case RecordingFrame.library:
+                guard let library = try? JSONDecoder().decode(RecordedLibrary.self, from: Data(bytes[start..<offset]))
+                else { throw RecordingError(description: "a library's entry at byte \(start) is garbled") }
+                return .library(library)
+            default: continue  // a later version's addition
+            }
+        }
+        return nil
+    }
+
+    private func cut() -> RecordingError {
+        RecordingError(description: "the recording is cut or garbled at byte \(offset)")
+    }
+
+    func withRecord(_ range: Range<Int>, _ body: (UnsafeRawBufferPointer) -> Void) {
+        unsafe bytes.withUnsafeBytes { unsafe body(UnsafeRawBufferPointer(rebasing: $0[range])) }
+    }
+}
+
+/// Runs a recording through the same consumer as live events.
+public enum Replay {
+    public struct Result: Sendable {
+        public var handshakes: [Handshake]
+        public var metrics: MetricsSnapshot
+        public var rejected: UInt64
+        public var inFlight: Int
+    }
+
+    /// - Parameter timeout: as `--handshake-timeout`, nanoseconds, on the recording's own clock.
+    public static func run(_ reader: RecordingReader, timeout: UInt64, version: String) throws(RecordingError) -> Result {
+        var reader = reader
+        let table = SessionTable(
+            capacity: 65536, timeout: timeout, wallClockOffset: reader.header.wallClockOffset)
+        let consumer = EventConsumer(table: table, metrics: MetricsRegistry(version: version), recorder: nil)
+        consumer.table.processes.readsProc = false
+        var handshakes: [Handshake] = []
+        var now: UInt64 = 0
+        var swept: UInt64 = 0
+        while let frame = try reader.next() {
+            switch frame {
+            case .library(let library):
+                guard (1..<Int(TLSWATCH_MAX_PROFILES)).contains(library.profile),
+                    let rules = SessionRules.of(stack: library.stack)
+                else { continue }
+                consumer.table.register(
+                    ProfileEntry(rules: rules, stack: library.stack, library: library.path, version: library.version),
+                    at: library.profile)
+            case .record(let range):
+                unsafe reader.withRecord(range) { record in
+                    if record.count >= 8 { now = unsafe max(now, record.loadUnaligned(as: UInt64.self)) }
+                    unsafe consumer.consume(record)
+                }
+                if now &- swept > 1_000_000_000 {
+                    swept = now
+                    consumer.table.expire(now: now)
+                }
+                handshakes += consumer.takeFinished(now: now)
+            }
+        }
+        consumer.metrics.update(sessions: consumer.tallies)
+        return Result(
+            handshakes: handshakes, metrics: consumer.metrics.snapshot(now: now),
+            rejected: consumer.decoder.submitted &- consumer.decoder.decoded, inFlight: consumer.table.inFlight)
+    }
+}

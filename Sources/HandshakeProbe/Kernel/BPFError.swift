@@ -1,0 +1,61 @@
+import CBPF
+import Glibc
+
+/// Why the kernel side could not do something: what failed, on what, why, and what to do.
+public struct BPFError: Error, Sendable, CustomStringConvertible {
+    /// What the failure means for the command's exit status.
+    public enum Category: Sendable {
+        /// A capability is missing: exit status 77.
+        case privilege
+        /// The kernel lacks what is needed: exit status 69.
+        case unsupported
+        /// A file or argument is at fault: exit status 65.
+        case input
+        /// Anything else the system refused.
+        case system
+    }
+
+    public var category: Category
+    /// The operation and its object: `load the BPF programs`.
+    public var operation: String
+    /// errno, positive; 0 where there is none.
+    public var errno: Int32
+    /// What to do about it, or what the kernel said.
+    public var advice: String?
+
+    public init(_ category: Category, operation: String, errno: Int32 = 0, advice: String? = nil) {
+        self.category = category
+        self.operation = operation
+        self.errno = errno
+        self.advice = advice
+    }
+
+    /// Maps a negative return or errno of a BPF call: EPERM and EACCES are missing privileges.
+    static func from(_ code: Int32, operation: String, advice: String? = nil) -> BPFError {
+        let number = abs(code)
+        let category: Category =
+            switch number {
+            case EPERM, EACCES: .privilege
+            case ENOSYS, EOPNOTSUPP, ENOTSUP: .unsupported
+            default: .system
+            }
+        return BPFError(category, operation: operation, errno: number, advice: advice)
+    }
+
+    public var description: String {
+        var text = "cannot \(operation)"
+        if errno != 0 {
+            text += ": \(errnoText(errno))"
+        }
+        if let advice {
+            text += ". \(advice)"
+        }
+        return text
+    }
+}
+
+/// The system's own words for an errno.
+func errnoText(_ number: Int32) -> String {
+    guard let text = unsafe strerror(number) else { return "error \(number)" }
+    return unsafe String(cString: text)
+}

@@ -1,0 +1,175 @@
+import CBPF
+import Glibc
+
+/// How the entry and the return of one function are observed together, best first.
+public enum ProbeRung: String, Sendable, CaseIterable, Codable {
+    /// One program for both (Linux 6.13).
+    case session
+    /// Two multi links (Linux 6.6).
+    case multi
+    /// Two perf events a site.
+    case perf
+}
+
+/// Owns libbpf's object; closing it takes every program and map out of the kernel.
+@safe private final class ObjectHandle {
+    let pointer: OpaquePointer
+
+    init(_ pointer: OpaquePointer) { unsafe self.pointer = pointer }
+
+    deinit { unsafe bpf_object__close(pointer) }
+}
+
+/// The embedded BPF object, opened, its knobs still to be set.
+@safe struct OpenBPFObject: ~Copyable {
+    private let handle: ObjectHandle
+    private var object: OpaquePointer { unsafe handle.pointer }
+
+    /// - Throws: `BPFError` when libbpf does not accept the embedded object.
+    init() throws(BPFError) {
+        let bytes = EmbeddedObject.bytes()
+        let opened = unsafe bytes.withUnsafeBytes { buffer in
+            unsafe bpf_object__open_mem(buffer.baseAddress, buffer.count, nil)
+        }
+        guard let opened = unsafe opened else {
+            throw .from(errno, operation: "open the embedded BPF object")
+        }
+        handle = unsafe ObjectHandle(opened)
+    }
+
+    /// Sets the ring's size in bytes, a power of two and a multiple of the page size.
+    func setRingSize(_ bytes: UInt32) throws(BPFError) {
+        guard let map = unsafe bpf_object__find_map_by_name(object, "ring") else {
+            throw BPFError(.system, operation: "find the ring buffer in the embedded BPF object")
+        }
+        let result = unsafe bpf_map__set_max_entries(map, bytes)
+        guard result == 0 else { throw .from(result, operation: "set the ring buffer's size to \(bytes) bytes") }
+    }
+
+    /// Restricts observation to the processes of the `observed_processes` map.
+    func filterProcesses() throws(BPFError) {
+        guard let map = unsafe bpf_object__find_map_by_name(object, ".rodata") else {
+            throw BPFError(.system, operation: "find the knobs in the embedded BPF object")
+        }
+        // filter_processes is the one byte-sized knob; the linker puts it behind the wider ones.
+        let result = unsafe tlswatch_set_knob(map, EmbeddedObject.filterProcessesOffset, 1)
+        guard result == 0 else { throw .from(result, operation: "set the knobs of the embedded BPF object") }
+    }
+
+    /// Loads the programs for the given rung, leaving out what the kernel lacks.
+    consuming func load(rung: ProbeRung, features: KernelFeatures) throws(BPFError) -> LoadedBPFObject {
+        let wanted: [(name: String, load: Bool, type: UInt32)] = [
+            ("tls_session", rung == .session, UInt32(TLSWATCH_BPF_TRACE_UPROBE_SESSION)),
+            ("tls_enter", true, rung == .perf ? 0 : UInt32(TLSWATCH_BPF_TRACE_UPROBE_MULTI)),
+            ("tls_return", rung != .session, rung == .perf ? 0 : UInt32(TLSWATCH_BPF_TRACE_UPROBE_MULTI)),
+        ]
+        for (name, load, type) in wanted {
+            guard let program = unsafe bpf_object__find_program_by_name(object, name) else {
+                throw BPFError(.system, operation: "find program \(name) in the embedded BPF object")
+            }
+            unsafe bpf_program__set_autoload(program, load)
+            if type != 0 {
+                unsafe bpf_program__set_expected_attach_type(program, bpf_attach_type(rawValue: type))
+            }
+        }
+        for tracepoint in Tracepoint.allCases where !features.has(tracepoint) {
+            guard let program = unsafe bpf_object__find_program_by_name(object, tracepoint.program) else { continue }
+            unsafe bpf_program__set_autoload(program, false)
+        }
+        let result = unsafe bpf_object__load(object)
+        guard result == 0 else {
+            let advice =
+                abs(result) == EPERM || abs(result) == EACCES
+                ? "Run as root, or give the program CAP_BPF and CAP_PERFMON"
+                : "The kernel's own words: " + LibbpfLog.recent()
+            throw .from(result, operation: "load the BPF programs", advice: advice)
+        }
+        return LoadedBPFObject(handle, rung: rung)
+    }
+}
+
+/// The object with its programs and maps in the kernel. Everything goes when it does.
+@safe struct LoadedBPFObject: ~Copyable {
+    private let handle: ObjectHandle
+    private var object: OpaquePointer { unsafe handle.pointer }
+    let rung: ProbeRung
+    private let profilesMap: Int32
+    private let countersMap: Int32
+    private let hitsMap: Int32
+    private let observedMap: Int32
+    private let processors: Int
+
+    fileprivate init(_ handle: ObjectHandle, rung: ProbeRung) {
+        self.handle = handle
+        let object = unsafe handle.pointer
+        self.rung = rung
+        unsafe profilesMap = bpf_object__find_map_fd_by_name(object, "profiles")
+        unsafe countersMap = bpf_object__find_map_fd_by_name(object, "counters")
+        unsafe hitsMap = bpf_object__find_map_fd_by_name(object, "library_hits")
+        unsafe observedMap = bpf_object__find_map_fd_by_name(object, "observed_processes")
+        processors = Int(libbpf_num_possible_cpus())
+    }
+
+    var ringDescriptor: Int32 { unsafe bpf_object__find_map_fd_by_name(object, "ring") }
+
+    /// The handle of a program, valid as long as this object is.
+    func program(_ name: String) throws(BPFError) -> OpaquePointer {
+        guard let program = unsafe bpf_object__find_program_by_name(object, name) else {
+            throw BPFError(.system, operation: "find program \(name)")
+        }
+        return unsafe program
+    }
+
+    func setProfile(_ index: UInt32, _ profile: tlswatch_profile) throws(BPFError) {
+        var key = index
+        var value = profile
+        let result = unsafe bpf_map_update_elem(profilesMap, &key, &value, 0)
+        guard result == 0 else { throw .from(errno, operation: "store profile \(index)") }
+    }
+
+    func observe(process pid: UInt32) throws(BPFError) {
+        var key = pid
+        var one: UInt8 = 1
+        let result = unsafe bpf_map_update_elem(observedMap, &key, &one, 0)
+        guard result == 0 else { throw .from(errno, operation: "add process \(pid) to the observed ones") }
+    }
+
+    /// The counters of every program, summed over the processors.
+    func counters() -> [tlswatch_counters] {
+        (0..<UInt32(TLSWATCH_PROGRAM_COUNT.rawValue)).map { index in
+            var sum = tlswatch_counters()
+            perProcessor(countersMap, key: index, of: tlswatch_counters.self) { add($0, to: &sum) }
+            return sum
+        }
+    }
+
+    /// How often the probes of a library were hit.
+    func hits(profile: UInt32) -> UInt64 {
+        var sum: UInt64 = 0
+        perProcessor(hitsMap, key: profile, of: UInt64.self) { sum &+= $0 }
+        return sum
+    }
+
+    private func perProcessor<Value: BitwiseCopyable>(
+        _ map: Int32, key: UInt32, of type: Value.Type, _ body: (Value) -> Void
+    ) {
+        guard processors > 0 else { return }
+        var key = key
+        unsafe withUnsafeTemporaryAllocation(of: Value.self, capacity: processors) { values in
+            guard unsafe bpf_map_lookup_elem(map, &key, values.baseAddress) == 0 else { return }
+            for index in 0..<processors { unsafe body(values[index]) }
+        }
+    }
+}
+
+private func add(_ counters: tlswatch_counters, to sum: inout tlswatch_counters) {
+    sum.hits &+= counters.hits
+    sum.submitted &+= counters.submitted
+    sum.dropped.0 &+= counters.dropped.0
+    sum.dropped.1 &+= counters.dropped.1
+    sum.dropped.2 &+= counters.dropped.2
+    sum.dropped.3 &+= counters.dropped.3
+    sum.dropped.4 &+= counters.dropped.4
+    sum.dropped.5 &+= counters.dropped.5
+    sum.dropped.6 &+= counters.dropped.6
+}

@@ -1,0 +1,96 @@
+import CBPF
+import Glibc
+
+/// The kernel tracepoints that the programs use, by their BTF names.
+public enum Tracepoint: String, Sendable, CaseIterable {
+    case socketState = "inet_sock_set_state"
+    case socketSend = "sock_send_length"
+    case socketReceive = "sock_recv_length"
+    case processExec = "sched_process_exec"
+    case processExit = "sched_process_exit"
+    case processFork = "sched_process_fork"
+
+    /// The BPF program on it.
+    var program: String {
+        switch self {
+        case .socketState: "socket_state"
+        case .socketSend: "socket_send"
+        case .socketReceive: "socket_receive"
+        case .processExec: "process_exec"
+        case .processExit: "process_exit"
+        case .processFork: "process_fork"
+        }
+    }
+
+    /// What is not seen without it, for `doctor`.
+    public var loss: String {
+        switch self {
+        case .socketState: "TCP connect times, first-record delays and closed sockets are not seen"
+        case .socketSend, .socketReceive: "sessions are not tied to sockets (Linux 6.3 has it)"
+        case .processExec: "new programs are found by the periodic sweep only"
+        case .processExit: "handshakes of killed processes end by timeout"
+        case .processFork: "children of a selected process are not observed"
+        }
+    }
+}
+
+/// What the running kernel offers, read from its BTF.
+public struct KernelFeatures: Sendable {
+    /// `uname -r`.
+    public var release: String
+    /// Whether /sys/kernel/btf/vmlinux is there: nothing works without it.
+    public var hasBTF: Bool
+    public var rungs: [ProbeRung]
+    public var tracepoints: Set<String>
+
+    public func has(_ tracepoint: Tracepoint) -> Bool { tracepoints.contains(tracepoint.rawValue) }
+
+    /// The rung to use: the best there is, or the forced one.
+    public func rung(forced: ProbeRung?) throws(BPFError) -> ProbeRung {
+        if let forced {
+            guard rungs.contains(forced) else {
+                throw BPFError(
+                    .unsupported, operation: "use \(forced.rawValue) probes",
+                    advice: "Linux \(release) does not have them; it has: "
+                        + rungs.map(\.rawValue).joined(separator: ", "))
+            }
+            return forced
+        }
+        guard hasBTF, let best = rungs.first else {
+            throw BPFError(
+                .unsupported, operation: "observe handshakes on Linux \(release)",
+                advice: "The kernel has no BTF (/sys/kernel/btf/vmlinux): it needs CONFIG_DEBUG_INFO_BTF=y")
+        }
+        return best
+    }
+
+    /// Reads the running kernel.
+    public static func probe() -> KernelFeatures {
+        LibbpfLog.capture()
+        var features = KernelFeatures(release: kernelRelease(), hasBTF: false, rungs: [], tracepoints: [])
+        guard let btf = unsafe btf__load_vmlinux_btf() else { return features }
+        defer { unsafe btf__free(btf) }
+        features.hasBTF = true
+        if unsafe btf__find_by_name_kind(btf, "bpf_session_is_return", UInt32(TLSWATCH_BTF_FUNC)) > 0 {
+            features.rungs.append(.session)
+        }
+        if unsafe btf__find_by_name_kind(btf, "bpf_uprobe_multi_link", UInt32(TLSWATCH_BTF_STRUCT)) > 0 {
+            features.rungs.append(.multi)
+        }
+        features.rungs.append(.perf)
+        for tracepoint in Tracepoint.allCases
+        where unsafe btf__find_by_name_kind(btf, "btf_trace_" + tracepoint.rawValue, UInt32(TLSWATCH_BTF_TYPEDEF)) > 0 {
+            features.tracepoints.insert(tracepoint.rawValue)
+        }
+        return features
+    }
+}
+
+/// The running kernel's release, `6.1.0-50-amd64`.
+func kernelRelease() -> String {
+    var name = utsname()
+    guard unsafe uname(&name) == 0 else { return "unknown" }
+    return unsafe withUnsafeBytes(of: &name.release) { bytes in
+        unsafe String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
+    }
+}

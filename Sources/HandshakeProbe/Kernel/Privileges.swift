@@ -1,0 +1,76 @@
+import Glibc
+
+/// The capabilities that observing needs, and whether this process has them.
+public struct Privileges: Sendable {
+    public struct Capability: Sendable {
+        public var name: String
+        var bit: Int
+        /// What it is needed for.
+        public var purpose: String
+        public var held: Bool
+    }
+
+    public var capabilities: [Capability]
+
+    /// Names of those missing.
+    public var missing: [String] { capabilities.filter { !$0.held }.map(\.name) }
+
+    /// Reads CapEff of this process (capabilities(7)). CAP_SYS_ADMIN stands in for CAP_BPF and CAP_PERFMON.
+    public static func current() -> Privileges {
+        let effective = effectiveSet()
+        func held(_ bit: Int) -> Bool { effective & (1 << UInt64(bit)) != 0 }
+        let administrator = held(21)
+        return Privileges(capabilities: [
+            Capability(name: "CAP_BPF", bit: 39, purpose: "load BPF programs", held: held(39) || administrator),
+            Capability(name: "CAP_PERFMON", bit: 38, purpose: "attach them to functions", held: held(38) || administrator),
+            Capability(
+                name: "CAP_SYS_PTRACE", bit: 19, purpose: "read which libraries other processes map", held: held(19)),
+            Capability(
+                name: "CAP_DAC_READ_SEARCH", bit: 2, purpose: "read those libraries whoever owns them",
+                held: held(2) || held(1)),
+        ])
+    }
+
+    private static func effectiveSet() -> UInt64 {
+        guard let status = readTextFile("/proc/self/status") else { return geteuid() == 0 ? .max : 0 }
+        for line in status.split(separator: "\n") where line.hasPrefix("CapEff:") {
+            return UInt64(line.dropFirst(7).drop { $0 == "\t" || $0 == " " }, radix: 16) ?? 0
+        }
+        return 0
+    }
+
+    /// - Throws: `BPFError` of category `.privilege` that names what is missing.
+    public func require() throws(BPFError) {
+        let missing = missing
+        guard missing.isEmpty else {
+            throw BPFError(
+                .privilege, operation: "observe other processes",
+                advice: "Missing: \(missing.joined(separator: ", ")). Run as root, or grant them (capabilities(7))")
+        }
+    }
+}
+
+/// The contents of a small text file such as those of /proc; `nil` if it cannot be read.
+func readTextFile(_ path: String, limit: Int = 1 << 20) -> String? {
+    readFile(path, limit: limit).map { String(decoding: $0, as: UTF8.self) }
+}
+
+/// The bytes of a small file, at most `limit` of them; `nil` if it cannot be read.
+func readFile(_ path: String, limit: Int = 1 << 20) -> [UInt8]? {
+    let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC)
+    guard descriptor >= 0 else { return nil }
+    defer { close(descriptor) }
+    var bytes: [UInt8] = []
+    let chunk = 16384
+    while bytes.count < limit {
+        let old = bytes.count
+        bytes.append(contentsOf: repeatElement(0, count: chunk))
+        let count = unsafe bytes.withUnsafeMutableBytes { unsafe read(descriptor, $0.baseAddress! + old, chunk) }
+        guard count > 0 else {
+            bytes.removeLast(chunk)
+            return count == 0 || old > 0 ? bytes : nil
+        }
+        bytes.removeLast(chunk - count)
+    }
+    return bytes
+}

@@ -1,0 +1,36 @@
+import CBPF
+import Glibc
+
+/// The consumer's end of the BPF ring buffer (libbpf's, which orders the positions as the kernel needs).
+@safe struct RingBuffer: ~Copyable {
+    private let ring: OpaquePointer
+    private let consumer: EventConsumer
+
+    /// - Throws: `BPFError` when the ring cannot be mapped.
+    init(descriptor: Int32, consumer: EventConsumer) throws(BPFError) {
+        // The consumer is kept alive by this value; libbpf keeps an unowned pointer to it.
+        let context = unsafe Unmanaged.passUnretained(consumer).toOpaque()
+        let made = unsafe ring_buffer__new(
+            descriptor,
+            { context, data, size in
+                guard let context = unsafe context, let data = unsafe data else { return 0 }
+                let consumer = unsafe Unmanaged<EventConsumer>.fromOpaque(context).takeUnretainedValue()
+                unsafe consumer.consume(UnsafeRawBufferPointer(start: data, count: size))
+                return 0
+            }, context, nil)
+        guard let made = unsafe made else { throw .from(errno, operation: "map the ring buffer") }
+        unsafe ring = made
+        self.consumer = consumer
+    }
+
+    deinit { unsafe ring_buffer__free(ring) }
+
+    /// Readable when the kernel woke the consumer.
+    var descriptor: Int32 { unsafe ring_buffer__epoll_fd(ring) }
+
+    /// Hands over every record that waits. Returns how many.
+    @discardableResult
+    func drain() -> Int {
+        Int(unsafe ring_buffer__consume(ring))
+    }
+}

@@ -1,0 +1,50 @@
+/// The upper bounds of a classic histogram, in nanoseconds, and their `le` texts in seconds.
+public struct DurationBounds: Sendable {
+    /// How many finite bounds there are; one bucket more is for what is above them.
+    public static let count = 17
+
+    public let nanoseconds: InlineArray<17, UInt64>
+    /// `le` values as they are written, without quotes.
+    let texts: [[UInt8]]
+
+    private init(_ nanoseconds: InlineArray<17, UInt64>) {
+        self.nanoseconds = nanoseconds
+        texts = nanoseconds.indices.map { index in
+            var text: [UInt8] = []
+            DecimalText.append(seconds: nanoseconds[index], to: &text)
+            return text
+        }
+    }
+
+    /// 100 µs to 30 s: whole handshakes.
+    public static let handshake = DurationBounds([
+        100_000, 250_000, 500_000, 1_000_000, 2_500_000, 5_000_000, 10_000_000, 25_000_000, 50_000_000, 100_000_000,
+        250_000_000, 500_000_000, 1_000_000_000, 2_500_000_000, 5_000_000_000, 10_000_000_000, 30_000_000_000,
+    ])
+
+    /// 10 µs to 2.5 s: parts of a handshake.
+    public static let phase = DurationBounds([
+        10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000, 5_000_000, 10_000_000, 25_000_000,
+        50_000_000, 100_000_000, 250_000_000, 500_000_000, 1_000_000_000, 2_500_000_000,
+    ])
+}
+
+/// A classic histogram of durations. Flat, so that a snapshot's copy of many is one copy of memory.
+public struct DurationHistogram: Sendable {
+    /// Not cumulative; the last is for what is above every bound.
+    public private(set) var buckets = InlineArray<18, UInt64>(repeating: 0)
+    public private(set) var count: UInt64 = 0
+    /// Nanoseconds.
+    public private(set) var sum: UInt64 = 0
+
+    public init() {}
+
+    /// Counts a duration in the first bucket whose bound is not below it.
+    public mutating func observe(_ nanoseconds: UInt64, bounds: DurationBounds) {
+        var index = 0
+        while index < DurationBounds.count, bounds.nanoseconds[index] < nanoseconds { index += 1 }
+        buckets[index] &+= 1
+        count &+= 1
+        sum &+= nanoseconds
+    }
+}

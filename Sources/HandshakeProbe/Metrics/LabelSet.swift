@@ -1,0 +1,96 @@
+/// A series' label values, in the order of its family's labels: what a table of series is keyed by.
+///
+/// Up to six, the most that a family has; those past the family's own count are empty.
+public struct LabelValues: Hashable, Sendable {
+    static let limit = 6
+
+    private var first, second, third, fourth, fifth, sixth: String
+
+    public init(
+        _ first: String = "", _ second: String = "", _ third: String = "", _ fourth: String = "",
+        _ fifth: String = "", _ sixth: String = ""
+    ) {
+        self.first = first
+        self.second = second
+        self.third = third
+        self.fourth = fourth
+        self.fifth = fifth
+        self.sixth = sixth
+    }
+
+    init(_ values: [String]) {
+        func value(_ index: Int) -> String { index < values.count ? values[index] : "" }
+        self.init(value(0), value(1), value(2), value(3), value(4), value(5))
+    }
+
+    /// The first `count` values.
+    func prefix(_ count: Int) -> [String] {
+        Array([first, second, third, fourth, fifth, sixth].prefix(count))
+    }
+}
+
+/// A series' labels, rendered once for every scrape to come.
+public struct LabelSet: Sendable {
+    public let values: [String]
+    /// `role="client",stack="openssl"`: escaped, without braces; the same in text and OpenMetrics.
+    public let text: [UInt8]
+
+    /// `names` and `values` of equal count; the values go through `Label.safe`.
+    init(names: [String], values: [String]) {
+        self.values = values.map(Label.safe)
+        var text: [UInt8] = []
+        for (name, value) in zip(names, self.values) {
+            if !text.isEmpty { text.append(UInt8(ascii: ",")) }
+            text.append(contentsOf: name.utf8)
+            text.append(contentsOf: "=\"".utf8)
+            Label.appendEscaped(value, to: &text)
+            text.append(UInt8(ascii: "\""))
+        }
+        self.text = text
+    }
+}
+
+/// The rules for label values.
+enum Label {
+    /// The fact could not be observed.
+    static let unknown = "unknown"
+    /// There was nothing to name, which is a fact.
+    static let none = "none"
+    /// A cap was reached.
+    static let other = "other"
+
+    /// A path is at most 4,095 bytes; nothing else comes near.
+    static let byteLimit = 4_096
+
+    /// Never empty, of bounded length, and without control characters other than newline, which some parsers choke on.
+    static func safe(_ value: String) -> String {
+        guard !value.isEmpty else { return unknown }
+        guard value.utf8.count > byteLimit || value.utf8.contains(where: isControl) else { return value }
+        var result = ""
+        var length = 0
+        for scalar in value.unicodeScalars {
+            let control = scalar.value < 0x80 && isControl(UInt8(truncatingIfNeeded: scalar.value))
+            let kept: Unicode.Scalar = control ? "\u{FFFD}" : scalar
+            length += UTF8.width(kept)
+            if length > byteLimit { break }
+            result.unicodeScalars.append(kept)
+        }
+        return result
+    }
+
+    /// Escapes what ends or breaks a quoted value: backslash, quote and newline.
+    static func appendEscaped(_ value: String, to output: inout [UInt8]) {
+        for byte in value.utf8 {
+            switch byte {
+            case UInt8(ascii: "\\"): output.append(contentsOf: #"\\"#.utf8)
+            case UInt8(ascii: "\""): output.append(contentsOf: #"\""#.utf8)
+            case UInt8(ascii: "\n"): output.append(contentsOf: #"\n"#.utf8)
+            default: output.append(byte)
+            }
+        }
+    }
+
+    private static func isControl(_ byte: UInt8) -> Bool {
+        (byte < 0x20 && byte != UInt8(ascii: "\n")) || byte == 0x7F
+    }
+}

@@ -1,0 +1,69 @@
+/// A family's series, by the kind of number they hold.
+public enum MetricSamples: Sendable {
+    case integers(Series<UInt64>)
+    /// Durations and times in nanoseconds, written in seconds.
+    case nanoseconds(Series<UInt64>)
+    case numbers(Series<Double>)
+    case histograms(Series<DurationHistogram>, DurationBounds)
+
+    /// How many series; a family without one is not written.
+    public var count: Int {
+        switch self {
+        case .integers(let series), .nanoseconds(let series): series.count
+        case .numbers(let series): series.count
+        case .histograms(let series, _): series.count
+        }
+    }
+}
+
+/// One family at one instant.
+public struct MetricFamily: Sendable {
+    public let descriptor: MetricDescriptor
+    public let samples: MetricSamples
+
+    init(_ descriptor: MetricDescriptor, _ samples: MetricSamples) {
+        self.descriptor = descriptor
+        self.samples = samples
+    }
+}
+
+/// Every family at one instant, sorted by name: immutable, for any thread, and all that an encoder reads.
+public struct MetricsSnapshot: Sendable {
+    /// When it was taken, monotonic nanoseconds.
+    public let time: UInt64
+    /// Families with at least one series, by name.
+    public private(set) var families: [MetricFamily]
+
+    init(time: UInt64, families: [MetricFamily]) {
+        self.time = time
+        self.families = Self.sorted(families)
+    }
+
+    /// The same with what the serving side knows of itself at scrape time.
+    public func adding(process: ProcessSample, scrape: ScrapeSample) -> MetricsSnapshot {
+        func plain(_ descriptor: MetricDescriptor, _ value: UInt64?) -> MetricFamily? {
+            guard let value else { return nil }
+            var series = Series<UInt64>()
+            series.append(LabelSet(names: [], values: []), value)
+            let samples: MetricSamples = descriptor.unit == "seconds" ? .nanoseconds(series) : .integers(series)
+            return MetricFamily(descriptor, samples)
+        }
+        let added = [
+            plain(MetricCatalogue.processCPU, process.cpuTime),
+            plain(MetricCatalogue.processResidentMemory, process.residentBytes),
+            plain(MetricCatalogue.processVirtualMemory, process.virtualBytes),
+            plain(MetricCatalogue.processOpenDescriptors, process.openDescriptors),
+            plain(MetricCatalogue.processDescriptorLimit, process.descriptorLimit),
+            plain(MetricCatalogue.processStart, process.startTime),
+            plain(MetricCatalogue.scrapes, scrape.served),
+            plain(MetricCatalogue.scrapeDuration, scrape.lastDuration),
+        ].compactMap { $0 }
+        let names = Set(added.map(\.descriptor.name))
+        let kept = families.filter { !names.contains($0.descriptor.name) }
+        return MetricsSnapshot(time: time, families: kept + added)
+    }
+
+    private static func sorted(_ families: [MetricFamily]) -> [MetricFamily] {
+        families.filter { $0.samples.count > 0 }.sorted { $0.descriptor.name < $1.descriptor.name }
+    }
+}

@@ -1,0 +1,153 @@
+/// The series of one family: labels, values, and the order in which they are written. Shared with snapshots, copied
+/// only when a value changes after one was taken.
+public struct Series<Value: Sendable>: Sendable {
+    private(set) var labels: [LabelSet] = []
+    var values: [Value] = []
+    /// Indices by rendered label text.
+    private var order: [Int32] = []
+
+    public var count: Int { values.count }
+
+    /// The series at `rank` in written order.
+    public func series(atRank rank: Int) -> (labels: LabelSet, value: Value) {
+        let index = Int(order[rank])
+        return (labels[index], values[index])
+    }
+
+    /// Adds a series in its place and returns its index, which stays valid.
+    @discardableResult
+    mutating func append(_ label: LabelSet, _ value: Value) -> Int {
+        var low = 0
+        var high = order.count
+        while low < high {
+            let middle = (low + high) / 2
+            if labels[Int(order[middle])].text.lexicographicallyPrecedes(label.text) {
+                low = middle + 1
+            } else {
+                high = middle
+            }
+        }
+        labels.append(label)
+        values.append(value)
+        order.insert(Int32(truncatingIfNeeded: labels.count - 1), at: low)
+        return labels.count - 1
+    }
+}
+
+/// How many series there may be in all, and what was refused for it.
+struct SeriesBudget: Sendable {
+    let limit: Int
+    private(set) var used = 0
+    /// Samples that went under `other`.
+    var capped: UInt64 = 0
+
+    init(limit: Int) {
+        self.limit = limit
+    }
+
+    mutating func take(_ cost: Int) -> Bool {
+        guard used + cost <= limit else { return false }
+        used += cost
+        return true
+    }
+
+    mutating func giveBack(_ cost: Int) {
+        used -= cost
+    }
+}
+
+/// Distinct values of one label, as many as the cap allows; later ones are `other`.
+struct LabelCap: Sendable {
+    private let limit: Int
+    private var admitted: Set<String> = []
+
+    init(limit: Int) {
+        self.limit = limit
+    }
+
+    /// `value`, or `other` past the cap; `unknown` when there is none.
+    mutating func admit(_ value: String?, missing: String = Label.unknown, budget: inout SeriesBudget) -> String {
+        guard let value, !value.isEmpty else { return missing }
+        if admitted.contains(value) { return value }
+        let safe = Label.safe(value)
+        if admitted.contains(safe) { return safe }
+        guard admitted.count < limit else {
+            budget.capped &+= 1
+            return Label.other
+        }
+        admitted.insert(safe)
+        return safe
+    }
+}
+
+/// Series found by their label values, made on first use within the budget.
+///
+/// Past the budget a sample goes to a series whose open labels say `other`; labels with a fixed set of values keep
+/// theirs, so that sums by role and outcome stay true.
+struct SeriesTable<Value: Sendable>: Sendable {
+    let descriptor: MetricDescriptor
+    private(set) var series = Series<Value>()
+    private let initial: Value
+    private let cost: Int
+    private var index: [LabelValues: Int] = [:]
+    private var charged = 0
+    private var lastKeys: [LabelValues] = []
+    private var lastSlots: [Int] = []
+
+    private static var closedLabels: Set<String> { ["role", "outcome", "resumed", "result", "state"] }
+
+    init(_ descriptor: MetricDescriptor, initial: Value, cost: Int = 1) {
+        self.descriptor = descriptor
+        self.initial = initial
+        self.cost = cost
+    }
+
+    /// The index in `series` for `key`.
+    mutating func slot(for key: LabelValues, budget: inout SeriesBudget) -> Int {
+        if let known = index[key] { return known }
+        // Two raw values may be the same once made safe, and a repeated series would break the scrape. Only the safe
+        // form is remembered, so that hostile spellings of one value take no memory.
+        let values = key.prefix(descriptor.labels.count).map(Label.safe)
+        let safe = LabelValues(values)
+        if let known = index[safe] { return known }
+        if budget.take(cost) {
+            charged += cost
+            return add(safe, values)
+        }
+        budget.capped &+= 1
+        let capped = zip(descriptor.labels, values).map { Self.closedLabels.contains($0) ? $1 : Label.other }
+        let other = LabelValues(capped)
+        return index[other] ?? add(other, capped)
+    }
+
+    mutating func update(_ slot: Int, _ change: (inout Value) -> Void) {
+        change(&series.values[slot])
+    }
+
+    private mutating func add(_ key: LabelValues, _ values: [String]) -> Int {
+        let slot = series.append(LabelSet(names: descriptor.labels, values: values), initial)
+        index[key] = slot
+        return slot
+    }
+}
+
+extension SeriesTable where Value == UInt64 {
+    mutating func increment(_ key: LabelValues, by amount: UInt64 = 1, budget: inout SeriesBudget) {
+        let slot = slot(for: key, budget: &budget)
+        series.values[slot] &+= amount
+    }
+
+    /// Makes the series exactly `samples`; those with equal labels are summed, so that nothing is lost under `other`.
+    mutating func replace(with samples: [(key: LabelValues, value: UInt64)], budget: inout SeriesBudget) {
+        if !samples.lazy.map(\.key).elementsEqual(lastKeys) {
+            budget.giveBack(charged)
+            charged = 0
+            index.removeAll(keepingCapacity: true)
+            series = Series()
+            lastKeys = samples.map(\.key)
+            lastSlots = lastKeys.map { slot(for: $0, budget: &budget) }
+        }
+        for slot in series.values.indices { series.values[slot] = 0 }
+        for (slot, sample) in zip(lastSlots, samples) { series.values[slot] &+= sample.value }
+    }
+}

@@ -1,0 +1,114 @@
+/// Which side of the handshake the observed process is.
+public enum Role: String, Sendable, Codable, CaseIterable {
+    case client, server
+}
+
+/// How a session ended: exactly one of these.
+public enum Outcome: String, Sendable, Codable, CaseIterable {
+    case completed
+    case failed
+    /// The TLS object was freed, its socket closed or its process ended before the handshake did.
+    case abandoned
+    /// Idle longer than the handshake timeout.
+    case timeout
+}
+
+/// How surely a session's socket is known.
+public enum SocketConfidence: String, Sendable, Codable {
+    /// Socket I/O was seen on the same thread inside a handshake call, or the descriptor was read from the TLS object.
+    case exact
+    case inferred
+    case unknown
+}
+
+/// Whether an alert was sent or received by the observed side.
+public enum AlertDirection: String, Sendable, Codable {
+    case sent, received
+}
+
+/// One finished session: the only value that leaves `Sessions` for windows, metrics and output formats.
+///
+/// Durations are nanoseconds of the monotonic clock. What could not be observed is `nil`, never zero.
+public struct Handshake: Sendable, Equatable {
+    /// Wall-clock time of the start, nanoseconds since 1970, for display only.
+    public var wallTime: Int64
+    /// Monotonic time of the first call's entry.
+    public var start: UInt64
+    /// Monotonic time of the end.
+    public var end: UInt64
+
+    public var pid: UInt32
+    public var tid: UInt32
+    public var comm: String
+    public var exe: String?
+
+    public var stack: String
+    public var library: String
+    public var libraryVersion: String?
+
+    public var role: Role
+    public var outcome: Outcome
+    /// Snake case; an IANA alert's name where there was an alert (RFC 8446 section 6).
+    public var reason: String?
+    /// The alert's code, where one was seen.
+    public var alert: UInt8?
+    public var alertDirection: AlertDirection?
+
+    /// Start to end; busy plus wait.
+    public var duration: UInt64
+    /// The sum of the calls' durations.
+    public var busy: UInt64
+    public var calls: Int
+
+    /// `TLSv1.3`.
+    public var tlsVersion: String?
+    /// IANA's name, `TLS_AES_256_GCM_SHA384`.
+    public var cipher: String?
+    /// IANA's name, `x25519`.
+    public var group: String?
+    /// As the peer sent it, made safe for output: at most 255 bytes of valid UTF-8, no control characters.
+    public var alpn: String?
+    public var sni: String?
+    public var resumed: Bool?
+
+    public var tcpConnect: UInt64?
+    public var firstRecordDelay: UInt64?
+    public var keyExchange: UInt64?
+    public var keyExchangeCompute: UInt64?
+    /// Set where a key exchange was attempted: whether it came to handshake traffic keys.
+    public var keyExchangeSucceeded: Bool?
+    public var alpnNegotiation: UInt64?
+
+    /// `127.0.0.1:443`, `[::1]:443`.
+    public var local: String?
+    public var remote: String?
+    public var socketConfidence: SocketConfidence
+
+    public var wait: UInt64 { duration - busy }
+
+    /// ALPN negotiation over the handshake's duration.
+    public var alpnShare: Double? {
+        guard let alpnNegotiation, duration > 0 else { return nil }
+        return Double(alpnNegotiation) / Double(duration)
+    }
+
+    public init(
+        wallTime: Int64, start: UInt64, end: UInt64, pid: UInt32, tid: UInt32, comm: String,
+        stack: String, library: String, role: Role, outcome: Outcome, duration: UInt64, busy: UInt64, calls: Int
+    ) {
+        self.wallTime = wallTime
+        self.start = start
+        self.end = end
+        self.pid = pid
+        self.tid = tid
+        self.comm = comm
+        self.stack = stack
+        self.library = library
+        self.role = role
+        self.outcome = outcome
+        self.duration = duration
+        self.busy = busy
+        self.calls = calls
+        self.socketConfidence = .unknown
+    }
+}

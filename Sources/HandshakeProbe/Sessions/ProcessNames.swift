@@ -1,0 +1,55 @@
+import Glibc
+
+/// The executables of the processes that sessions belong to. Bounded; owned by the ring's thread.
+///
+/// Read at exec and at a process's first session: a short-lived one is gone when its session is printed.
+struct ProcessNames {
+    private struct Entry {
+        var start: UInt64
+        var exe: String?
+    }
+
+    private var entries: [UInt32: Entry] = [:]
+    private let capacity = 16384
+    /// `false` in a replay, where pids mean nothing on this host.
+    var readsProc = true
+
+    /// A process has a session: remember its executable while it can be read.
+    mutating func note(pid: UInt32, start: UInt64) {
+        if let entry = entries[pid], entry.start == start { return }
+        replace(pid: pid, start: start)
+    }
+
+    /// A process has begun a program.
+    mutating func replace(pid: UInt32, start: UInt64) {
+        if entries.count >= capacity { entries.removeAll(keepingCapacity: true) }
+        entries[pid] = Entry(start: start, exe: readsProc ? executablePath(of: pid) : nil)
+    }
+
+    mutating func set(pid: UInt32, start: UInt64, exe: String) {
+        entries[pid] = Entry(start: start, exe: exe)
+    }
+
+    mutating func forget(pid: UInt32) {
+        entries.removeValue(forKey: pid)
+    }
+
+    func isKnown(pid: UInt32) -> Bool { entries[pid] != nil }
+
+    func exe(pid: UInt32, start: UInt64) -> String? {
+        guard let entry = entries[pid], entry.start == start else { return nil }
+        return entry.exe
+    }
+}
+
+/// The path of a process's executable, without the kernel's ` (deleted)`; `nil` if it is gone or not to be read.
+func executablePath(of pid: UInt32) -> String? {
+    var buffer = [CChar](repeating: 0, count: 4096)
+    let count = unsafe readlink("/proc/\(pid)/exe", &buffer, buffer.count)
+    guard count > 0 else { return nil }
+    var path: String? = String(decoding: buffer.prefix(count).map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    if let deleted = path, deleted.hasSuffix(" (deleted)") {
+        path = String(deleted.dropLast(10))
+    }
+    return path
+}

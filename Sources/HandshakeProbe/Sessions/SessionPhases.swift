@@ -1,0 +1,86 @@
+import CBPF
+
+/// The phases inside a session: what each event moves.
+extension Session {
+    mutating func enterCall(at time: UInt64) {
+        callEnter = time
+        lastActivity = max(lastActivity, time)
+    }
+
+    /// A return whose entry made no record of its own still counts the call.
+    mutating func returnFromCall(enter: UInt64, at time: UInt64) {
+        if enter != start { calls += 1 }
+        leaveCall(enter: enter, at: time)
+    }
+
+    mutating func useSocket(_ event: tlswatch_socket) {
+        lastActivity = max(lastActivity, event.header.time_ns)
+        if socket == nil { socket = event }
+        if event.direction == TLSWATCH_SEND.rawValue, firstSend == 0 {
+            firstSend = event.header.time_ns
+        }
+    }
+
+    mutating func notePeerHello(handState: UInt32, rules: SessionRules) {
+        if rules.peerHelloRead(handState, role) { peerHelloRead = true }
+    }
+
+    mutating func step(_ event: tlswatch_step, rules: SessionRules) {
+        let time = event.header.time_ns
+        lastActivity = max(lastActivity, time)
+        switch HookKind(rawValue: event.header.hook) {
+        case .keyChange: changeKeys(event, at: time, rules: rules)
+        case .keyAgreement:
+            if !agreed {
+                agreed = true
+                keyExchangeBegin = event.input_ns
+            }
+            keyExchangeCompute &+= time &- min(event.enter_ns, time)
+            if event.result <= 0 { agreementFailed = true }
+        case .alpnSelect where role == .server:
+            helloRead = event.input_ns
+            alpnDecided = time
+        case .alpnAnswer where role == .client:
+            if alpnDecided == 0 { alpnDecided = time }
+        case .fatal:
+            // The first one is the cause; what follows comes of it.
+            if fatal == nil {
+                fatal = (event.argument, event.argument2)
+                if event.present != 0 { notePeerHello(handState: event.hand_state, rules: rules) }
+            }
+        case .alpnSelect, .alpnAnswer, .stateMachine, .objectFree, nil: break
+        }
+    }
+
+    private mutating func changeKeys(_ event: tlswatch_step, at time: UInt64, rules: SessionRules) {
+        if alpnDecided == 0, event.result > 0 {
+            // Decided earlier in this call, and not seen when: the first sight of it.
+            alpnDecided = time
+            if role == .server, helloRead == 0 { helloRead = event.input_ns }
+        }
+        guard keyExchangeEnd == 0, rules.keyChange(event.argument) == .handshake else { return }
+        keyExchangeEnd = time
+        peerHelloRead = true
+        if keyExchangeBegin == 0 { keyExchangeBegin = event.input_ns }
+    }
+
+    /// Why it failed, from what the library said last or from the transport.
+    func failure(rules: SessionRules, io: Int32?) -> FailureReason {
+        if let fatal {
+            return rules.failure(fatal.alert, fatal.reason)
+        }
+        switch io {
+        case 0?: return FailureReason(reason: "peer_closed")
+        case .some(-104): return FailureReason(reason: "connection_reset")
+        case .some(let code) where code < 0: return FailureReason(reason: "transport_error")
+        default: return FailureReason(reason: "unknown")
+        }
+    }
+}
+
+extension FailureReason {
+    /// A failure without an alert.
+    init(reason: String) {
+        self.init(reason: reason, alert: nil, direction: nil)
+    }
+}

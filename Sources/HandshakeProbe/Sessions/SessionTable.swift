@@ -1,0 +1,244 @@
+import CBPF
+
+/// What the session table needs to know of a library: looked up by the record's profile index.
+struct ProfileEntry: Sendable {
+    var rules: SessionRules
+    var stack: String
+    var library: String
+    var version: String?
+}
+
+/// Counts that the session table keeps for conservation.
+public struct SessionCounts: Sendable, Equatable {
+    /// By role and profile.
+    public struct Key: Hashable, Sendable {
+        public var role: Role
+        public var stack: String
+    }
+    public var started: [Key: UInt64] = [:]
+    public var inFlight: [Key: UInt64] = [:]
+}
+
+/// Correlates events into sessions. Owned by the thread that drains the ring; bounded.
+///
+/// Every session that starts ends in exactly one outcome, handed to `finished` once.
+struct SessionTable {
+    /// Sessions in flight at most; past it a new handshake pushes out the one that has been idle longest.
+    let capacity: Int
+    /// Nanoseconds without an event after which a session times out.
+    let timeout: UInt64
+    /// Added to a monotonic time gives wall-clock nanoseconds.
+    var wallClockOffset: Int64
+
+    private(set) var decoderRejections: [Rejection] = []
+    private(set) var counts = SessionCounts()
+    /// Finished since the last `takeFinished`.
+    private var finished: [Handshake] = []
+    /// Profiles by index; `nil` where none was registered.
+    private var profiles: [ProfileEntry?] = []
+    private var sessions: [SessionKey: Session] = [:]
+    private(set) var health: [ProfileHealth] = []
+    var processes = ProcessNames()
+
+    init(capacity: Int, timeout: UInt64, wallClockOffset: Int64) {
+        self.capacity = capacity
+        self.timeout = timeout
+        self.wallClockOffset = wallClockOffset
+        sessions.reserveCapacity(min(capacity, 4096))
+    }
+
+    var inFlight: Int { sessions.count }
+
+    /// Registers what profile `index` stands for.
+    mutating func register(_ entry: ProfileEntry, at index: Int) {
+        while profiles.count <= index {
+            profiles.append(nil)
+            health.append(ProfileHealth())
+        }
+        profiles[index] = entry
+    }
+
+    /// Hands over what has finished, and forgets it.
+    mutating func takeFinished() -> [Handshake] {
+        defer { finished.removeAll(keepingCapacity: true) }
+        return finished
+    }
+
+    /// Hands over the rejections found after decoding, and forgets them.
+    mutating func takeRejections() -> [Rejection] {
+        guard !decoderRejections.isEmpty else { return [] }
+        defer { decoderRejections.removeAll(keepingCapacity: true) }
+        return decoderRejections
+    }
+
+    /// Ends what has been idle for longer than the timeout. Call about once a second.
+    mutating func expire(now: UInt64) {
+        let idle = sessions.filter { now > $0.value.lastActivity && now - $0.value.lastActivity > timeout }.map(\.key)
+        for key in idle {
+            end(key, at: now, outcome: .timeout)
+        }
+    }
+
+    private func entry(_ index: UInt16) -> ProfileEntry? {
+        Int(index) < profiles.count ? profiles[Int(index)] : nil
+    }
+
+    private mutating func reject(_ reason: Rejection, profile: UInt16? = nil) {
+        decoderRejections.append(reason)
+        if let profile, Int(profile) < health.count {
+            health[Int(profile)].insane += 1
+        }
+    }
+
+    private mutating func sane(_ profile: UInt16) {
+        health[Int(profile)].sane += 1
+    }
+
+    // MARK: ends
+
+    private mutating func end(
+        _ key: SessionKey, at time: UInt64, outcome: Outcome, reason: FailureReason? = nil, facts: SessionFacts? = nil
+    ) {
+        guard var session = sessions.removeValue(forKey: key), let profile = entry(session.profile) else { return }
+        if session.callEnter != 0 {
+            session.leaveCall(enter: session.callEnter, at: time)
+        }
+        let countsKey = SessionCounts.Key(role: session.role, stack: profile.stack)
+        counts.inFlight[countsKey, default: 1] -= 1
+        finished.append(
+            session.finish(
+                key: key, at: time, outcome: outcome, reason: reason, facts: facts, profile: profile,
+                wallClockOffset: wallClockOffset, exe: processes.exe(pid: key.pid, start: key.processStart)))
+    }
+
+    private mutating func begin(_ event: tlswatch_call_enter, profile: ProfileEntry) {
+        let key = SessionKey(event.header)
+        if sessions[key] != nil {
+            // The object was cleared and used again before its handshake ended.
+            end(key, at: event.header.time_ns, outcome: .abandoned)
+        }
+        if sessions.count >= capacity, let oldest = sessions.min(by: { $0.value.lastActivity < $1.value.lastActivity }) {
+            end(
+                oldest.key, at: event.header.time_ns, outcome: .abandoned,
+                reason: FailureReason(reason: "session_table_full", alert: nil, direction: nil))
+        }
+        let session = Session(event)
+        let countsKey = SessionCounts.Key(role: session.role, stack: profile.stack)
+        counts.started[countsKey, default: 0] += 1
+        counts.inFlight[countsKey, default: 0] += 1
+        processes.note(pid: key.pid, start: key.processStart)
+        sessions[key] = session
+    }
+}
+
+/// How often a library's records made sense.
+struct ProfileHealth: Equatable {
+    var sane = 0
+    var insane = 0
+
+    /// The first sessions of the library read nothing sane: its probes are to be detached, not believed.
+    var isWrong: Bool { insane >= 3 && insane > sane }
+}
+
+extension SessionTable: EventSink {
+    mutating func callEntered(_ event: tlswatch_call_enter) {
+        guard let profile = entry(event.header.profile) else { return reject(.unknownProfile) }
+        let state = EntryState(
+            flow: event.present.holds(.flowState) ? event.flow_state : nil,
+            hand: event.present.holds(.handState) ? event.hand_state : nil,
+            version: event.present.holds(.version) ? event.version : nil, server: event.server)
+        switch profile.rules.entry(state) {
+        case .start:
+            sane(event.header.profile)
+            begin(event, profile: profile)
+        case .proceed:
+            let time = event.header.time_ns
+            sessions[SessionKey(event.header)]?.enterCall(at: time)
+        case .unrelated: break
+        case .insane: reject(.insane, profile: event.header.profile)
+        }
+    }
+
+    mutating func callReturned(_ event: tlswatch_call_return) {
+        returned(event, version: nil, facts: nil)
+    }
+
+    mutating func callEnded(_ event: borrowing CallEnd) {
+        let facts = SessionFacts(event)
+        returned(event.call, version: event.scalar(.version), facts: facts)
+    }
+
+    private mutating func returned(_ event: tlswatch_call_return, version: UInt32?, facts: SessionFacts?) {
+        guard let profile = entry(event.header.profile) else { return reject(.unknownProfile) }
+        let key = SessionKey(event.header)
+        guard sessions[key] != nil else { return }
+        let time = event.header.time_ns
+        let io = event.io_result == Int32(1 << 30) ? nil : event.io_result
+        let state = ExitState(
+            result: event.result, flow: event.present.holds(.flowState) ? event.flow_state : nil,
+            hand: event.present.holds(.handState) ? event.hand_state : nil, version: version, io: io)
+        let kind = profile.rules.exit(state)
+        if kind == .insane {
+            return reject(.insane, profile: event.header.profile)
+        }
+        sane(event.header.profile)
+        sessions[key]?.returnFromCall(enter: event.enter_ns, at: time)
+        switch kind {
+        case .completed: end(key, at: time, outcome: .completed, facts: facts)
+        case .failed:
+            if event.present.holds(.handState) {
+                sessions[key]?.notePeerHello(handState: event.hand_state, rules: profile.rules)
+            }
+            let reason = sessions[key]?.failure(rules: profile.rules, io: io)
+            end(key, at: time, outcome: .failed, reason: reason, facts: facts)
+        case .wants, .insane: break
+        }
+    }
+
+    mutating func stepped(_ event: tlswatch_step) {
+        guard let profile = entry(event.header.profile) else { return reject(.unknownProfile) }
+        let key = SessionKey(event.header)
+        if event.header.hook == HookKind.objectFree.rawValue {
+            return end(key, at: event.header.time_ns, outcome: .abandoned)
+        }
+        sessions[key]?.step(event, rules: profile.rules)
+    }
+
+    mutating func socketUsed(_ event: tlswatch_socket) {
+        sessions[SessionKey(event.header)]?.useSocket(event)
+    }
+
+    mutating func socketClosed(_ event: tlswatch_socket_closed) {
+        let key = SessionKey(event.header)
+        guard let session = sessions[key], session.socket?.cookie == event.cookie else { return }
+        // Inside a call the library still has the last word: its return tells how the handshake failed.
+        guard session.callEnter == 0 else { return }
+        end(key, at: event.header.time_ns, outcome: .abandoned)
+    }
+
+    mutating func processStarted(_ event: tlswatch_process) {
+        // exec keeps pid and start time, and drops every TLS object of the old program.
+        endAll(of: event)
+        processes.replace(pid: event.header.pid, start: event.header.process_start_ns)
+    }
+
+    mutating func processEnded(_ event: tlswatch_process) {
+        endAll(of: event)
+        processes.forget(pid: event.header.pid)
+    }
+
+    private mutating func endAll(of event: tlswatch_process) {
+        guard !sessions.isEmpty, processes.isKnown(pid: event.header.pid) else { return }
+        let keys = sessions.keys.filter {
+            $0.pid == event.header.pid && $0.processStart == event.header.process_start_ns
+        }
+        for key in keys {
+            end(key, at: event.header.time_ns, outcome: .abandoned)
+        }
+    }
+}
+
+extension UInt32 {
+    /// Whether a `present` mask holds the fact's bit.
+    fileprivate func holds(_ fact: Fact) -> Bool { self & (1 << UInt32(fact.rawValue)) != 0 }
+}

@@ -1,0 +1,71 @@
+/// The hidden functions of a handshake.
+struct HandshakeFunctions {
+    let code: CodeReader
+    let symbols: [String: ELFSymbol]
+    let methods: MethodTables
+    let stateMachine: UInt64
+
+    init(_ code: CodeReader, _ symbols: [String: ELFSymbol], _ methods: MethodTables) throws(AnalysisError) {
+        self.code = code
+        self.symbols = symbols
+        self.methods = methods
+        // accept and connect both go to the state machine, and tell it which they are.
+        let targets = Self.targets(code, methods.accept, server: 1)
+            .intersection(Self.targets(code, methods.connect, server: 0))
+        guard targets.count == 1, let stateMachine = targets.first else {
+            throw AnalysisError(
+                "the handshake's state machine was not found: accept and connect share \(targets.count) targets")
+        }
+        self.stateMachine = stateMachine
+    }
+
+    /// Functions to which `entry` passes its object and the constant `server`.
+    private static func targets(_ code: CodeReader, _ entry: UInt64, server: UInt64) -> Set<UInt64> {
+        var interpreter = AbstractInterpreter(code: code)
+        interpreter.followsTailJumps = false
+        var targets: Set<UInt64> = []
+        for event in interpreter.run(entry) {
+            switch event {
+            case .called(.constant(let target), let arguments), .jumpedOut(.constant(let target), let arguments):
+                if arguments[0] == .place(Place(root: 0), width: 0), arguments[1] == .constant(server) {
+                    targets.insert(target)
+                }
+            default: break
+            }
+        }
+        return targets
+    }
+
+    /// Adds the sites of the functions that were found; `flowState` is the offset of the message-flow state.
+    func addSites(_ sites: inout SiteList, flowState: Int32?) {
+        sites.add(.stateMachine, "state_machine", stateMachine, object: 0, argument: 1)
+        for (version, name) in [(UInt32(0x304), "tls13_change_cipher_state"), (0x303, "tls1_change_cipher_state")] {
+            if let function = methods.keyChange[version] {
+                sites.add(.keyChange, name, function, object: 0, argument: 1)
+            } else {
+                sites.notes.append("\(name) was not found: no table of its version holds the Finished label")
+            }
+        }
+        if let function = symbols["tls_parse_stoc_alpn"]?.address
+            ?? ExtensionTable.parser(code.file, near: methods.full, type: ExtensionTable.alpn)
+        {
+            sites.add(.alpnAnswer, "tls_parse_stoc_alpn", function, object: 0)
+        } else {
+            sites.notes.append("tls_parse_stoc_alpn was not found: no table of extensions of the known shape")
+        }
+        addFatal(&sites, flowState)
+    }
+
+    private func addFatal(_ sites: inout SiteList, _ flowState: Int32?) {
+        let finder = FatalFinder(code: code, symbols: symbols, flowState: flowState)
+        guard let fatal = finder.find() else {
+            sites.notes.append(
+                "ossl_statem_fatal was not found: no one function reports an error and marks the handshake as failed")
+            return
+        }
+        // Up to 1.1.1 the reporting function is a parameter of its own, before the reason.
+        sites.add(
+            .fatal, "ossl_statem_fatal", fatal.address, object: 0, argument: 1,
+            argument2: fatal.namesFunction ? 3 : 2)
+    }
+}

@@ -1,0 +1,77 @@
+/// What the numbers of a TLS stack's records mean: the part of a stack that the session table asks.
+///
+/// Plain functions instead of a protocol, so that nothing existential stands on the hot path.
+struct SessionRules: Sendable {
+    /// What an entry into the state machine begins.
+    var entry: @Sendable (_ state: EntryState) -> EntryKind
+    /// What a return from it means.
+    var exit: @Sendable (_ state: ExitState) -> ExitKind
+    /// Which keys a key change installed.
+    var keyChange: @Sendable (_ argument: Int64) -> KeyChange
+    /// Whether the peer's hello had been read when the handshake stood in this state.
+    var peerHelloRead: @Sendable (_ handState: UInt32, _ role: Role) -> Bool
+    /// Why a handshake failed, from the library's alert and reason codes.
+    var failure: @Sendable (_ alert: Int64, _ reason: Int64) -> FailureReason
+    /// Message-flow states for the kernel side's early tests (`tlswatch_profile`).
+    var startStates: UInt32
+    var endStates: UInt32
+}
+
+struct EntryState {
+    var flow: UInt32?
+    var hand: UInt32?
+    var version: UInt32?
+    var server: UInt32
+}
+
+enum EntryKind: Equatable {
+    /// A handshake begins.
+    case start
+    /// A call of a handshake that goes on.
+    case proceed
+    /// A message after the handshake (session ticket, key update), or a call after a failure: no handshake.
+    case unrelated
+    /// Values that no build of the stack has: the probe or the facts' places are wrong.
+    case insane
+}
+
+struct ExitState {
+    var result: Int32
+    var flow: UInt32?
+    var hand: UInt32?
+    var version: UInt32?
+    /// The last receive in the call: bytes, 0 at end of file, -errno; `nil` where there was none.
+    var io: Int32?
+}
+
+enum ExitKind: Equatable {
+    case completed
+    /// It waits for the peer, the network or the application.
+    case wants
+    case failed
+    case insane
+}
+
+enum KeyChange {
+    /// TLS 1.3 handshake traffic keys, or the one set of TLS 1.2.
+    case handshake
+    /// Application traffic or early data keys of TLS 1.3.
+    case other
+}
+
+struct FailureReason: Equatable {
+    /// Snake case.
+    var reason: String
+    var alert: UInt8?
+    var direction: AlertDirection?
+}
+
+extension SessionRules {
+    /// The rules of the stack of that name; `nil` for an unknown one (a recording of a newer version).
+    static func of(stack: String) -> SessionRules? {
+        switch stack {
+        case OpenSSL.name: .openSSL
+        default: nil
+        }
+    }
+}

@@ -1,0 +1,141 @@
+/// What a probe site in a TLS library stands for. The raw values are `enum tlswatch_hook`'s.
+public enum HookKind: UInt16, Sendable, Codable, CaseIterable {
+    /// The handshake state machine: entry and return.
+    case stateMachine = 1
+    /// Traffic keys are installed (OpenSSL's `change_cipher_state`).
+    case keyChange = 2
+    /// The library's key agreement (`EVP_PKEY_derive`): entry and return.
+    case keyAgreement = 3
+    /// A server chooses the application protocol.
+    case alpnSelect = 4
+    /// A client processes the server's ALPN answer.
+    case alpnAnswer = 5
+    /// The handshake fails: alert to send and library reason.
+    case fatal = 6
+    /// The TLS object is freed.
+    case objectFree = 7
+
+    /// Whether the function's return is observed as well.
+    public var hasReturn: Bool { self == .stateMachine || self == .keyAgreement }
+    /// Whether the hook is left out by `--phases off`.
+    public var isPhase: Bool {
+        switch self {
+        case .keyChange, .keyAgreement, .alpnSelect, .alpnAnswer: true
+        case .stateMachine, .fatal, .objectFree: false
+        }
+    }
+}
+
+/// A fact that the BPF programs read from the TLS object. The raw values are `enum tlswatch_fact`'s.
+public enum Fact: Int, Sendable, Codable, CaseIterable {
+    case version = 0
+    case role, flowState, handState, resumed, cipher, group, sessionGroup, alpnLength
+    case alpn, sni, sessionSNI
+}
+
+/// Where a fact stands relative to the TLS object: every offset but the last is followed as a
+/// pointer, the last is where the fact's bytes are.
+public struct FactPath: Sendable, Hashable, Codable {
+    /// One to four byte offsets.
+    public var offsets: [Int32]
+    /// 1, 2, 4 or 8 for a scalar; 0 for a text.
+    public var size: Int
+
+    public init(offsets: [Int32], size: Int) {
+        self.offsets = offsets
+        self.size = size
+    }
+}
+
+/// How the kernel executes the instruction under a probe: this decides the cost of a hit.
+public enum SiteMode: String, Sendable, Codable {
+    /// Emulated by the kernel: under a microsecond.
+    case emulated
+    /// Single-stepped out of line: some 15 µs in a virtual machine.
+    case singleStep = "single_step"
+}
+
+/// One place in a file at which a probe is put.
+public struct ProbeSite: Sendable, Hashable, Codable {
+    public var hook: HookKind
+    /// The function's name, or a description where it has none.
+    public var symbol: String
+    /// Offset in the file of the instruction.
+    public var fileOffset: UInt64
+    public var mode: SiteMode
+    /// Which parameter of the function (0 first) holds the TLS object, the argument and the second
+    /// argument that `enum tlswatch_hook` names; `nil` where the hook has none.
+    public var objectParameter: Int?
+    public var argumentParameter: Int?
+    public var argument2Parameter: Int?
+
+    public init(
+        hook: HookKind, symbol: String, fileOffset: UInt64, mode: SiteMode,
+        objectParameter: Int?, argumentParameter: Int?, argument2Parameter: Int? = nil
+    ) {
+        self.hook = hook
+        self.symbol = symbol
+        self.fileOffset = fileOffset
+        self.mode = mode
+        self.objectParameter = objectParameter
+        self.argumentParameter = argumentParameter
+        self.argument2Parameter = argument2Parameter
+    }
+}
+
+/// What reading one file of a TLS stack gave: where to probe it and where its facts stand.
+public struct LibraryAnalysis: Sendable, Codable, Equatable {
+    /// The stack's name in every output: `openssl`.
+    public var stack: String
+    /// The library's own version text (`3.0.19`), if the file tells it.
+    public var version: String?
+    public var sites: [ProbeSite]
+    public var facts: [Fact: FactPath]
+    /// What could not be found or derived, and why; one sentence each, for `doctor` and `targets`.
+    public var notes: [String]
+
+    public init(
+        stack: String, version: String?, sites: [ProbeSite], facts: [Fact: FactPath], notes: [String]
+    ) {
+        self.stack = stack
+        self.version = version
+        self.sites = sites
+        self.facts = facts
+        self.notes = notes
+    }
+
+    /// Whether sessions can be observed in this file: it holds the state machine and a site for it.
+    public var observesSessions: Bool { sites.contains { $0.hook == .stateMachine } }
+}
+
+/// A TLS implementation that tlswatch knows. A new one is a file beside this one and a row in `TLSStacks.all`.
+public protocol TLSStack: Sendable {
+    static var name: String { get }
+    /// A quick look: could this file hold code of the stack?
+    static func recognises(_ file: ELFFile) -> Bool
+    /// Finds the probe sites and the facts' places.
+    static func analyse(_ file: ELFFile) throws(AnalysisError) -> LibraryAnalysis
+}
+
+/// The stacks, in the order in which a file is tried.
+public enum TLSStacks {
+    public static let all: [any TLSStack.Type] = [OpenSSL.self]
+
+    /// The analysis by the first stack that recognises the file; `nil` where none does.
+    public static func analyse(_ file: ELFFile) throws(AnalysisError) -> LibraryAnalysis? {
+        for stack in all where stack.recognises(file) {
+            return try stack.analyse(file)
+        }
+        return nil
+    }
+}
+
+/// Why a file that holds a known TLS stack cannot be observed.
+public struct AnalysisError: Error, Sendable, Equatable, CustomStringConvertible {
+    /// What failed and why, in a sentence.
+    public var description: String
+
+    public init(_ description: String) {
+        self.description = description
+    }
+}

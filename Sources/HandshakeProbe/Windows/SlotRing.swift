@@ -1,0 +1,73 @@
+/// The time arithmetic that every window shares: monotonic time cut into slots, the newest `count` of which are in the
+/// window.
+///
+/// A value of time t is in the window at `now` while `now`'s slot number minus t's is below `count`: it stays for more
+/// than window − slot and never longer than the window. Time that goes back is taken as standing still.
+struct SlotRing: Sendable {
+    /// Nanoseconds in a slot.
+    let slotLength: UInt64
+    let count: Int
+    /// The newest slot's number; nil before the first call.
+    private var newest: UInt64?
+
+    /// `window` and `slotLength` in nanoseconds; a slot has at least 1 µs, and the window is rounded up to whole slots.
+    init(window: UInt64, slotLength: UInt64) {
+        self.slotLength = max(1_000, slotLength)
+        self.count = max(1, Int(clamping: window.dividedRoundingUp(by: self.slotLength)))
+    }
+
+    /// Moves to `now` and returns the numbers of the slots that begin: the position of each still holds the slot that
+    /// expires for it. At most `count` of them, however far the jump.
+    mutating func advance(to now: UInt64) -> Range<UInt64> {
+        let number = now / slotLength
+        guard let newest else {
+            self.newest = number
+            return number..<number
+        }
+        guard number > newest else { return newest..<newest }
+        self.newest = number
+        return number - min(number - newest, UInt64(count)) + 1..<number + 1
+    }
+
+    /// The number of `time`'s slot; nil when it is older than the window. A time yet to come belongs to the newest.
+    func slot(of time: UInt64) -> UInt64? {
+        guard let newest else { return nil }
+        let number = min(time / slotLength, newest)
+        return newest - number < UInt64(count) ? number : nil
+    }
+
+    /// Where slot `number` is kept in an array of `count`.
+    func position(of number: UInt64) -> Int {
+        Int(truncatingIfNeeded: number % UInt64(count))
+    }
+}
+
+extension UInt64 {
+    fileprivate func dividedRoundingUp(by divisor: UInt64) -> UInt64 {
+        self / divisor + (self % divisor == 0 ? 0 : 1)
+    }
+}
+
+/// Remembers the newest loss of events, for as long as a window overlaps it.
+public struct LossMark: Sendable {
+    private var ring: SlotRing
+    private var lastLoss: UInt64?
+
+    /// Nanoseconds both.
+    public init(window: UInt64, slotLength: UInt64) {
+        ring = SlotRing(window: window, slotLength: slotLength)
+    }
+
+    /// Events were lost, the last of them at `time`.
+    public mutating func mark(at time: UInt64, now: UInt64) {
+        _ = ring.advance(to: now)
+        lastLoss = max(lastLoss ?? 0, min(time, now))
+    }
+
+    /// Whether the window that ends at `now` overlaps a loss.
+    public mutating func isIncomplete(now: UInt64) -> Bool {
+        _ = ring.advance(to: now)
+        guard let lastLoss else { return false }
+        return ring.slot(of: lastLoss) != nil
+    }
+}

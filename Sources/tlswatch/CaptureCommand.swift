@@ -1,0 +1,222 @@
+import ArgumentParser
+import Dispatch
+import Glibc
+import HandshakeProbe
+import Synchronization
+
+struct CaptureCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "capture",
+        abstract: "Capture handshakes once: for a while, a number of them, or as long as a command runs.",
+        discussion: """
+            The line "ready" goes to standard error once every probe is attached. Ctrl-C ends the capture with a summary.
+
+            EXAMPLES
+              tlswatch capture --duration 10s
+              tlswatch capture --pid 4242 --format json --output sessions.json
+              tlswatch capture -- curl -s https://localhost/
+            """)
+
+    @OptionGroup var observation: ObservationOptions
+
+    @Option(help: ArgumentHelp("End after this time: 250ms, 10s, 5m.", valueName: "duration"))
+    var duration: DurationArgument?
+
+    @Option(help: ArgumentHelp("End after this many sessions.", valueName: "number"))
+    var count: UInt64?
+
+    @Option(help: "table, json (one object a line) or summary. [default: table on a terminal, else json]")
+    var format: OutputFormat?
+
+    @Option(help: ArgumentHelp("Write the sessions to this file.", valueName: "file"))
+    var output: String?
+
+    @Option(help: ArgumentHelp("Record the raw event stream, for 'tlswatch replay'.", valueName: "file"))
+    var record: String?
+
+    @Argument(parsing: .postTerminator, help: "A command to start, observe with its children, and end with.")
+    var command: [String] = []
+
+    func validate() throws {
+        if count == 0 { throw ValidationError("--count takes a number above zero") }
+        if !command.isEmpty, !observation.pid.isEmpty { throw ValidationError("--pid and a command exclude each other") }
+    }
+
+    func run() throws {
+        try reporting { try capture() }
+    }
+
+    private func capture() throws {
+        var options = try observation.engineOptions()
+        options.recording = record
+        var executable: String?
+        if let name = command.first {
+            guard let found = CommandFiles.executable(name) else {
+                throw CommandFailure(.usage, "no command \(name) in PATH")
+            }
+            executable = found
+            options.observe(command: found)
+        }
+        let file = try OutputFile(path: output)
+        let engine = try Engine(options: options)
+        let inbox = CaptureInbox()
+        try engine.start { inbox.add($0) }
+        let signals = SignalSources([SIGINT, SIGTERM]) { inbox.interrupt() }
+        defer { signals.cancel() }
+        tell("ready")
+        var child: ChildCommand?
+        if let executable {
+            child = try ChildCommand(path: executable, arguments: command)
+        }
+        if let child {
+            let waiter = DispatchQueue(label: "tlswatch.child")
+            waiter.async { inbox.childEnded(child.wait()) }
+        }
+        if let duration {
+            DispatchQueue.global().asyncAfter(deadline: .now() + .nanoseconds(Int(duration.nanoseconds))) { inbox.end() }
+        }
+        var printer = SessionPrinter(format: format ?? (file.isTerminal ? .table : .json), file: file, limit: count)
+        try printer.begin()
+        while true {
+            let batch = inbox.wait()
+            try printer.print(batch.handshakes)
+            if batch.ended || printer.isDone { break }
+        }
+        engine.stop()
+        try printer.print(inbox.take())
+        let snapshot = engine.snapshot
+        try printer.finish(inFlight: snapshot?.inFlight ?? 0, lost: snapshot?.lost ?? 0)
+        if let failure = engine.recordingFailure { throw CommandFailure(.system, failure) }
+        if let status = inbox.childStatus, status != 0 { throw ExitCode(status) }
+        if inbox.interruptions > 1 { throw ExitCode(CommandFailure.Status.interrupted.rawValue) }
+    }
+}
+
+/// Prints sessions as they end, up to a limit, and the summary.
+struct SessionPrinter {
+    private let format: OutputFormat
+    private let file: OutputFile
+    private let limit: UInt64?
+    private let table: TableFormat
+    private var summary = Summary()
+    private var buffer: [UInt8] = []
+
+    init(format: OutputFormat, file: OutputFile, limit: UInt64?) {
+        self.format = format
+        self.file = file
+        self.limit = limit
+        let plain = unsafe getenv("NO_COLOR").map { unsafe $0.pointee != 0 } ?? false
+        table = TableFormat(colour: file.isTerminal && !plain)
+    }
+
+    /// The limit is reached, or nobody reads any more.
+    var isDone: Bool { limit.map { summary.sessions >= $0 } ?? false || file.isClosed }
+
+    func begin() throws(CommandFailure) {
+        if format == .table { try file.write(table.header() + "\n") }
+    }
+
+    mutating func print(_ handshakes: [Handshake]) throws(CommandFailure) {
+        buffer.removeAll(keepingCapacity: true)
+        for handshake in handshakes where !isDone {
+            summary.add(handshake)
+            switch format {
+            case .json: JSONFormat.append(handshake, to: &buffer)
+            case .table: buffer += (table.line(handshake) + "\n").utf8
+            case .summary: break
+            }
+        }
+        try file.write(buffer)
+    }
+
+    /// The summary goes to standard error, unless it is what was asked for.
+    func finish(inFlight: Int, lost: UInt64) throws(CommandFailure) {
+        let text = summary.text(inFlight: inFlight, lost: lost)
+        if format == .summary {
+            try file.write(text)
+        } else {
+            tell(String(text.dropLast()))
+        }
+    }
+}
+
+/// Where the ring's thread leaves sessions and others leave reasons to end; the main thread waits on it.
+final class CaptureInbox: Sendable {
+    private struct State {
+        var handshakes: [Handshake] = []
+        var ended = false
+        var interruptions = 0
+        var childStatus: Int32?
+    }
+
+    private let state = Mutex(State())
+    private let wake = DispatchSemaphore(value: 0)
+
+    func add(_ handshakes: [Handshake]) {
+        state.withLock { $0.handshakes += handshakes }
+        wake.signal()
+    }
+
+    func end() {
+        state.withLock { $0.ended = true }
+        wake.signal()
+    }
+
+    func childEnded(_ status: Int32) {
+        state.withLock {
+            $0.childStatus = status
+            $0.ended = true
+        }
+        wake.signal()
+    }
+
+    /// The first asks for a clean end; the second does not wait for it.
+    func interrupt() {
+        let count = state.withLock { state in
+            state.interruptions += 1
+            state.ended = true
+            return state.interruptions
+        }
+        if count > 1 { _exit(CommandFailure.Status.interrupted.rawValue) }
+        wake.signal()
+    }
+
+    var childStatus: Int32? { state.withLock { $0.childStatus } }
+    var interruptions: Int { state.withLock { $0.interruptions } }
+
+    func wait() -> (handshakes: [Handshake], ended: Bool) {
+        wake.wait()
+        return state.withLock { state in
+            defer { state.handshakes = [] }
+            return (state.handshakes, state.ended)
+        }
+    }
+
+    func take() -> [Handshake] {
+        state.withLock { state in
+            defer { state.handshakes = [] }
+            return state.handshakes
+        }
+    }
+}
+
+/// Signals turned into calls, on a queue of their own; SIGPIPE becomes EPIPE.
+struct SignalSources {
+    private let sources: [any DispatchSourceSignal]
+
+    init(_ signals: [Int32], handler: @escaping @Sendable () -> Void) {
+        _ = signal(SIGPIPE, SIG_IGN)
+        let queue = DispatchQueue(label: "tlswatch.signals")
+        sources = signals.map { number in
+            _ = signal(number, SIG_IGN)
+            let source = DispatchSource.makeSignalSource(signal: number, queue: queue)
+            source.setEventHandler(handler: handler)
+            source.resume()
+            return source
+        }
+    }
+
+    func cancel() {
+        sources.forEach { $0.cancel() }
+    }
+}

@@ -1,0 +1,106 @@
+import ArgumentParser
+import HandshakeProbe
+
+struct DoctorCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "doctor",
+        abstract: "Tell what this kernel, these privileges and the TLS libraries here allow; what is missing, and why.",
+        discussion: """
+            Changes nothing. Exit status 69 when this kernel cannot be used, 77 when a capability is missing.
+
+            EXAMPLES
+              tlswatch doctor
+              tlswatch doctor --format json
+            """)
+
+    enum Format: String, ExpressibleByArgument, CaseIterable { case text, json }
+
+    @Option(help: "text or json.")
+    var format: Format = .text
+
+    func run() throws {
+        let features = KernelFeatures.probe()
+        let privileges = Privileges.current()
+        let libraries = LibrarySurvey.host()
+        let out = try OutputFile(path: nil)
+        try out.write(format == .json ? json(features, privileges, libraries) : text(features, privileges, libraries))
+        if !features.hasBTF { throw ExitCode(CommandFailure.Status.unsupported.rawValue) }
+        if !privileges.missing.isEmpty { throw ExitCode(CommandFailure.Status.privilege.rawValue) }
+    }
+
+    private func text(_ features: KernelFeatures, _ privileges: Privileges, _ libraries: [LibrarySurvey.Entry]) -> String {
+        var lines = ["Kernel \(features.release)"]
+        lines.append(mark(features.hasBTF, "BTF", features.hasBTF ? "present" : "missing: nothing can be observed"))
+        for rung in ProbeRung.allCases {
+            let there = features.rungs.contains(rung)
+            let used = features.rungs.first == rung ? "in use" : there ? "available" : "not in this kernel"
+            lines.append(mark(there, "\(rung.rawValue) probes", used))
+        }
+        for tracepoint in Tracepoint.allCases {
+            let there = features.has(tracepoint)
+            lines.append(mark(there, tracepoint.rawValue, there ? "present" : "missing: \(tracepoint.loss)"))
+        }
+        lines.append("Privileges")
+        for capability in privileges.capabilities {
+            lines.append(
+                mark(capability.held, capability.name, (capability.held ? "held" : "MISSING") + ": to \(capability.purpose)"))
+        }
+        lines.append("TLS libraries")
+        if libraries.isEmpty { lines.append("  none found in the linker's cache or in running processes") }
+        for library in libraries {
+            lines.append("  \(library.path) (\(library.stack)\(library.version.map { " " + $0 } ?? ""))")
+            for site in library.sites {
+                lines.append("    \(site.symbol): \(site.mode == .emulated ? "emulated, under 1 us a hit" : "single-stepped, left out")")
+            }
+            for note in library.notes { lines.append("    note: \(note)") }
+        }
+        return lines.joined(separator: "\n") + "\n"
+    }
+
+    private func mark(_ good: Bool, _ name: String, _ detail: String) -> String {
+        "  \(good ? "ok " : "-- ")\(name): \(detail)"
+    }
+
+    private func json(_ features: KernelFeatures, _ privileges: Privileges, _ libraries: [LibrarySurvey.Entry]) -> String {
+        var object = JSONObject()
+        object.text("kernel", features.release)
+        object.literal("btf", "\(features.hasBTF)")
+        object.text("probes", features.rungs.first?.rawValue)
+        object.literal("probes_available", JSONObject.array(features.rungs.map(\.rawValue)))
+        object.literal("tracepoints_missing", JSONObject.array(Tracepoint.allCases.filter { !features.has($0) }.map(\.rawValue)))
+        object.literal("capabilities_missing", JSONObject.array(privileges.missing))
+        object.literal("libraries", "[" + libraries.map(\.json).joined(separator: ",") + "]")
+        return String(decoding: object.finish(), as: UTF8.self) + "\n"
+    }
+}
+
+extension JSONObject {
+    /// An array of texts.
+    static func array(_ texts: [String]) -> String {
+        let items = texts.map { text in
+            var bytes: [UInt8] = []
+            append(text, to: &bytes)
+            return String(decoding: bytes, as: UTF8.self)
+        }
+        return "[" + items.joined(separator: ",") + "]"
+    }
+}
+
+extension LibrarySurvey.Entry {
+    var json: String {
+        var object = JSONObject()
+        object.text("path", path)
+        object.text("stack", stack)
+        object.text("version", version)
+        object.literal("observable", "\(observable)")
+        object.literal("processes", "[" + processes.map { String($0) }.joined(separator: ",") + "]")
+        object.literal("sites", "[" + sites.map { site in
+            var entry = JSONObject()
+            entry.text("symbol", site.symbol)
+            entry.text("mode", site.mode.rawValue)
+            return String(decoding: entry.finish(), as: UTF8.self)
+        }.joined(separator: ",") + "]")
+        object.literal("notes", JSONObject.array(notes))
+        return String(decoding: object.finish(), as: UTF8.self)
+    }
+}

@@ -1,0 +1,14 @@
+import ArgumentParser
+
+@main
+struct TLSWatch: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "tlswatch",
+        abstract: "Measures the TLS handshakes of a host from the kernel, without changing the applications.",
+        discussion: """
+            Exit status: 0 done; 64 bad usage; 65 bad input file; 69 the kernel cannot; 77 privilege missing; 130
+            interrupted twice.
+            """,
+        version: Version.current,
+        subcommands: [RunCommand.self, CaptureCommand.self, ReplayCommand.self, DoctorCommand.self, TargetsCommand.self])
+}

@@ -1,0 +1,59 @@
+import Glibc
+
+/// Standard output or a file, written whole; a reader that went away is told apart from a failure.
+final class OutputFile {
+    private let descriptor: Int32
+    private let owned: Bool
+    private let name: String
+    /// The reader closed its end (EPIPE): there is nobody left to write for.
+    private(set) var isClosed = false
+
+    init(path: String?) throws(CommandFailure) {
+        guard let path else {
+            descriptor = 1
+            owned = false
+            name = "standard output"
+            return
+        }
+        descriptor = unsafe open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
+        guard descriptor >= 0 else { throw CommandFailure(.usage, "cannot write \(path): \(systemText(errno))") }
+        owned = true
+        name = path
+    }
+
+    deinit {
+        if owned { close(descriptor) }
+    }
+
+    var isTerminal: Bool { isatty(descriptor) == 1 }
+
+    func write(_ bytes: [UInt8]) throws(CommandFailure) {
+        var offset = 0
+        while offset < bytes.count, !isClosed {
+            let count = unsafe bytes.withUnsafeBytes { buffer in
+                unsafe Glibc.write(descriptor, buffer.baseAddress.map { unsafe $0 + offset }, buffer.count - offset)
+            }
+            if count > 0 {
+                offset += count
+            } else if errno == EPIPE {
+                isClosed = true
+            } else if errno != EINTR {
+                throw CommandFailure(.system, "cannot write \(name): \(systemText(errno))")
+            }
+        }
+    }
+
+    func write(_ text: String) throws(CommandFailure) { try write(Array(text.utf8)) }
+}
+
+/// The system's words for an errno.
+func systemText(_ number: Int32) -> String {
+    guard let text = unsafe strerror(number) else { return "error \(number)" }
+    return unsafe String(cString: text)
+}
+
+/// A message for the person, on standard error.
+func tell(_ text: String) {
+    let bytes = Array((text + "\n").utf8)
+    unsafe _ = bytes.withUnsafeBytes { unsafe Glibc.write(2, $0.baseAddress, $0.count) }
+}

@@ -1,0 +1,62 @@
+import HandshakeProbe
+
+/// The table that a person reads: 100 columns at most, failures standing out.
+struct TableFormat {
+    /// Escape sequences for a terminal.
+    var colour: Bool
+
+    private static let widths = [12, 16, 6, 8, 9, 18, 8, 8, 0]
+
+    func header() -> String {
+        row(["TIME", "PROCESS", "ROLE", "VERSION", "ALPN", "SNI", "TOTAL", "BUSY", "OUTCOME"])
+    }
+
+    func line(_ handshake: Handshake) -> String {
+        let (second, fraction) = handshake.wallTime.quotientAndRemainder(dividingBy: 1_000_000_000)
+        let time = CalendarTime(Int(second), utc: false).clock + "." + pad(Int(fraction / 1_000_000), 3)
+        let outcome = [handshake.outcome.rawValue, handshake.reason].compactMap { $0 }.joined(separator: " ")
+        let text = row([
+            time, "\(handshake.comm)/\(handshake.pid)", handshake.role.rawValue, handshake.tlsVersion ?? "-",
+            handshake.alpn ?? "-", handshake.sni ?? "-", TableFormat.duration(handshake.duration),
+            TableFormat.duration(handshake.busy), handshake.outcome == .completed ? "completed" : String(outcome.prefix(34)),
+        ])
+        guard colour else { return text }
+        switch handshake.outcome {
+        case .completed: return text
+        case .failed: return "\u{1b}[31m\(text)\u{1b}[0m"
+        case .abandoned, .timeout: return "\u{1b}[33m\(text)\u{1b}[0m"
+        }
+    }
+
+    /// Cells padded to their columns; what is too long is cut with an ellipsis, so that columns stand.
+    private func row(_ cells: [String]) -> String {
+        var line = ""
+        for (cell, width) in zip(cells, Self.widths) {
+            if width == 0 {
+                line += cell
+            } else if cell.count > width {
+                line += cell.prefix(width - 1) + "… "
+            } else {
+                line += cell + String(repeating: " ", count: width - cell.count + 1)
+            }
+        }
+        return String(line.prefix(100))
+    }
+
+    /// Three significant digits: `1.83ms`, `912us`.
+    static func duration(_ nanoseconds: UInt64) -> String {
+        switch nanoseconds {
+        case ..<1_000: return "\(nanoseconds)ns"
+        case ..<1_000_000: return scaled(nanoseconds, by: 1_000, "us")
+        case ..<1_000_000_000: return scaled(nanoseconds, by: 1_000_000, "ms")
+        default: return scaled(nanoseconds, by: 1_000_000_000, "s")
+        }
+    }
+
+    private static func scaled(_ value: UInt64, by unit: UInt64, _ name: String) -> String {
+        let whole = value / unit
+        guard whole < 100 else { return "\(whole)\(name)" }
+        let hundredths = value % unit * 100 / unit
+        return whole < 10 ? "\(whole).\(pad(Int(hundredths), 2))\(name)" : "\(whole).\(hundredths / 10)\(name)"
+    }
+}

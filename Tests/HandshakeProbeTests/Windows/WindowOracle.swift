@@ -1,0 +1,64 @@
+/// Nanoseconds.
+let second: UInt64 = 1_000_000_000
+let millisecond: UInt64 = 1_000_000
+
+/// SplitMix64: a seeded generator, so that a failure repeats.
+struct SeededGenerator: RandomNumberGenerator {
+    private var state: UInt64
+
+    init(seed: UInt64) { state = seed }
+
+    mutating func next() -> UInt64 {
+        state &+= 0x9E37_79B9_7F4A_7C15
+        var mixed = state
+        mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
+        mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
+        return mixed ^ (mixed >> 31)
+    }
+
+    /// Roughly log-normal around 2 ms, by the sum of uniform octaves.
+    mutating func handshakeNanoseconds() -> UInt64 {
+        var value = 2_000_000.0
+        for _ in 0..<8 { value *= Double.random(in: 0.6...1.667, using: &self) }
+        return UInt64(value)
+    }
+}
+
+let wantedQuantiles = [0.5, 0.9, 0.99, 0.999]
+
+/// Nearest rank in thousandths over a sorted copy, with no code in common with the product.
+func oracleQuantile(_ values: [UInt64], _ quantile: Double) -> UInt64? {
+    guard !values.isEmpty else { return nil }
+    let thousandths = Int((quantile * 1_000).rounded())
+    let rank = max(1, (values.count * thousandths + 999) / 1_000)
+    return values.sorted()[rank - 1]
+}
+
+func isWithinHalfPercent(_ value: UInt64, of truth: UInt64) -> Bool {
+    let difference = value > truth ? value - truth : truth - value
+    return Double(difference) <= Double(truth) * 0.005
+}
+
+/// The window's definition, spelled out: a list, and a filter by slot number.
+struct NaiveWindow {
+    let seconds: UInt64
+    var values: [(time: UInt64, value: UInt64)] = []
+    var latest: UInt64 = 0
+
+    init(seconds: UInt64) { self.seconds = seconds }
+
+    mutating func insert(_ value: UInt64, at time: UInt64, now: UInt64) -> Bool {
+        latest = max(latest, now)
+        let second = min(time, latest) / 1_000_000_000
+        guard latest / 1_000_000_000 - second < seconds else { return false }
+        values.append((min(time, latest), value))
+        return true
+    }
+
+    mutating func contents(now: UInt64) -> [UInt64] {
+        latest = max(latest, now)
+        let newest = latest / 1_000_000_000
+        values.removeAll { newest - $0.time / 1_000_000_000 >= seconds }
+        return values.map(\.value)
+    }
+}

@@ -1,0 +1,105 @@
+import Foundation
+import Testing
+
+extension KernelTests {
+    @Suite struct CommandLineTests {
+        private func expect(
+            _ arguments: [String], exits status: Int32, saying text: String...,
+            sourceLocation: SourceLocation = #_sourceLocation
+        ) throws {
+            let result = try Tlswatch.run(arguments)
+            #expect(result.status == .exited(status), "\(result.errors)", sourceLocation: sourceLocation)
+            #expect(result.output.isEmpty, "messages go to standard error", sourceLocation: sourceLocation)
+            for piece in text {
+                #expect(result.errors.contains(piece), "\(result.errors)", sourceLocation: sourceLocation)
+            }
+        }
+
+        @Test("Bad usage exits with 64 and says what is wrong")
+        func usage() throws {
+            try expect(["capture", "--no-such-flag"], exits: 64, saying: "--no-such-flag")
+            try expect(["capture", "--duration", "soon"], exits: 64, saying: "soon")
+            try expect(["capture", "--probes", "magic"], exits: 64, saying: "magic")
+            try expect(["no-such-command"], exits: 64)
+            try expect(["capture", "--pid", "999999999"], exits: 64, saying: "999999999")
+        }
+
+        @Test("A library that is no ELF file, or has no TLS inside, exits with 65")
+        func library() throws {
+            try expect(["capture", "--library", "/etc/passwd"], exits: 65, saying: "/etc/passwd")
+            try expect(["capture", "--library", "/bin/true"], exits: 65, saying: "/bin/true")
+        }
+
+        @Test("A missing privilege exits with 77 and names the capability")
+        func privilege() throws {
+            let port = try FreePort.next()
+            for command in [["capture"], ["run", "--listen", "127.0.0.1:\(port)"]] {
+                let result = try Tlswatch.runUnprivileged(command)
+                #expect(result.status == .exited(77), "\(result.errors)")
+                #expect(
+                    result.errors.contains("CAP_BPF") || result.errors.contains("CAP_SYS_ADMIN"), "\(result.errors)")
+            }
+        }
+
+        @Test("Help needs no privilege and names every command")
+        func help() throws {
+            let result = try Tlswatch.runUnprivileged(["--help"])
+            #expect(result.status == .exited(0))
+            for command in ["run", "capture", "replay", "doctor"] { #expect(result.output.contains(command)) }
+        }
+
+        @Test("The doctor names this kernel's rung and the library of the host")
+        func doctor() throws {
+            let result = try Tlswatch.run(["doctor"])
+            #expect(result.status == .exited(0), "\(result.errors)")
+            #expect(result.output.contains("session"))
+            #expect(result.output.contains("libssl.so.3"))
+        }
+
+        @Test("Ctrl-C ends a capture with status 0 and its summary on standard error")
+        func interrupt() throws {
+            let server = try OpenSSLServer(TestCertificates())
+            let capture = try Capture()
+            _ = try server.connect()
+            let rows = try capture.finish(expecting: 1) { $0.pid == server.pid }
+            #expect(rows.count == 1)
+            let summary = capture.child.errors.lines.drop { $0 != "ready" }.dropFirst()
+            #expect(!summary.isEmpty, "a summary follows `ready`")
+        }
+
+        @Test("A reader that goes away ends the capture cleanly")
+        func closedPipe() throws {
+            let server = try OpenSSLServer(TestCertificates())
+            let child = try ChildProcess(
+                Tlswatch.binary(), ["capture", "--format", "json"], closesOutputAfterFirstLine: true)
+            try child.waitForLine(in: child.errors) { $0 == "ready" }
+            let ended = try eventually {
+                _ = try server.connect()
+                return child.status != nil
+            }
+            #expect(ended)
+            #expect(child.status == .exited(0), "\(child.errors.text)")
+            #expect(child.output.lines.count >= 1)
+        }
+
+        @Test("The table fits 100 columns, and neither it nor a summary is coloured in a pipe")
+        func table() throws {
+            let certificates = try TestCertificates()
+            let nginx = try Nginx(certificates)
+            let worker = try #require(nginx.workers.first)
+            for format in ["table", "summary"] {
+                let child = try ChildProcess(
+                    Tlswatch.binary(), ["capture", "--format", format, "--pid", "\(worker)", "--count", "2"])
+                try child.waitForLine(in: child.errors) { $0 == "ready" }
+                _ = try Curl.get(count: 2, port: nginx.port, authority: certificates.authority, ["--http2"])
+                let result = try child.wait()
+                #expect(result.status == .exited(0), "\(result.errors)")
+                let lines = result.output.split(separator: "\n")
+                #expect(!lines.isEmpty)
+                #expect(lines.allSatisfy { $0.count <= 100 }, "\(result.output)")
+                #expect(!result.output.contains("\u{1b}"))
+                if format == "table" { #expect(result.output.contains("a.example")) }
+            }
+        }
+    }
+}

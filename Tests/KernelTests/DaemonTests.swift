@@ -1,0 +1,128 @@
+import Foundation
+import Testing
+
+/// Both sides of each equation of conservation.
+private struct Books {
+    let hits, events, dropped, decoded, rejected, started, ended, inFlight: Double
+
+    init(_ metrics: Metrics) {
+        hits = metrics.sum("tlswatch_probe_hits_total")
+        events = metrics.sum("tlswatch_events_total")
+        dropped = metrics.sum("tlswatch_events_dropped_total")
+        decoded = metrics.sum("tlswatch_events_decoded_total")
+        rejected = metrics.sum("tlswatch_events_rejected_total")
+        started = metrics.sum("tlswatch_sessions_started_total")
+        ended = metrics.sum("tlswatch_handshakes_total")
+        inFlight = metrics.sum("tlswatch_handshakes_in_flight")
+    }
+
+    var balance: Bool {
+        hits == events + dropped && events == decoded + rejected && started == ended + inFlight
+    }
+}
+
+extension KernelTests {
+    @Suite struct DaemonTests {
+        @Test("After fifty handshakes the daemon's counts are fifty and every hit is accounted for")
+        func conservation() throws {
+            let certificates = try TestCertificates()
+            let nginx = try Nginx(certificates)
+            let daemon = try Daemon()
+            let before = try daemon.metrics()
+            _ = try Curl.get(count: 50, port: nginx.port, authority: certificates.authority, ["--http2"])
+            let server = ["role": "server", "stack": "openssl"]
+            let wanted = before.sum("tlswatch_handshakes_total", server) + 50
+            let metrics = try daemon.quietMetrics {
+                $0.sum("tlswatch_handshakes_total", server) >= wanted && Books($0).balance
+            }
+            #expect(metrics.sum("tlswatch_handshakes_total", server) == wanted)
+            #expect(metrics.sum("tlswatch_handshakes_total", server.merging(["outcome": "completed"]) { $1 }) >= 50)
+            #expect(
+                metrics.sum("tlswatch_handshakes_total", ["role": "client"])
+                    - before.sum("tlswatch_handshakes_total", ["role": "client"]) >= 50)
+            expectConservation(metrics)
+            expectFigures(metrics)
+            #expect(try daemon.get("/healthz").status == 200)
+            #expect(try daemon.get("/readyz").status == 200)
+            #expect(try daemon.get("/").status == 200)
+            #expect(try daemon.get("/nothing-there").status == 404)
+            daemon.child.signal(SIGINT)
+            #expect(try daemon.child.wait().status == .exited(0))
+        }
+
+        private func expectConservation(_ metrics: Metrics) {
+            let books = Books(metrics)
+            #expect(books.hits > 0 && books.events > 0 && books.started > 0)
+            #expect(books.hits == books.events + books.dropped, "\(books)")
+            #expect(books.events == books.decoded + books.rejected, "\(books)")
+            #expect(books.rejected == 0, "\(books)")
+            #expect(books.started == books.ended + books.inFlight, "\(books)")
+        }
+
+        private func expectFigures(_ metrics: Metrics) {
+            for role in ["server", "client"] {
+                let quantile = metrics.all("tlswatch_handshake_window_seconds", ["role": role, "quantile": "0.99"])
+                #expect(quantile.contains { $0.value > 0 && $0.value < 60 }, "P99 of \(role)")
+                #expect(metrics.sum("tlswatch_handshake_window_sessions", ["role": role]) >= 50)
+                let share = metrics.all("tlswatch_alpn_share_ratio", ["role": role])
+                #expect(share.contains { $0.value > 0 && $0.value <= 1 }, "ALPN share of \(role)")
+                let failures = metrics.all("tlswatch_key_exchange_failure_ratio", ["role": role])
+                #expect(failures.contains { $0.value == 0 }, "key-exchange failure ratio of \(role)")
+                #expect(metrics.sum("tlswatch_key_exchanges_total", ["role": role]) >= 50)
+                #expect(metrics.sum("tlswatch_handshake_duration_seconds_count", ["role": role]) >= 50)
+            }
+            let parameters = ["role": "server", "tls_version": "TLSv1.3", "alpn": "h2", "group": "x25519"]
+            #expect(metrics.sum("tlswatch_handshake_parameters_total", parameters) >= 50)
+            #expect(!metrics.all("tlswatch_build_info").isEmpty)
+        }
+
+        @Test("promtool is content with the metrics before and after traffic")
+        func promtool() throws {
+            let certificates = try TestCertificates()
+            let nginx = try Nginx(certificates)
+            let daemon = try Daemon()
+            let directory = try TemporaryDirectory()
+            for count in [0, 3] {
+                _ = try Curl.get(count: count, port: nginx.port, authority: certificates.authority)
+                let metrics = try daemon.quietMetrics {
+                    $0.sum("tlswatch_handshakes_total", ["role": "server"]) >= Double(count)
+                }
+                let file = try directory.write(metrics.text, to: "metrics-\(count).txt")
+                // promtool reads its standard input only.
+                let check = try ChildProcess.run("sh", ["-c", "promtool check metrics <\"$1\"", "sh", file])
+                #expect(check.status == .exited(0), "\(check.output)\(check.errors)")
+                #expect(check.output.isEmpty && check.errors.isEmpty, "\(check.output)\(check.errors)")
+            }
+        }
+
+        @Test("The key-exchange failure ratio and the reasons of failures reach the metrics")
+        func failures() throws {
+            let server = try OpenSSLServer(TestCertificates(), ["-www", "-alpn", "http/1.1"])
+            let daemon = try Daemon()
+            for _ in 0..<4 { _ = try server.connect(["-alpn", "h2"]) }
+            let failed = ["role": "server", "outcome": "failed", "reason": "no_application_protocol"]
+            let metrics = try daemon.quietMetrics {
+                $0.sum("tlswatch_handshakes_total", failed) >= 4 && Books($0).balance
+            }
+            #expect(metrics.sum("tlswatch_handshakes_total", failed) == 4)
+            // They failed after the server had read the ClientHello: inside its key-exchange phase.
+            #expect(metrics.sum("tlswatch_key_exchanges_total", ["role": "server", "result": "failure"]) >= 4)
+            let ratio = metrics.all("tlswatch_key_exchange_failure_ratio", ["role": "server"])
+            #expect(ratio.contains { $0.value > 0 && $0.value <= 1 }, "\(ratio)")
+            expectConservation(metrics)
+        }
+
+        @Test("A port in use is a clear message and leaves nothing attached")
+        func portTaken() throws {
+            let listener = try SilentListener()
+            let result = try Tlswatch.run(["run", "--listen", "127.0.0.1:\(listener.port)"])
+            guard case .exited(let status) = result.status else {
+                Issue.record("ended by a signal: \(result.status)")
+                return
+            }
+            #expect(status != 0)
+            #expect(result.errors.contains("\(listener.port)"), "\(result.errors)")
+            #expect(result.errors.contains("use"), "\(result.errors)")
+        }
+    }
+}

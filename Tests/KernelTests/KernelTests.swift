@@ -1,0 +1,54 @@
+import Foundation
+import Testing
+
+/// Real probes on real programs, which each test starts on loopback and ends again. Black box: only the built
+/// binary and what design and documentation promise of it. One test at a time, since probes see the whole host.
+@Suite("Kernel", .serialized, .enabled(if: geteuid() == 0, "kernel tests need root"))
+struct KernelTests {}
+
+/// What holds for every session that was told, whatever the program.
+func expectSane(_ rows: [SessionRow], sourceLocation: SourceLocation = #_sourceLocation) {
+    for row in rows {
+        let text = "\(row)"
+        #expect((row.duration ?? 0) > 0, "a session takes time: \(text)", sourceLocation: sourceLocation)
+        #expect(
+            (row.busy ?? -1) + (row.wait ?? -1) == row.duration, "busy + wait is the duration: \(text)",
+            sourceLocation: sourceLocation)
+        #expect(
+            (row.busy ?? -1) >= 0 && (row.wait ?? -1) >= 0, "no negative time: \(text)", sourceLocation: sourceLocation)
+        #expect((row.calls ?? 0) >= 1, "a session has a call: \(text)", sourceLocation: sourceLocation)
+        #expect(row.isServer || row.isClient, "a role: \(text)", sourceLocation: sourceLocation)
+        #expect(
+            ["completed", "failed", "abandoned", "timeout"].contains(row.outcome), "an outcome: \(text)",
+            sourceLocation: sourceLocation)
+        #expect(
+            (row.reason != nil) == (row.outcome == "failed"), "a reason where it failed: \(text)",
+            sourceLocation: sourceLocation)
+        #expect(
+            ["exact", "inferred", "unknown"].contains(row.socketConfidence), "a confidence: \(text)",
+            sourceLocation: sourceLocation)
+        if let share = row.alpnShare {
+            #expect(share > 0 && share <= 1, "a share: \(text)", sourceLocation: sourceLocation)
+        }
+        if let alpn = row.alpnNegotiation {
+            #expect(
+                alpn > 0 && alpn <= row.duration ?? 0, "inside the handshake: \(text)", sourceLocation: sourceLocation)
+        }
+        if let exchange = row.keyExchange {
+            #expect(
+                exchange > 0 && exchange <= row.duration ?? 0, "inside the handshake: \(text)",
+                sourceLocation: sourceLocation)
+        }
+        if let compute = row.keyExchangeCompute {
+            #expect(
+                compute > 0 && compute <= row.busy ?? 0, "computing is being busy: \(text)",
+                sourceLocation: sourceLocation)
+        }
+    }
+}
+
+/// The sum of a session's ends in both directions: which rows belong to a server's port.
+func belongs(toPort port: Int) -> @Sendable (SessionRow) -> Bool {
+    let address = "127.0.0.1:\(port)"
+    return { ($0.isServer && $0.local == address) || ($0.isClient && $0.remote == address) }
+}

@@ -1,0 +1,77 @@
+import Foundation
+import Testing
+
+extension KernelTests {
+    @Suite struct PhaseTests {
+        @Test("Without phases sessions are complete and tell no phase")
+        func off() throws {
+            let certificates = try TestCertificates()
+            let nginx = try Nginx(certificates)
+            let capture = try Capture(["--phases", "off"])
+            _ = try Curl.get(count: 5, port: nginx.port, authority: certificates.authority, ["--http2"])
+            let rows = try capture.finish(expecting: 10, where: belongs(toPort: nginx.port))
+            #expect(rows.count == 10)
+            expectSane(rows)
+            for row in rows {
+                #expect(row.isCompleted, "\(row)")
+                #expect(row.tlsVersion == "TLSv1.3" && row.alpn == "h2" && row.sni == "a.example")
+                #expect(row.keyExchange == nil && row.keyExchangeCompute == nil)
+                #expect(row.alpnNegotiation == nil && row.alpnShare == nil)
+            }
+        }
+
+        @Test("With phases each lies inside its handshake, on both sides")
+        func on() throws {
+            let certificates = try TestCertificates()
+            let nginx = try Nginx(certificates)
+            let capture = try Capture()
+            _ = try Curl.get(count: 5, port: nginx.port, authority: certificates.authority, ["--http2"])
+            let rows = try capture.finish(expecting: 10, where: belongs(toPort: nginx.port))
+            #expect(rows.count == 10)
+            expectSane(rows)
+            for row in rows {
+                let exchange = try #require(row.keyExchange, "\(row)")
+                let compute = try #require(row.keyExchangeCompute, "\(row)")
+                let negotiation = try #require(row.alpnNegotiation, "\(row)")
+                let share = try #require(row.alpnShare, "\(row)")
+                let duration = try #require(row.duration)
+                #expect(0 < compute && compute <= exchange && exchange <= duration)
+                #expect(0 < negotiation && negotiation <= duration)
+                #expect(abs(share - Double(negotiation) / Double(duration)) < 0.001)
+            }
+        }
+
+        @Test("A server's flight held back by 100 ms is the client's wait and in no one's key exchange")
+        func knownAnswer() throws {
+            let held = 100_000_000
+            let certificates = try TestCertificates()
+            let nginx = try Nginx(certificates)
+            let port = try FreePort.next()
+            let proxy = try ChildProcess(
+                "/usr/bin/env", ["python3", script("delay_proxy.py"), "\(port)", "\(nginx.port)", "0.1"])
+            try FreePort.awaitListening(port, server: proxy)
+            let capture = try Capture()
+            let curls = try Curl.get(count: 3, port: port, authority: certificates.authority, ["--http2"])
+            let pids = Set(curls.map(\.pid)).union(nginx.workers)
+            let rows = try capture.finish(expecting: 6) { pids.contains($0.pid ?? 0) }
+            #expect(rows.count == 6)
+            expectSane(rows)
+            for row in rows {
+                let duration = try #require(row.duration)
+                #expect(row.isCompleted, "\(row)")
+                #expect(duration >= held, "the server waits for the client's Finished as long: \(row)")
+                #expect(try #require(row.wait) >= held)
+                #expect(try #require(row.busy) <= duration - held)
+                #expect(try #require(row.keyExchange) < held, "\(row)")
+                #expect(try #require(row.keyExchangeCompute) < held)
+            }
+            try expectCurlsOwnTimes(rows.filter(\.isClient), curls, atLeast: 95)
+            for row in rows where row.isClient {
+                #expect(try #require(row.alpnNegotiation) >= held, "the answer was in the flight held back")
+            }
+            for row in rows where row.isServer {
+                #expect(try #require(row.alpnNegotiation) < held, "the server chose at once")
+            }
+        }
+    }
+}

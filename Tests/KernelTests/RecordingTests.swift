@@ -1,0 +1,46 @@
+import Foundation
+import Testing
+
+extension KernelTests {
+    @Suite struct RecordingTests {
+        @Test("A recording replays without privilege to the rows that were captured live")
+        func recordAndReplay() throws {
+            let certificates = try TestCertificates()
+            let nginx = try Nginx(certificates)
+            let directory = try TemporaryDirectory()
+            let recording = directory.file("stream.bin")
+            let capture = try Capture(["--record", recording])
+            _ = try Curl.get(count: 8, port: nginx.port, authority: certificates.authority, ["--http2"])
+            _ = try Curl.get(port: nginx.port, authority: nil)
+            try capture.await(18, where: belongs(toPort: nginx.port))
+            let live = try capture.stop()
+            #expect(live.filter(belongs(toPort: nginx.port)).count == 18)
+            // A recording of everybody's peers may well be for its owner only; here it is handed on.
+            try FileManager.default.setAttributes([.posixPermissions: 0o644], ofItemAtPath: recording)
+            let replay = try Tlswatch.runUnprivileged(["replay", recording, "--format", "json"])
+            #expect(replay.status == .exited(0), "\(replay.errors)")
+            let rows = try SessionRow.parse(replay.output.split(separator: "\n").map(String.init))
+            #expect(rows.count == live.count)
+            // The executable is read from /proc while the process lives: a replay cannot.
+            #expect(rows.map(Self.comparable) == live.map(Self.comparable))
+        }
+
+        private static func comparable(_ row: SessionRow) -> SessionRow {
+            var row = row
+            row.exe = nil
+            return row
+        }
+
+        @Test("A file that is no recording, and half of one, are bad input files")
+        func badFiles() throws {
+            let directory = try TemporaryDirectory()
+            let text = try directory.write("this is not a recording\n", to: "text")
+            #expect(try Tlswatch.run(["replay", text]).status == .exited(65))
+            let empty = try directory.write("", to: "empty")
+            #expect(try Tlswatch.run(["replay", empty]).status == .exited(65))
+            let missing = try Tlswatch.run(["replay", directory.file("missing")])
+            #expect(missing.status == .exited(65) || missing.status == .exited(64))
+            #expect(missing.errors.contains("missing"))
+        }
+    }
+}

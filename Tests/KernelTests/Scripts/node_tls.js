@@ -1,0 +1,31 @@
+// An HTTPS server and, unless it is told to serve only, its clients in the same process.
+// Usage: node_tls.js CA CERTIFICATE KEY COUNT PORT; COUNT 0 serves until it is ended.
+'use strict';
+const fs = require('fs');
+const https = require('https');
+
+const [authority, certificate, key, count, port] = process.argv.slice(2);
+const server = https.createServer(
+  { cert: fs.readFileSync(certificate), key: fs.readFileSync(key), ALPNProtocols: ['http/1.1'] },
+  (request, response) => response.end('ok'));
+
+function get(port) {
+  return new Promise((resolve, reject) => {
+    const options = {
+      host: '127.0.0.1', port, servername: 'a.example', headers: { Host: 'a.example' },
+      ca: fs.readFileSync(authority), ALPNProtocols: ['http/1.1'],
+      // A new connection and a full handshake each time.
+      agent: new https.Agent({ keepAlive: false, maxCachedSessions: 0 }),
+    };
+    https.get(options, (response) => {
+      response.resume();
+      response.on('end', resolve);
+    }).on('error', reject);
+  });
+}
+
+server.listen(Number(port), '127.0.0.1', async () => {
+  if (Number(count) === 0) return;
+  for (let i = 0; i < Number(count); i++) await get(server.address().port);
+  server.close();
+});

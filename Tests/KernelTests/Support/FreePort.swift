@@ -1,0 +1,80 @@
+import Foundation
+
+/// Loopback ports: the kernel names a free one, and says whether somebody listens on it. Readiness is
+/// read from the kernel's table, since a connection made to find out would itself be a session.
+enum FreePort {
+    static func next() throws -> Int {
+        // Closed before the server binds it: the kernel does not hand the same ephemeral port out at once.
+        try SilentListener().port
+    }
+
+    static func isListening(_ port: Int) -> Bool {
+        ["/proc/net/tcp", "/proc/net/tcp6"].contains { table in
+            guard let text = try? String(contentsOfFile: table, encoding: .utf8) else { return false }
+            return text.split(separator: "\n").dropFirst().contains { line in
+                let fields = line.split(separator: " ", omittingEmptySubsequences: true)
+                // 0A is TCP_LISTEN.
+                guard fields.count > 3, fields[3] == "0A", let colon = fields[1].lastIndex(of: ":") else {
+                    return false
+                }
+                return Int(fields[1][fields[1].index(after: colon)...], radix: 16) == port
+            }
+        }
+    }
+
+    /// Waits until `server` listens on `port`.
+    static func awaitListening(_ port: Int, server: ChildProcess) throws {
+        let ready = eventually { isListening(port) || server.status != nil }
+        guard ready, server.status == nil else {
+            throw HarnessError("`\(server.name)` does not listen on \(port): \(server.errors.text.suffix(2000))")
+        }
+    }
+}
+
+/// A TCP server on a free loopback port that never says a word.
+final class SilentListener: Sendable {
+    let port: Int
+    private let descriptor: Int32
+
+    init() throws {
+        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
+        guard descriptor >= 0 else { throw HarnessError("socket: errno \(errno)") }
+        self.descriptor = descriptor
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
+        var length = socklen_t(MemoryLayout<sockaddr_in>.size)
+        let bound = unsafe withUnsafeMutablePointer(to: &address) { pointer in
+            unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { generic in
+                unsafe bind(descriptor, generic, length) == 0 && listen(descriptor, 16) == 0
+                    && getsockname(descriptor, generic, &length) == 0
+            }
+        }
+        port = Int(UInt16(bigEndian: address.sin_port))
+        guard bound, port != 0 else { throw HarnessError("cannot listen on loopback: errno \(errno)") }
+    }
+
+    deinit { close(descriptor) }
+
+    /// Takes one connection and waits for its first bytes; they are left unanswered. The result is the
+    /// descriptor, which the caller closes.
+    func acceptAndAwaitBytes() throws -> Int32 {
+        try Self.awaitReadable(descriptor)
+        let connection = accept(descriptor, nil, nil)
+        guard connection >= 0 else { throw HarnessError("accept: errno \(errno)") }
+        _ = fcntl(connection, F_SETFD, FD_CLOEXEC)
+        do {
+            try Self.awaitReadable(connection)
+        } catch {
+            close(connection)
+            throw error
+        }
+        return connection
+    }
+
+    private static func awaitReadable(_ descriptor: Int32) throws {
+        var entry = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+        let readable = eventually { unsafe poll(&entry, 1, 0) > 0 }
+        guard readable else { throw HarnessError("nothing came on a loopback socket") }
+    }
+}

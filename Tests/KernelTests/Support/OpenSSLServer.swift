@@ -1,0 +1,26 @@
+import Foundation
+
+/// `openssl s_server` on a free loopback port: one process, one connection after the other.
+final class OpenSSLServer: Sendable {
+    let port: Int
+    let child: ChildProcess
+
+    init(_ certificates: TestCertificates, _ options: [String] = ["-www"]) throws {
+        port = try FreePort.next()
+        child = try ChildProcess(
+            "openssl",
+            ["s_server", "-4", "-accept", "127.0.0.1:\(port)", "-cert", certificates.certificate]
+                + ["-key", certificates.key] + options)
+        try FreePort.awaitListening(port, server: child)
+    }
+
+    deinit { child.stop(SIGTERM) }
+
+    var address: String { "127.0.0.1:\(port)" }
+    var pid: Int { Int(child.pid) }
+
+    /// `openssl s_client`, which ends when its standard input does.
+    func connect(_ options: [String] = []) throws -> Finished {
+        try ChildProcess.run("openssl", ["s_client", "-connect", address] + options)
+    }
+}

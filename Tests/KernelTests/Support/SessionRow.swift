@@ -1,0 +1,75 @@
+import Foundation
+
+/// One line of `--format json`. Everything is optional here, so that a missing fact is a failed
+/// expectation with a name, not a parse error.
+struct SessionRow: Codable, Equatable, Sendable {
+    var time: String?
+    var pid: Int?
+    var tid: Int?
+    var comm: String?
+    var exe: String?
+    var stack: String?
+    var library: String?
+    var libraryVersion: String?
+    var role: String?
+    var outcome: String?
+    var reason: String?
+    var alert: Int?
+    var alertDirection: String?
+    var duration: Int?
+    var busy: Int?
+    var wait: Int?
+    var calls: Int?
+    var tlsVersion: String?
+    var cipher: String?
+    var group: String?
+    var alpn: String?
+    var sni: String?
+    var resumed: Bool?
+    var tcpConnect: Int?
+    var firstRecordDelay: Int?
+    var keyExchange: Int?
+    var keyExchangeCompute: Int?
+    var alpnNegotiation: Int?
+    var alpnShare: Double?
+    var local: String?
+    var remote: String?
+    var socketConfidence: String?
+
+    enum CodingKeys: String, CodingKey {
+        case time, pid, tid, comm, exe, stack, library
+        case libraryVersion = "library_version"
+        case role, outcome, reason, alert
+        case alertDirection = "alert_direction"
+        case duration = "duration_ns"
+        case busy = "busy_ns"
+        case wait = "wait_ns"
+        case calls
+        case tlsVersion = "tls_version"
+        case cipher, group, alpn, sni, resumed
+        case tcpConnect = "tcp_connect_ns"
+        case firstRecordDelay = "first_record_delay_ns"
+        case keyExchange = "key_exchange_ns"
+        case keyExchangeCompute = "key_exchange_compute_ns"
+        case alpnNegotiation = "alpn_negotiation_ns"
+        case alpnShare = "alpn_share"
+        case local, remote
+        case socketConfidence = "socket_confidence"
+    }
+
+    var isServer: Bool { role == "server" }
+    var isClient: Bool { role == "client" }
+    var isCompleted: Bool { outcome == "completed" }
+
+    /// Every line must be one object: anything else on standard output breaks whoever reads it.
+    static func parse(_ lines: [String]) throws -> [SessionRow] {
+        let decoder = JSONDecoder()
+        return try lines.map { line in
+            do {
+                return try decoder.decode(SessionRow.self, from: Data(line.utf8))
+            } catch {
+                throw HarnessError("not a session: \(line): \(error)")
+            }
+        }
+    }
+}

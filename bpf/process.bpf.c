@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Processes: new programs to look at, ends that abandon handshakes, children of an observed process. */
+
+static __always_inline void submit_process(__u16 kind, __u32 program, bool wake)
+{
+	struct tlswatch_process *record = bpf_ringbuf_reserve(&ring, sizeof(*record), 0);
+
+	count_hit(program);
+	if (!record) {
+		count_drop(program, TLSWATCH_DROP_RING_FULL);
+		return;
+	}
+	fill_header(&record->header, bpf_ktime_get_ns(), 0, kind, 0, sizeof(*record), 0);
+	bpf_get_current_comm(record->comm, sizeof(record->comm));
+	/* A new program is looked at before its first handshake: beside an exec the wake-up costs little. */
+	bpf_ringbuf_submit(record, wake ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP);
+	count(program, __builtin_offsetof(struct tlswatch_counters, submitted));
+}
+
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(process_exec)
+{
+	if (filter_processes && !is_observed(bpf_get_current_pid_tgid() >> 32))
+		return 0;
+	submit_process(TLSWATCH_PROCESS_EXEC, TLSWATCH_PROGRAM_PROCESS_EXEC, true);
+	return 0;
+}
+
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(process_exit, struct task_struct *task)
+{
+	__u32 pid = bpf_get_current_pid_tgid() >> 32;
+
+	if (task->signal->live.counter != 0)
+		return 0; /* other threads live on */
+	if (filter_processes) {
+		if (!is_observed(pid))
+			return 0;
+		bpf_map_delete_elem(&observed_processes, &pid);
+	}
+	submit_process(TLSWATCH_PROCESS_EXIT, TLSWATCH_PROGRAM_PROCESS_EXIT, false);
+	return 0;
+}
+
+SEC("tp_btf/sched_process_fork")
+int BPF_PROG(process_fork, struct task_struct *parent, struct task_struct *child)
+{
+	__u32 pid = child->tgid;
+	__u8 one = 1;
+
+	if (!filter_processes || !is_observed(parent->tgid) || child->pid != child->tgid)
+		return 0;
+	bpf_map_update_elem(&observed_processes, &pid, &one, BPF_ANY);
+	return 0;
+}
