@@ -46,7 +46,7 @@ struct {
  * A thread's handshake calls in progress, innermost last. They nest when a TLS connection runs
  * inside another (an HTTPS proxy) and a post-handshake message of the outer one arrives.
  */
-#define FRAMES 3
+#define FRAMES 4 /* a power of two: the verifier is shown the bound as a mask */
 
 struct frame {
 	__u64 object;

@@ -7,20 +7,36 @@
 
 extern bool bpf_session_is_return(void) __ksym __weak; /* Linux 6.13 */
 
+/*
+ * Loads from the context are written out: the compiler would else choose between the offsets first
+ * and load once, and the verifier refuses a context pointer with a variable offset.
+ */
+#define LOAD_REGISTER(value, ctx, offset) \
+	asm volatile("%0 = *(u64 *)(%1 + %2)" : "=r"(value) : "r"(ctx), "i"(offset))
+
+#if defined(__TARGET_ARCH_x86)
+#define PARAMETER_OFFSET(n)                                 \
+	((n) == 0   ? __builtin_offsetof(struct pt_regs, di) : \
+	 (n) == 1   ? __builtin_offsetof(struct pt_regs, si) : \
+	 (n) == 2   ? __builtin_offsetof(struct pt_regs, dx) : \
+			 __builtin_offsetof(struct pt_regs, cx))
+#elif defined(__TARGET_ARCH_arm64)
+#define PARAMETER_OFFSET(n) (8 * (n))
+#endif
+
 static __always_inline __u64 parameter(struct pt_regs *ctx, __u32 index)
 {
-	switch (index) {
-	case 0:
-		return PT_REGS_PARM1(ctx);
-	case 1:
-		return PT_REGS_PARM2(ctx);
-	case 2:
-		return PT_REGS_PARM3(ctx);
-	case 3:
-		return PT_REGS_PARM4(ctx);
-	default:
-		return 0;
-	}
+	__u64 value = 0;
+
+	if (index == 0)
+		LOAD_REGISTER(value, ctx, PARAMETER_OFFSET(0));
+	else if (index == 1)
+		LOAD_REGISTER(value, ctx, PARAMETER_OFFSET(1));
+	else if (index == 2)
+		LOAD_REGISTER(value, ctx, PARAMETER_OFFSET(2));
+	else if (index == 3)
+		LOAD_REGISTER(value, ctx, PARAMETER_OFFSET(3));
+	return value;
 }
 
 /* The address of a fact, or 0. `scratch` is where pointers land on the way. */
@@ -64,12 +80,13 @@ static __noinline __u32 read_scalar(const struct tlswatch_profile *profile, __u6
 
 static __always_inline struct frame *top_frame(struct frames *frames)
 {
-	__u32 index;
+	__u64 index;
 
 	if (!frames || frames->depth == 0)
 		return 0;
 	index = frames->depth - 1;
-	return index < FRAMES ? &frames->frame[index] : 0;
+	asm volatile("%0 &= 3" : "+r"(index));
+	return &frames->frame[index];
 }
 
 /*
@@ -101,7 +118,8 @@ static __noinline int submit_enter(struct frame *frame, struct tlswatch_profile 
 static __noinline int enter_call(struct pt_regs *ctx, __u64 cookie, __u64 now)
 {
 	const __u32 program = TLSWATCH_PROGRAM_ENTER;
-	__u32 index = cookie & 0xffff, present, slot;
+	__u32 index = cookie & 0xffff, present;
+	__u64 slot;
 	__u64 object = parameter(ctx, (cookie >> 24) & 15);
 	struct tlswatch_profile *profile = bpf_map_lookup_elem(&profiles, &index);
 	struct frames *frames;
@@ -124,8 +142,8 @@ static __noinline int enter_call(struct pt_regs *ctx, __u64 cookie, __u64 now)
 	for (int i = FRAMES - 1; i >= 0; i--)
 		if (i < (int)frames->depth && frames->frame[i].object == object)
 			slot = i;
-	if (slot >= FRAMES)
-		return 1;
+	_Static_assert(FRAMES == 4, "the mask below and in top_frame");
+	asm volatile("%0 &= 3" : "+r"(slot));
 	frames->depth = slot + 1;
 	frame = &frames->frame[slot];
 	frame->object = object;

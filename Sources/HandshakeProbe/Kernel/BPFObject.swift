@@ -78,11 +78,10 @@ public enum ProbeRung: String, Sendable, CaseIterable, Codable {
         }
         let result = unsafe bpf_object__load(object)
         guard result == 0 else {
-            let advice =
-                abs(result) == EPERM || abs(result) == EACCES
-                ? "Run as root, or give the program CAP_BPF and CAP_PERFMON"
-                : "The kernel's own words: " + LibbpfLog.recent()
-            throw .from(result, operation: "load the BPF programs", advice: advice)
+            // Capabilities were checked before: what is refused here was refused by the verifier or by a lockdown.
+            throw BPFError(
+                .unsupported, operation: "load the BPF programs", errno: abs(result),
+                advice: "The kernel's own words: " + LibbpfLog.recent())
         }
         return LoadedBPFObject(handle, rung: rung)
     }

@@ -19,6 +19,6 @@ enum LibbpfLog {
 
     /// The last few lines, for a person.
     static func recent() -> String {
-        lines.withLock { lines in lines.suffix(6).joined(separator: " | ") }
+        lines.withLock { lines in lines.suffix(8).joined(separator: " | ") }
     }
 }
