@@ -56,5 +56,9 @@ let package = Package(
             name: "HandshakeProbeTests", dependencies: ["HandshakeProbe"],
             resources: [.copy("Fixtures")], swiftSettings: settings
         ),
+        // Black box: the built command against real programs. Needs root.
+        .testTarget(
+            name: "KernelTests", dependencies: ["tlswatch"], resources: [.copy("Scripts")], swiftSettings: settings
+        ),
     ]
 )

@@ -38,7 +38,7 @@ struct ELFFuzzTests {
     }
 
     private static func mutate(_ original: [UInt8], rounds: Int, seed: UInt64) throws {
-        var generator = SeededGenerator(state: seed)
+        var generator = SeededGenerator(seed: seed)
         // Program headers, section headers and the dynamic section decide most.
         let file = try ELFFile(bytes: original)
         let dynamic = file.segments.first { $0.type == 2 }

@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# check.sh SOURCES…: formatting, scripts, metrics. Changes nothing.
+set -euo pipefail
+
+status=0
+swift format lint --strict --recursive "$@" || status=1
+shellcheck .ci/run scripts/*.sh Plugins/CompileBPF/*.sh || status=1
+# Both architectures compile; x86-64 is the one that is run.
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+for machine in x86_64 aarch64; do
+    bash Plugins/CompileBPF/compile-bpf.sh bpf "$work/$machine.swift" "$machine" || status=1
+done
+promtool check metrics <Tests/HandshakeProbeTests/Fixtures/metrics.txt || status=1
+if ((status == 0)); then echo "check: fine"; fi
+exit "$status"

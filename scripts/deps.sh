@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# Installs what building and testing need, on Debian and its kin. Quick when nothing is missing.
+set -euo pipefail
+
+packages=(
+    libbpf-dev libelf-dev zlib1g-dev libcapstone-dev
+    # what the tests start and ask
+    nginx-light haproxy curl openssl python3 nodejs prometheus shellcheck bpftool binutils libssl-dev gcc util-linux
+)
+
+missing=()
+for package in "${packages[@]}"; do
+    if [[ $package == nodejs ]] && command -v node >/dev/null; then
+        continue
+    fi
+    if ! dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep 'ok installed' >/dev/null; then
+        missing+=("$package")
+    fi
+done
+if ((${#missing[@]} == 0)); then
+    exit 0
+fi
+if ((EUID != 0)); then
+    echo "These packages are missing; install them, or run 'make deps' as root: ${missing[*]}" >&2
+    exit 1
+fi
+echo "Installing ${missing[*]}"
+# The servers are for the tests to start on ports of their own: the packages must not start them.
+policy=/usr/sbin/policy-rc.d
+if [[ ! -e $policy ]]; then
+    printf '#!/bin/sh\nexit 101\n' >"$policy"
+    chmod +x "$policy"
+    trap 'rm -f "$policy"' EXIT
+fi
+export DEBIAN_FRONTEND=noninteractive
+apt-get update -qq
+apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
