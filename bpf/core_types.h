@@ -81,6 +81,10 @@ struct task_struct {
 	__u64 start_boottime; /* nanoseconds; real_start_time before 5.5 (kernel cf25e24db61c) */
 };
 
+struct linux_binprm {
+	const char *interp; /* the binary that really runs: a script's interpreter */
+};
+
 struct in6_addr {
 	union {
 		__u8 u6_addr8[16];

@@ -149,6 +149,7 @@ struct tlswatch_socket_closed {
 struct tlswatch_process {
 	struct tlswatch_header header;
 	char comm[TLSWATCH_COMM_SIZE];
+	char path[TLSWATCH_TEXT_SIZE]; /* TLSWATCH_PROCESS_EXEC: the program as execve resolved it, NUL-terminated */
 };
 
 /* ---- profile ---- */
@@ -217,7 +218,7 @@ _Static_assert(sizeof(struct tlswatch_call_end) % 8 == 0, "call_end is a multipl
 _Static_assert(sizeof(struct tlswatch_step) == 88, "step");
 _Static_assert(sizeof(struct tlswatch_socket) == 112, "socket");
 _Static_assert(sizeof(struct tlswatch_socket_closed) == 56, "socket_closed");
-_Static_assert(sizeof(struct tlswatch_process) == 56, "process");
+_Static_assert(sizeof(struct tlswatch_process) == 312, "process");
 _Static_assert(sizeof(struct tlswatch_path) == 20, "path");
 _Static_assert(sizeof(struct tlswatch_counters) == 72, "counters");
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* Processes: new programs to look at, ends that abandon handshakes, children of an observed process. */
 
-static __always_inline void submit_process(__u16 kind, __u32 program, bool wake)
+static __always_inline void submit_process(__u16 kind, __u32 program, const char *path)
 {
 	struct tlswatch_process *record = bpf_ringbuf_reserve(&ring, sizeof(*record), 0);
 
@@ -12,17 +12,20 @@ static __always_inline void submit_process(__u16 kind, __u32 program, bool wake)
 	}
 	fill_header(&record->header, bpf_ktime_get_ns(), 0, kind, 0, sizeof(*record), 0);
 	bpf_get_current_comm(record->comm, sizeof(record->comm));
+	__builtin_memset(record->path, 0, sizeof(record->path));
+	if (path)
+		bpf_probe_read_kernel_str(record->path, sizeof(record->path), path);
 	/* A new program is looked at before its first handshake: beside an exec the wake-up costs little. */
-	bpf_ringbuf_submit(record, wake ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP);
+	bpf_ringbuf_submit(record, path ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP);
 	count(program, __builtin_offsetof(struct tlswatch_counters, submitted));
 }
 
 SEC("tp_btf/sched_process_exec")
-int BPF_PROG(process_exec)
+int BPF_PROG(process_exec, struct task_struct *task, int old_pid, struct linux_binprm *program)
 {
 	if (filter_processes && !is_observed(bpf_get_current_pid_tgid() >> 32))
 		return 0;
-	submit_process(TLSWATCH_PROCESS_EXEC, TLSWATCH_PROGRAM_PROCESS_EXEC, true);
+	submit_process(TLSWATCH_PROCESS_EXEC, TLSWATCH_PROGRAM_PROCESS_EXEC, program->interp);
 	return 0;
 }
 
@@ -38,7 +41,7 @@ int BPF_PROG(process_exit, struct task_struct *task)
 			return 0;
 		bpf_map_delete_elem(&observed_processes, &pid);
 	}
-	submit_process(TLSWATCH_PROCESS_EXIT, TLSWATCH_PROGRAM_PROCESS_EXIT, false);
+	submit_process(TLSWATCH_PROCESS_EXIT, TLSWATCH_PROGRAM_PROCESS_EXIT, 0);
 	return 0;
 }
 

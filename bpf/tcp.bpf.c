@@ -42,7 +42,8 @@ static __always_inline int socket_io(struct sock *sk, int length, __u32 directio
 		if (length > 0)
 			frame->input_ns = now;
 	}
-	if (length <= 0) {
+	/* A receive ties the socket to the object even if nothing came: a silent peer's session has an address. */
+	if (length <= 0 && direction == TLSWATCH_SEND) {
 		count_drop(program, TLSWATCH_DROP_NOTED);
 		return 0;
 	}

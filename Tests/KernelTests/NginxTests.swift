@@ -108,8 +108,9 @@ func expectTrueFacts(_ rows: [SessionRow], curls: [Curl], nginx: Nginx) throws {
         clients.allSatisfy { $0.remote == nginx.address && $0.comm == "curl" && $0.exe?.hasSuffix("/curl") == true })
     #expect(Set(servers.compactMap(\.remote)) == Set(curls.map(\.local)), "a server's remote is curl's local end")
     #expect(Set(clients.compactMap(\.local)) == Set(curls.map(\.local)))
-    // Both sides are non-blocking; yet a peer on another core may answer before the call has come to wait for it.
-    for side in [servers, clients] { #expect((median(side.compactMap(\.calls)) ?? 0) >= 2) }
+    // Both sides are non-blocking; yet a peer that is scheduled first may answer before the call comes to wait for it.
+    // That a wait makes a second call is shown where a flight is held back.
+    #expect((servers + clients).allSatisfy { ($0.calls ?? 0) >= 1 })
 }
 
 /// curl's own interval begins before the handshake and ends after it: the client's duration lies within it, and at

@@ -60,8 +60,11 @@ extension KernelTests {
                 let duration = try #require(row.duration)
                 #expect(row.isCompleted, "\(row)")
                 #expect(duration >= held, "the server waits for the client's Finished as long: \(row)")
-                #expect(try #require(row.wait) >= held)
-                #expect(try #require(row.busy) <= duration - held)
+                // The delay begins when the proxy has the flight: the sender may be off its core by then, inside its
+                // call, which is busy time.
+                #expect(try #require(row.wait) >= held * 9 / 10, "\(row)")
+                #expect(try #require(row.busy) <= duration - held * 9 / 10)
+                #expect(try #require(row.calls) >= 2, "what waits 100 ms comes back and is called again")
                 #expect(try #require(row.keyExchange) < held, "\(row)")
                 #expect(try #require(row.keyExchangeCompute) < held)
             }

@@ -14,6 +14,7 @@ final class EventConsumer {
     init(table: SessionTable, metrics: consuming MetricsRegistry, recorder: consuming RecordingWriter?) {
         self.table = table
         self.metrics = metrics
+        self.table.processes.keepsFresh = recorder != nil
         self.recorder = recorder
     }
 
@@ -23,6 +24,7 @@ final class EventConsumer {
         let span = unsafe RawSpan(_unsafeBytes: record)
         if let pid = startedProcess(span) { started.append(pid) }
         decoder.decode(span, into: &table)
+        for process in table.processes.takeFresh() { recorder?.append(process) }
         for reason in table.takeRejections() { decoder.rejectDecoded(reason) }
     }
 

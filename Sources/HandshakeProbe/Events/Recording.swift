@@ -15,6 +15,13 @@ public struct RecordedLibrary: Codable, Sendable, Equatable {
     public var version: String?
 }
 
+/// A process's executable: a replay cannot read it from /proc.
+public struct RecordedProcess: Codable, Sendable, Equatable {
+    public var pid: UInt32
+    public var start: UInt64
+    public var exe: String
+}
+
 /// The first line of a recording, JSON.
 public struct RecordingHeader: Codable, Sendable, Equatable {
     public var format = "tlswatch recording"
@@ -32,6 +39,8 @@ enum RecordingFrame {
     static let record: UInt16 = 1
     /// JSON of a `RecordedLibrary`; stands before the first record of its profile.
     static let library: UInt16 = 2
+    /// JSON of a `RecordedProcess`; stands behind the record that made it known.
+    static let process: UInt16 = 3
     static let headerLimit = 65536
     static let lengthLimit = 65536
 }
@@ -67,9 +76,12 @@ struct RecordingWriter: ~Copyable {
         writeIfFull()
     }
 
-    mutating func append(_ library: RecordedLibrary) {
-        let bytes = Self.json(library)
-        appendHead(RecordingFrame.library, count: bytes.count)
+    mutating func append(_ library: RecordedLibrary) { append(library, as: RecordingFrame.library) }
+    mutating func append(_ process: RecordedProcess) { append(process, as: RecordingFrame.process) }
+
+    private mutating func append(_ value: some Encodable, as kind: UInt16) {
+        let bytes = Self.json(value)
+        appendHead(kind, count: bytes.count)
         buffer.append(contentsOf: bytes)
     }
 
@@ -114,6 +126,7 @@ public struct RecordingReader {
     enum Frame {
         case record(Range<Int>)
         case library(RecordedLibrary)
+        case process(RecordedProcess)
     }
 
     public init(path: String) throws(RecordingError) {
@@ -154,6 +167,10 @@ public struct RecordingReader {
                 guard let library = try? JSONDecoder().decode(RecordedLibrary.self, from: Data(bytes[start..<offset]))
                 else { throw RecordingError(description: "a library's entry at byte \(start) is garbled") }
                 return .library(library)
+            case RecordingFrame.process:
+                guard let process = try? JSONDecoder().decode(RecordedProcess.self, from: Data(bytes[start..<offset]))
+                else { throw RecordingError(description: "a process's entry at byte \(start) is garbled") }
+                return .process(process)
             default: continue  // a later version's addition
             }
         }
@@ -197,6 +214,8 @@ public enum Replay {
                 consumer.table.register(
                     ProfileEntry(rules: rules, stack: library.stack, library: library.path, version: library.version),
                     at: library.profile)
+            case .process(let process):
+                consumer.table.processes.set(pid: process.pid, start: process.start, exe: PeerText.clean(process.exe))
             case .record(let range):
                 unsafe reader.withRecord(range) { record in
                     if record.count >= 8 { now = unsafe max(now, record.loadUnaligned(as: UInt64.self)) }

@@ -11,6 +11,9 @@ struct ProcessNames {
 
     private var entries: [UInt32: Entry] = [:]
     private let capacity = 16384
+    private var fresh: [RecordedProcess] = []
+    /// Whether executables are kept for `takeFresh`.
+    var keepsFresh = false
     /// `false` in a replay, where pids mean nothing on this host.
     var readsProc = true
 
@@ -20,14 +23,23 @@ struct ProcessNames {
         replace(pid: pid, start: start)
     }
 
-    /// A process has begun a program.
-    mutating func replace(pid: UInt32, start: UInt64) {
-        if entries.count >= capacity { entries.removeAll(keepingCapacity: true) }
-        entries[pid] = Entry(start: start, exe: readsProc ? executablePath(of: pid) : nil)
+    /// A process has begun a program. `told` is how the kernel named it: a fallback for one that is gone already.
+    mutating func replace(pid: UInt32, start: UInt64, told: String? = nil) {
+        guard readsProc else { return }
+        set(pid: pid, start: start, exe: executablePath(of: pid) ?? told.flatMap { $0.hasPrefix("/") ? $0 : nil })
     }
 
-    mutating func set(pid: UInt32, start: UInt64, exe: String) {
+    mutating func set(pid: UInt32, start: UInt64, exe: String?) {
+        if entries.count >= capacity { entries.removeAll(keepingCapacity: true) }
         entries[pid] = Entry(start: start, exe: exe)
+        if let exe, keepsFresh { fresh.append(RecordedProcess(pid: pid, start: start, exe: exe)) }
+    }
+
+    /// Hands over the executables learned since the last time, for a recording.
+    mutating func takeFresh() -> [RecordedProcess] {
+        guard !fresh.isEmpty else { return [] }
+        defer { fresh.removeAll(keepingCapacity: true) }
+        return fresh
     }
 
     mutating func forget(pid: UInt32) {

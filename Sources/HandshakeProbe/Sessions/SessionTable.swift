@@ -219,7 +219,7 @@ extension SessionTable: EventSink {
     mutating func processStarted(_ event: tlswatch_process) {
         // exec keeps pid and start time, and drops every TLS object of the old program.
         endAll(of: event)
-        processes.replace(pid: event.header.pid, start: event.header.process_start_ns)
+        processes.replace(pid: event.header.pid, start: event.header.process_start_ns, told: event.pathText)
     }
 
     mutating func processEnded(_ event: tlswatch_process) {
@@ -241,4 +241,15 @@ extension SessionTable: EventSink {
 extension UInt32 {
     /// Whether a `present` mask holds the fact's bit.
     fileprivate func holds(_ fact: Fact) -> Bool { self & (1 << UInt32(fact.rawValue)) != 0 }
+}
+
+extension tlswatch_process {
+    /// The program's path as the kernel told it; `nil` where it told none.
+    fileprivate var pathText: String? {
+        var copy = path
+        return unsafe withUnsafeBytes(of: &copy) { bytes in
+            let text = unsafe bytes.prefix { $0 != 0 }
+            return unsafe text.isEmpty ? nil : PeerText.clean(UnsafeRawBufferPointer(rebasing: text))
+        }
+    }
 }
