@@ -67,7 +67,9 @@ struct ObservationOptions: ParsableArguments {
     @Option(help: ArgumentHelp("Idle time after which a handshake counts as timed out.", valueName: "duration"))
     var handshakeTimeout: DurationArgument = .seconds(60)
 
-    @Option(help: ArgumentHelp("Ring buffer, MiB: a power of two, 1 to 1024. Allocated once, in the kernel.", valueName: "mib"))
+    @Option(
+        help: ArgumentHelp(
+            "Ring buffer, MiB: a power of two, 1 to 1024. Allocated once, in the kernel.", valueName: "mib"))
     var ringSize: UInt32 = 8
 
     func validate() throws {

@@ -39,7 +39,9 @@ struct CaptureCommand: ParsableCommand {
 
     func validate() throws {
         if count == 0 { throw ValidationError("--count takes a number above zero") }
-        if !command.isEmpty, !observation.pid.isEmpty { throw ValidationError("--pid and a command exclude each other") }
+        if !command.isEmpty, !observation.pid.isEmpty {
+            throw ValidationError("--pid and a command exclude each other")
+        }
     }
 
     func run() throws {
@@ -73,7 +75,9 @@ struct CaptureCommand: ParsableCommand {
             waiter.async { inbox.childEnded(child.wait()) }
         }
         if let duration {
-            DispatchQueue.global().asyncAfter(deadline: .now() + .nanoseconds(Int(duration.nanoseconds))) { inbox.end() }
+            DispatchQueue.global().asyncAfter(deadline: .now() + .nanoseconds(Int(duration.nanoseconds))) {
+                inbox.end()
+            }
         }
         var printer = SessionPrinter(format: format ?? (file.isTerminal ? .table : .json), file: file, limit: count)
         try printer.begin()

@@ -28,7 +28,9 @@ struct DoctorCommand: ParsableCommand {
         if !privileges.missing.isEmpty { throw ExitCode(CommandFailure.Status.privilege.rawValue) }
     }
 
-    private func text(_ features: KernelFeatures, _ privileges: Privileges, _ libraries: [LibrarySurvey.Entry]) -> String {
+    private func text(_ features: KernelFeatures, _ privileges: Privileges, _ libraries: [LibrarySurvey.Entry])
+        -> String
+    {
         var lines = ["Kernel \(features.release)"]
         lines.append(mark(features.hasBTF, "BTF", features.hasBTF ? "present" : "missing: nothing can be observed"))
         for rung in ProbeRung.allCases {
@@ -43,14 +45,18 @@ struct DoctorCommand: ParsableCommand {
         lines.append("Privileges")
         for capability in privileges.capabilities {
             lines.append(
-                mark(capability.held, capability.name, (capability.held ? "held" : "MISSING") + ": to \(capability.purpose)"))
+                mark(
+                    capability.held, capability.name,
+                    (capability.held ? "held" : "MISSING") + ": to \(capability.purpose)"))
         }
         lines.append("TLS libraries")
         if libraries.isEmpty { lines.append("  none found in the linker's cache or in running processes") }
         for library in libraries {
             lines.append("  \(library.path) (\(library.stack)\(library.version.map { " " + $0 } ?? ""))")
             for site in library.sites {
-                lines.append("    \(site.symbol): \(site.mode == .emulated ? "emulated, under 1 us a hit" : "single-stepped, left out")")
+                lines.append(
+                    "    \(site.symbol): \(site.mode == .emulated ? "emulated, under 1 us a hit" : "single-stepped, left out")"
+                )
             }
             for note in library.notes { lines.append("    note: \(note)") }
         }
@@ -61,13 +67,16 @@ struct DoctorCommand: ParsableCommand {
         "  \(good ? "ok " : "-- ")\(name): \(detail)"
     }
 
-    private func json(_ features: KernelFeatures, _ privileges: Privileges, _ libraries: [LibrarySurvey.Entry]) -> String {
+    private func json(_ features: KernelFeatures, _ privileges: Privileges, _ libraries: [LibrarySurvey.Entry])
+        -> String
+    {
         var object = JSONObject()
         object.text("kernel", features.release)
         object.literal("btf", "\(features.hasBTF)")
         object.text("probes", features.rungs.first?.rawValue)
         object.literal("probes_available", JSONObject.array(features.rungs.map(\.rawValue)))
-        object.literal("tracepoints_missing", JSONObject.array(Tracepoint.allCases.filter { !features.has($0) }.map(\.rawValue)))
+        object.literal(
+            "tracepoints_missing", JSONObject.array(Tracepoint.allCases.filter { !features.has($0) }.map(\.rawValue)))
         object.literal("capabilities_missing", JSONObject.array(privileges.missing))
         object.literal("libraries", "[" + libraries.map(\.json).joined(separator: ",") + "]")
         return String(decoding: object.finish(), as: UTF8.self) + "\n"
@@ -94,12 +103,15 @@ extension LibrarySurvey.Entry {
         object.text("version", version)
         object.literal("observable", "\(observable)")
         object.literal("processes", "[" + processes.map { String($0) }.joined(separator: ",") + "]")
-        object.literal("sites", "[" + sites.map { site in
-            var entry = JSONObject()
-            entry.text("symbol", site.symbol)
-            entry.text("mode", site.mode.rawValue)
-            return String(decoding: entry.finish(), as: UTF8.self)
-        }.joined(separator: ",") + "]")
+        object.literal(
+            "sites",
+            "["
+                + sites.map { site in
+                    var entry = JSONObject()
+                    entry.text("symbol", site.symbol)
+                    entry.text("mode", site.mode.rawValue)
+                    return String(decoding: entry.finish(), as: UTF8.self)
+                }.joined(separator: ",") + "]")
         object.literal("notes", JSONObject.array(notes))
         return String(decoding: object.finish(), as: UTF8.self)
     }

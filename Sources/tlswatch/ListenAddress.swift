@@ -42,7 +42,8 @@ struct ListenAddress: ExpressibleByArgument {
         unsafe _ = setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &yes, 4)
         guard unsafe bind(socket, info.pointee.ai_addr, info.pointee.ai_addrlen) == 0 else {
             throw CommandFailure(
-                .system, "cannot listen on \(defaultValueDescription): \(systemText(errno)). Choose another with --listen")
+                .system,
+                "cannot listen on \(defaultValueDescription): \(systemText(errno)). Choose another with --listen")
         }
     }
 }

@@ -10,5 +10,7 @@ struct TLSWatch: AsyncParsableCommand {
             interrupted twice.
             """,
         version: Version.current,
-        subcommands: [RunCommand.self, CaptureCommand.self, ReplayCommand.self, DoctorCommand.self, TargetsCommand.self])
+        subcommands: [
+            RunCommand.self, CaptureCommand.self, ReplayCommand.self, DoctorCommand.self, TargetsCommand.self,
+        ])
 }

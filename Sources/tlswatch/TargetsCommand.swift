@@ -4,7 +4,8 @@ import HandshakeProbe
 struct TargetsCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "targets",
-        abstract: "List each TLS library or binary found, its stack and version, who maps it, and how it can be observed.",
+        abstract:
+            "List each TLS library or binary found, its stack and version, who maps it, and how it can be observed.",
         discussion: """
             Attaches nothing.
 

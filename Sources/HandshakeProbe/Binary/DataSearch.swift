@@ -16,7 +16,6 @@ enum DataSearch {
         }
     }
 
-
     /// Calls `visit` with each occurrence of `text` until it returns true. Reads at most `limit` bytes.
     static func find(_ file: ELFFile, _ text: String, limit: UInt64, visit: ([UInt8], Int) -> Bool) {
         let wanted = Array(text.utf8)

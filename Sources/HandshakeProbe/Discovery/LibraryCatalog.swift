@@ -189,7 +189,8 @@ public final class LibraryCatalog: Sendable {
             return
         }
         guard let profile = state.attacher.reserveProfile() else {
-            library.state = .unobserved(reason: .tooManyLibraries, detail: "more than \(TLSWATCH_MAX_PROFILES) libraries")
+            library.state = .unobserved(
+                reason: .tooManyLibraries, detail: "more than \(TLSWATCH_MAX_PROFILES) libraries")
             return
         }
         library.profile = profile

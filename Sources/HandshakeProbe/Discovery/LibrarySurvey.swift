@@ -59,7 +59,8 @@ public enum LibrarySurvey {
                 observable: analysis.sites.contains { $0.hook == essential && $0.mode == .emulated }, processes: [])
         } catch {
             return Entry(
-                path: path, stack: "unknown", version: nil, sites: [], notes: ["\(error)"], observable: false, processes: [])
+                path: path, stack: "unknown", version: nil, sites: [], notes: ["\(error)"], observable: false,
+                processes: [])
         }
     }
 }

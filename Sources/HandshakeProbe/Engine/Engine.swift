@@ -54,17 +54,20 @@ public final class Engine: Sendable {
 
     /// Begins to consume. `deliver` gets the sessions that finished, in order, on the ring's thread.
     public func start(deliver: @escaping @Sendable ([Handshake]) -> Void) throws(BPFError) {
+        // One reading for both: a replay tells the same wall-clock times.
+        let offset = wallClockOffset()
         var recorder: RecordingWriter?
         if let path = options.recording {
             do {
-                recorder = try RecordingWriter(path: path, header: recordingHeader())
+                recorder = try RecordingWriter(path: path, header: recordingHeader(wallClockOffset: offset))
             } catch {
                 throw BPFError(.system, operation: "record to \(path)", advice: error.description)
             }
         }
         let consumer = EventConsumer(
-            table: SessionTable(capacity: 65536, timeout: options.handshakeTimeout, wallClockOffset: wallClockOffset()),
-            metrics: MetricsRegistry(version: options.version, windowSeconds: options.windowSeconds), recorder: recorder)
+            table: SessionTable(capacity: 65536, timeout: options.handshakeTimeout, wallClockOffset: offset),
+            metrics: MetricsRegistry(version: options.version, windowSeconds: options.windowSeconds), recorder: recorder
+        )
         let loop = try RingLoop(engine: self, consumer: consumer, deliver: deliver)
         finished.enter()
         let thread = Thread { [finished] in
@@ -84,10 +87,10 @@ public final class Engine: Sendable {
         finished.wait()
     }
 
-    private func recordingHeader() -> RecordingHeader {
+    private func recordingHeader(wallClockOffset: Int64) -> RecordingHeader {
         RecordingHeader(
             wireVersion: Int(TLSWATCH_WIRE_VERSION), version: options.version, host: ProcessInfo.processInfo.hostName,
-            kernel: features.release, wallClockOffset: wallClockOffset())
+            kernel: features.release, wallClockOffset: wallClockOffset)
     }
 
     // MARK: for the ring's thread

@@ -45,7 +45,8 @@ extension KernelCounters {
                 counter.dropped.5, counter.dropped.6,
             ]
             for (reason, count) in zip(KernelDrop.allCases, drops) where count > 0 || reason.isLoss {
-                dropped.append(.init(program: program.label, reason: reason.rawValue, count: count, isLoss: reason.isLoss))
+                dropped.append(
+                    .init(program: program.label, reason: reason.rawValue, count: count, isLoss: reason.isLoss))
             }
         }
         for (reason, count) in zip(Rejection.allCases, decoder.rejected) {
@@ -70,7 +71,9 @@ extension CoverageSample {
                     let count = library.sites.filter { $0.mode == mode }.count
                     if count > 0 || mode == .emulated {
                         probes.append(
-                            .init(stack: library.stack, library: library.path, state: mode.rawValue, count: UInt64(count)))
+                            .init(
+                                stack: library.stack, library: library.path, state: mode.rawValue, count: UInt64(count))
+                        )
                     }
                 }
                 if library.analysis?.observesSessions == true { observed.formUnion(library.processes) }
@@ -85,7 +88,9 @@ extension CoverageSample {
             }
             if !library.omitted.isEmpty {
                 probes.append(
-                    .init(stack: library.stack, library: library.path, state: "omitted", count: UInt64(library.omitted.count)))
+                    .init(
+                        stack: library.stack, library: library.path, state: "omitted",
+                        count: UInt64(library.omitted.count)))
             }
         }
         processes.append(.init(state: .observed, reason: nil, count: UInt64(observed.count)))

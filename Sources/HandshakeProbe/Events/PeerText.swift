@@ -2,11 +2,7 @@
 enum PeerText {
     /// Valid UTF-8 without control characters: every other byte or character becomes U+FFFD.
     static func clean(_ bytes: UnsafeRawBufferPointer) -> String {
-        var plain = true
-        for unsafe byte in unsafe bytes where byte < 0x20 || byte >= 0x7f {
-            plain = false
-            break
-        }
+        let plain = unsafe bytes.allSatisfy { (0x20..<0x7f).contains($0) }
         let text = unsafe String(decoding: bytes, as: UTF8.self)
         return plain ? text : clean(text)
     }

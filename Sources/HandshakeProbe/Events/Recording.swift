@@ -143,7 +143,8 @@ public struct RecordingReader {
         else { throw RecordingError(description: "\(name) is not a tlswatch recording") }
         guard header.wireVersion == Int(TLSWATCH_WIRE_VERSION) else {
             throw RecordingError(
-                description: "\(name) was recorded with wire version \(header.wireVersion) by tlswatch \(header.version); "
+                description:
+                    "\(name) was recorded with wire version \(header.wireVersion) by tlswatch \(header.version); "
                     + "this tlswatch reads version \(TLSWATCH_WIRE_VERSION)")
         }
         self.header = header
@@ -196,7 +197,8 @@ public enum Replay {
     }
 
     /// - Parameter timeout: as `--handshake-timeout`, nanoseconds, on the recording's own clock.
-    public static func run(_ reader: RecordingReader, timeout: UInt64, version: String) throws(RecordingError) -> Result {
+    public static func run(_ reader: RecordingReader, timeout: UInt64, version: String) throws(RecordingError) -> Result
+    {
         var reader = reader
         let table = SessionTable(
             capacity: 65536, timeout: timeout, wallClockOffset: reader.header.wallClockOffset)

@@ -5,7 +5,8 @@ enum EmbeddedObject {
 
     /// The object file's bytes.
     static func bytes() -> [UInt8] {
-        unsafe decode(UnsafeBufferPointer(start: embeddedBPFObject.utf8Start, count: embeddedBPFObject.utf8CodeUnitCount))
+        unsafe decode(
+            UnsafeBufferPointer(start: embeddedBPFObject.utf8Start, count: embeddedBPFObject.utf8CodeUnitCount))
     }
 
     /// RFC 4648 base64. The text is our own build's: what is not in the alphabet (padding) is passed over.
@@ -14,7 +15,8 @@ enum EmbeddedObject {
         bytes.reserveCapacity(text.count / 4 * 3)
         var bits: UInt32 = 0
         var count = 0
-        for unsafe character in unsafe text {
+        for index in text.indices {
+            let character = unsafe text[index]
             let value: UInt8
             switch character {
             case UInt8(ascii: "A")...UInt8(ascii: "Z"): value = character - UInt8(ascii: "A")

@@ -22,7 +22,8 @@ public struct Privileges: Sendable {
         let administrator = held(21)
         return Privileges(capabilities: [
             Capability(name: "CAP_BPF", bit: 39, purpose: "load BPF programs", held: held(39) || administrator),
-            Capability(name: "CAP_PERFMON", bit: 38, purpose: "attach them to functions", held: held(38) || administrator),
+            Capability(
+                name: "CAP_PERFMON", bit: 38, purpose: "attach them to functions", held: held(38) || administrator),
             Capability(
                 name: "CAP_SYS_PTRACE", bit: 19, purpose: "read which libraries other processes map", held: held(19)),
             Capability(

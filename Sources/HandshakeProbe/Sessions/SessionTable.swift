@@ -117,7 +117,8 @@ struct SessionTable {
             // The object was cleared and used again before its handshake ended.
             end(key, at: event.header.time_ns, outcome: .abandoned)
         }
-        if sessions.count >= capacity, let oldest = sessions.min(by: { $0.value.lastActivity < $1.value.lastActivity }) {
+        if sessions.count >= capacity, let oldest = sessions.min(by: { $0.value.lastActivity < $1.value.lastActivity })
+        {
             end(
                 oldest.key, at: event.header.time_ns, outcome: .abandoned,
                 reason: FailureReason(reason: "session_table_full", alert: nil, direction: nil))

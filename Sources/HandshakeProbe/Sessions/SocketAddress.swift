@@ -8,7 +8,8 @@ struct SocketAddress: CustomStringConvertible {
     init?(
         family: UInt16, port: UInt16,
         bytes: (
-            UInt8, UInt8, UInt8, UInt8, UInt8, UInt8, UInt8, UInt8, UInt8, UInt8, UInt8, UInt8, UInt8, UInt8, UInt8, UInt8
+            UInt8, UInt8, UInt8, UInt8, UInt8, UInt8, UInt8, UInt8, UInt8, UInt8, UInt8, UInt8, UInt8, UInt8, UInt8,
+            UInt8
         )
     ) {
         var copy = bytes

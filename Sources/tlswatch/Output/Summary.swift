@@ -16,7 +16,8 @@ struct Summary {
         sessions += 1
         outcomes[handshake.outcome, default: 0] += 1
         if handshake.outcome == .completed {
-            durations[Key(role: handshake.role, stack: handshake.stack), default: LogHistogram()].insert(handshake.duration)
+            durations[Key(role: handshake.role, stack: handshake.stack), default: LogHistogram()].insert(
+                handshake.duration)
         } else if handshake.outcome == .failed {
             reasons[handshake.reason ?? "unknown", default: 0] += 1
         }
@@ -28,11 +29,14 @@ struct Summary {
     func text(inFlight: Int, lost: UInt64) -> String {
         let counts = Outcome.allCases.map { "\(outcomes[$0] ?? 0) \($0.rawValue)" }.joined(separator: ", ")
         var lines = ["\(sessions) sessions: \(counts)" + (inFlight > 0 ? "; \(inFlight) still in flight" : "")]
-        for (key, histogram) in durations.sorted(by: { ($0.key.role.rawValue, $0.key.stack) < ($1.key.role.rawValue, $1.key.stack) }) {
+        for (key, histogram) in durations.sorted(by: {
+            ($0.key.role.rawValue, $0.key.stack) < ($1.key.role.rawValue, $1.key.stack)
+        }) {
             let quantiles = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99)].compactMap { name, quantile in
                 histogram.quantile(quantile).map { "\(name) \(TableFormat.duration($0))" }
             }
-            lines.append("\(key.role.rawValue) \(key.stack): \(histogram.count) completed, \(quantiles.joined(separator: ", "))")
+            lines.append(
+                "\(key.role.rawValue) \(key.stack): \(histogram.count) completed, \(quantiles.joined(separator: ", "))")
         }
         for (reason, count) in reasons.sorted(by: { ($1.value, $0.key) < ($0.value, $1.key) }) {
             lines.append("failed \(reason): \(count)")

@@ -18,7 +18,8 @@ struct TableFormat {
         let text = row([
             time, "\(handshake.comm)/\(handshake.pid)", handshake.role.rawValue, handshake.tlsVersion ?? "-",
             handshake.alpn ?? "-", handshake.sni ?? "-", TableFormat.duration(handshake.duration),
-            TableFormat.duration(handshake.busy), handshake.outcome == .completed ? "completed" : String(outcome.prefix(34)),
+            TableFormat.duration(handshake.busy),
+            handshake.outcome == .completed ? "completed" : String(outcome.prefix(34)),
         ])
         guard colour else { return text }
         switch handshake.outcome {

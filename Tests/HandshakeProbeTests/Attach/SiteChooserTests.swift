@@ -11,14 +11,17 @@ struct SiteChooserTests {
 
     private func offset(_ site: ChosenSite?) -> Int? { site.map { Int($0.address - CodeImage.codeAddress) } }
 
-    @Test("The kernel's list of emulated instructions", arguments: [
-        ([0x53], true), ([0x41, 0x57], true), ([0xeb, 0x00], true), ([0xe9, 0, 0, 0, 0], true),
-        ([0xe8, 0, 0, 0, 0], true), ([0x74, 0x00], true), ([0x0f, 0x85, 0, 0, 0, 0], true), ([0x90], true),
-        ([0x0f, 0x1f, 0x44, 0, 0], false),  // nopl: five bytes
-        ([0x66, 0x90], false), ([0xc3], false), ([0xf3, 0x0f, 0x1e, 0xfa], false), ([0x48, 0x83, 0xec, 0x08], false),
-        ([0x66, 0x53], false), ([0xff, 0x37], false), ([0xff, 0xd0], false), ([0x6a, 0x01], false),
-        ([0xf2, 0xe9, 0, 0, 0, 0], false),  // bnd jmp
-    ] as [([UInt8], Bool)])
+    @Test(
+        "The kernel's list of emulated instructions",
+        arguments: [
+            ([0x53], true), ([0x41, 0x57], true), ([0xeb, 0x00], true), ([0xe9, 0, 0, 0, 0], true),
+            ([0xe8, 0, 0, 0, 0], true), ([0x74, 0x00], true), ([0x0f, 0x85, 0, 0, 0, 0], true), ([0x90], true),
+            ([0x0f, 0x1f, 0x44, 0, 0], false),  // nopl: five bytes
+            ([0x66, 0x90], false), ([0xc3], false), ([0xf3, 0x0f, 0x1e, 0xfa], false),
+            ([0x48, 0x83, 0xec, 0x08], false),
+            ([0x66, 0x53], false), ([0xff, 0x37], false), ([0xff, 0xd0], false), ([0x6a, 0x01], false),
+            ([0xf2, 0xe9, 0, 0, 0, 0], false),  // bnd jmp
+        ] as [([UInt8], Bool)])
     func emulated(_ code: [UInt8], _ expected: Bool) throws {
         let instruction = try #require(try CodeImage.reader(code + [0xc3]).instruction(at: CodeImage.codeAddress))
         #expect(SiteChooser.isEmulated(instruction) == expected)

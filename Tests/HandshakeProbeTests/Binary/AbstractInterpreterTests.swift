@@ -27,9 +27,10 @@ struct AbstractInterpreterTests {
         let events = try run([
             0x48, 0x8b, 0x87, 0x18, 0x09, 0, 0, 0x48, 0x85, 0xc0, 0x74, 0x07, 0x48, 0x8b, 0x80, 0xf8, 0x02, 0, 0, 0xc3,
         ])
-        #expect(fields(events) == [
-            Field(root: 0, offsets: [0x918], width: 8), Field(root: 0, offsets: [0x918, 0x2f8], width: 8),
-        ])
+        #expect(
+            fields(events) == [
+                Field(root: 0, offsets: [0x918], width: 8), Field(root: 0, offsets: [0x918, 0x2f8], width: 8),
+            ])
     }
 
     @Test func savedRegistersSurviveACall() throws {

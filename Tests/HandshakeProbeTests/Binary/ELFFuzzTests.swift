@@ -42,7 +42,8 @@ struct ELFFuzzTests {
         // Program headers, section headers and the dynamic section decide most.
         let file = try ELFFile(bytes: original)
         let dynamic = file.segments.first { $0.type == 2 }
-        let hot = Array(0..<min(original.count, 64 + 56 * file.segments.count))
+        let hot =
+            Array(0..<min(original.count, 64 + 56 * file.segments.count))
             + Array(Int(dynamic?.fileOffset ?? 0)..<Int((dynamic?.fileOffset ?? 0) + (dynamic?.fileSize ?? 0)))
         let extremes: [UInt8] = [0, 1, 0x7f, 0x80, 0xff]
         for _ in 0..<rounds {

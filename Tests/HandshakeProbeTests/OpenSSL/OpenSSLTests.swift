@@ -66,11 +66,13 @@ struct OpenSSLTests {
         #expect(fatal.find()?.address == witness["ossl_statem_fatal"])
     }
 
-    @Test("Version texts", arguments: [
-        ("OpenSSL 3.0.19 27 Jan 2026", "3.0.19"), ("OpenSSL 1.1.1g  21 Apr 2020", "1.1.1g"),
-        ("OpenSSL 3.0.13+quic 30 Jan 2024", "3.0.13+quic"), ("OpenSSL CMS", nil), ("OpenSSL 3", nil), ("", nil),
-        ("LibreSSL 3.8.2", nil),
-    ])
+    @Test(
+        "Version texts",
+        arguments: [
+            ("OpenSSL 3.0.19 27 Jan 2026", "3.0.19"), ("OpenSSL 1.1.1g  21 Apr 2020", "1.1.1g"),
+            ("OpenSSL 3.0.13+quic 30 Jan 2024", "3.0.13+quic"), ("OpenSSL CMS", nil), ("OpenSSL 3", nil), ("", nil),
+            ("LibreSSL 3.8.2", nil),
+        ])
     func versionText(_ text: String, _ expected: String?) { #expect(VersionText.parse(text) == expected) }
 
     /// An attacker's file: the tables lead everywhere but to the code.

@@ -15,7 +15,9 @@ extension SessionRules {
             }
         },
         exit: { state in
-            guard OpenSSLState.isSane(flow: state.flow, hand: state.hand, version: state.version) else { return .insane }
+            guard OpenSSLState.isSane(flow: state.flow, hand: state.hand, version: state.version) else {
+                return .insane
+            }
             if state.result == 1 {
                 return .completed
             }
