@@ -84,13 +84,15 @@ import Testing
 
     @Test("A recording of real handshakes replays to what was captured")
     func realRecording() throws {
-        let file = try #require(Bundle.module.url(forResource: "handshakes", withExtension: "recording", subdirectory: "Fixtures"))
+        let file = try #require(
+            Bundle.module.url(forResource: "handshakes", withExtension: "recording", subdirectory: "Fixtures"))
         let result = try Replay.run(try RecordingReader(path: file.path), timeout: 60_000_000_000, version: "test")
         #expect(result.rejected == 0)
         #expect(result.handshakes.count == 10)
         #expect(result.handshakes.allSatisfy { $0.busy + $0.wait == $0.duration })
         #expect(result.handshakes.filter { $0.outcome == .completed }.count == 8)
-        #expect(Set(result.handshakes.filter { $0.outcome == .failed }.compactMap(\.reason)) == ["no_application_protocol"])
+        #expect(
+            Set(result.handshakes.filter { $0.outcome == .failed }.compactMap(\.reason)) == ["no_application_protocol"])
         let completed = result.handshakes.filter { $0.outcome == .completed }
         #expect(Set(completed.compactMap(\.tlsVersion)) == ["TLSv1.2", "TLSv1.3"])
         #expect(completed.allSatisfy { $0.alpn == "h2" && $0.sni == "a.example" && $0.socketConfidence == .exact })
@@ -98,7 +100,8 @@ import Testing
 
     @Test("A recording cut or changed anywhere is refused or replayed, and crashes nothing")
     func hostileRecordings() throws {
-        let file = try #require(Bundle.module.url(forResource: "handshakes", withExtension: "recording", subdirectory: "Fixtures"))
+        let file = try #require(
+            Bundle.module.url(forResource: "handshakes", withExtension: "recording", subdirectory: "Fixtures"))
         let whole = [UInt8](try Data(contentsOf: file))
         var generator = SeededGenerator(seed: 7)
         var refused = 0
@@ -108,11 +111,13 @@ import Testing
                 bytes = Array(bytes.prefix(Int.random(in: 0..<bytes.count, using: &generator)))
             } else {
                 for _ in 0..<8 {
-                    bytes[Int.random(in: 0..<bytes.count, using: &generator)] = UInt8.random(in: 0...255, using: &generator)
+                    bytes[Int.random(in: 0..<bytes.count, using: &generator)] = UInt8.random(
+                        in: 0...255, using: &generator)
                 }
             }
             do {
-                _ = try Replay.run(try RecordingReader(bytes: bytes, name: "fuzz"), timeout: 1_000_000_000, version: "test")
+                _ = try Replay.run(
+                    try RecordingReader(bytes: bytes, name: "fuzz"), timeout: 1_000_000_000, version: "test")
             } catch { refused += 1 }
         }
         #expect(refused > 0)

@@ -10,11 +10,14 @@ import Testing
     private func table(capacity: Int = 100) -> SessionTable {
         var table = SessionTable(capacity: capacity, timeout: Self.timeout, wallClockOffset: 0)
         table.processes.readsProc = false
-        table.register(ProfileEntry(rules: .openSSL, stack: "openssl", library: "/libssl.so.3", version: "3.0.19"), at: 1)
+        table.register(
+            ProfileEntry(rules: .openSSL, stack: "openssl", library: "/libssl.so.3", version: "3.0.19"), at: 1)
         return table
     }
 
-    private func header(_ time: UInt64, object: UInt64 = 0x1000, pid: UInt32 = 7, hook: HookKind? = nil) -> tlswatch_header {
+    private func header(_ time: UInt64, object: UInt64 = 0x1000, pid: UInt32 = 7, hook: HookKind? = nil)
+        -> tlswatch_header
+    {
         var header = tlswatch_header()
         header.time_ns = time
         header.process_start_ns = 5
