@@ -33,6 +33,8 @@ public final class LibraryCatalog: Sendable {
     private static let memory = 100_000
 
     private let kernel: KernelSide
+    /// This program: it holds the names that it looks for.
+    private let own = OpenFile("/proc/self/exe")?.identity
     private let state: Mutex<State>
     private let published = Mutex<[ObservedLibrary]>([])
     private let unreadable = Mutex<Int>(0)
@@ -121,7 +123,8 @@ public final class LibraryCatalog: Sendable {
 
     private func mapped(by pid: UInt32, _ state: inout State) {
         guard let files = ProcessMaps.codeFiles(of: pid) else {
-            if ProcessMaps.exists(pid) { state.unreadable.insert(pid) }
+            // A zombie has no maps to read; that is no lack of permission.
+            if errno == EACCES || errno == EPERM { state.unreadable.insert(pid) }
             return
         }
         for mapping in files {
@@ -147,7 +150,7 @@ public final class LibraryCatalog: Sendable {
     /// Analyses and attaches a file once. Its index, or `nil` where it holds no TLS stack.
     private func examine(_ file: borrowing OpenFile, path: String, _ state: inout State) -> Int? {
         if let known = state.byIdentity[file.identity] { return known }
-        if state.plain.contains(file.identity) { return nil }
+        if state.plain.contains(file.identity) || file.identity == own { return nil }
         var library = ObservedLibrary(
             profile: 0, path: path, identity: file.identity,
             state: .unobserved(reason: .analysisFailed, detail: "not read"))

@@ -16,8 +16,10 @@ public enum LibrarySurvey {
     public static func host() -> [Entry] {
         var entries: [Entry] = []
         var indices: [FileIdentity: Int?] = [:]
+        let own = OpenFile("/proc/self/exe")?.identity
         func index(_ file: borrowing OpenFile, _ path: String) -> Int? {
             if let known = indices[file.identity] { return known }
+            if file.identity == own { return nil }
             let entry = survey(file, path)
             indices[file.identity] = .some(entry == nil ? nil : entries.count)
             if let entry { entries.append(entry) }

@@ -5,7 +5,7 @@ struct TableFormat {
     /// Escape sequences for a terminal.
     var colour: Bool
 
-    private static let widths = [12, 16, 6, 8, 9, 18, 8, 8, 0]
+    private static let widths = [10, 14, 6, 7, 8, 12, 6, 6, 23]
 
     func header() -> String {
         row(["TIME", "PROCESS", "ROLE", "VERSION", "ALPN", "SNI", "TOTAL", "BUSY", "OUTCOME"])
@@ -13,13 +13,13 @@ struct TableFormat {
 
     func line(_ handshake: Handshake) -> String {
         let (second, fraction) = handshake.wallTime.quotientAndRemainder(dividingBy: 1_000_000_000)
-        let time = CalendarTime(Int(second), utc: false).clock + "." + pad(Int(fraction / 1_000_000), 3)
+        let time = CalendarTime(Int(second), utc: false).clock + "." + String(fraction / 100_000_000)
         let outcome = [handshake.outcome.rawValue, handshake.reason].compactMap { $0 }.joined(separator: " ")
         let text = row([
             time, "\(handshake.comm)/\(handshake.pid)", handshake.role.rawValue, handshake.tlsVersion ?? "-",
             handshake.alpn ?? "-", handshake.sni ?? "-", TableFormat.duration(handshake.duration),
             TableFormat.duration(handshake.busy),
-            handshake.outcome == .completed ? "completed" : String(outcome.prefix(34)),
+            handshake.outcome == .completed ? "completed" : outcome,
         ])
         guard colour else { return text }
         switch handshake.outcome {
@@ -33,15 +33,14 @@ struct TableFormat {
     private func row(_ cells: [String]) -> String {
         var line = ""
         for (cell, width) in zip(cells, Self.widths) {
-            if width == 0 {
-                line += cell
-            } else if cell.count > width {
+            if cell.count > width {
                 line += cell.prefix(width - 1) + "… "
             } else {
                 line += cell + String(repeating: " ", count: width - cell.count + 1)
             }
         }
-        return String(line.prefix(100))
+        // Without the padding of the last column: nothing but text to the right.
+        return String(line.reversed().drop { $0 == " " }.reversed())
     }
 
     /// Three significant digits: `1.83ms`, `912us`.
