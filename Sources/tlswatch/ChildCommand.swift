@@ -20,7 +20,7 @@ struct ChildCommand {
         defer { unsafe pointers.forEach { unsafe free($0) } }
         var child: pid_t = 0
         let result = unsafe posix_spawn(&child, path, nil, &attributes, pointers, environ)
-        guard result == 0 else { throw CommandFailure(.usage, "cannot run \(path): \(systemText(result))") }
+        guard result == 0 else { throw CommandFailure(.usage, "cannot run \(path): \(errnoText(result))") }
         pid = child
     }
 

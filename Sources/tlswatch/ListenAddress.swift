@@ -1,5 +1,6 @@
 import ArgumentParser
 import Glibc
+import HandshakeProbe
 
 /// `127.0.0.1:9899`, `[::1]:9899`.
 struct ListenAddress: ExpressibleByArgument {
@@ -36,14 +37,14 @@ struct ListenAddress: ExpressibleByArgument {
         }
         defer { unsafe freeaddrinfo(list) }
         let socket = unsafe Glibc.socket(info.pointee.ai_family, info.pointee.ai_socktype, 0)
-        guard socket >= 0 else { throw CommandFailure(.system, "cannot open a socket: \(systemText(errno))") }
+        guard socket >= 0 else { throw CommandFailure(.system, "cannot open a socket: \(errnoText(errno))") }
         defer { close(socket) }
         var yes: Int32 = 1
         unsafe _ = setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &yes, 4)
         guard unsafe bind(socket, info.pointee.ai_addr, info.pointee.ai_addrlen) == 0 else {
             throw CommandFailure(
                 .system,
-                "cannot listen on \(defaultValueDescription): \(systemText(errno)). Choose another with --listen")
+                "cannot listen on \(defaultValueDescription): \(errnoText(errno)). Choose another with --listen")
         }
     }
 }

@@ -72,7 +72,7 @@ public struct ELFFile: Sendable {
     public init(path: String) throws(ELFError) {
         // O_NONBLOCK: a FIFO at this path must not hang us; it is refused as no regular file.
         let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
-        guard descriptor >= 0 else { throw ELFError(.open, path, errorText(errno)) }
+        guard descriptor >= 0 else { throw ELFError(.open, path, errnoText(errno)) }
         try self.init(source: ELFSource(owning: descriptor, subject: path))
     }
 
@@ -80,7 +80,7 @@ public struct ELFFile: Sendable {
     public init(fileDescriptor: CInt) throws(ELFError) {
         let descriptor = fcntl(fileDescriptor, F_DUPFD_CLOEXEC, 3)
         let subject = "file descriptor \(fileDescriptor)"
-        guard descriptor >= 0 else { throw ELFError(.open, subject, errorText(errno)) }
+        guard descriptor >= 0 else { throw ELFError(.open, subject, errnoText(errno)) }
         try self.init(source: ELFSource(owning: descriptor, subject: subject))
     }
 

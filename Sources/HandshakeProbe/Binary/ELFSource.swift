@@ -32,7 +32,7 @@ final class ELFSource: Sendable {
         guard unsafe fstat(descriptor, &status) == 0 else {
             let code = errno
             close(descriptor)
-            throw ELFError(.open, subject, errorText(code))
+            throw ELFError(.open, subject, errnoText(code))
         }
         guard status.st_mode & S_IFMT == S_IFREG else {
             close(descriptor)
@@ -100,12 +100,4 @@ final class ELFSource: Sendable {
         }
         return bytes.count == count ? bytes : nil
     }
-}
-
-/// The system's text for an `errno` value.
-func errorText(_ code: CInt) -> String {
-    var buffer = [CChar](repeating: 0, count: 256)
-    let count = buffer.count
-    guard unsafe strerror_r(code, &buffer, count) == 0 else { return "error \(code)" }
-    return String(decoding: buffer.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
 }

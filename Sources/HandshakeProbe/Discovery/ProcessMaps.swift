@@ -27,11 +27,6 @@ enum ProcessMaps {
         return pids
     }
 
-    /// Whether the process exists.
-    static func exists(_ pid: UInt32) -> Bool {
-        unsafe access("/proc/\(pid)", F_OK) == 0
-    }
-
     /// The files that a process maps executable, each once; `nil` if its maps cannot be read.
     static func codeFiles(of pid: UInt32) -> [MappedFile]? {
         guard let bytes = readFile("/proc/\(pid)/maps", limit: 16 << 20) else { return nil }
@@ -74,4 +69,9 @@ enum ProcessMaps {
         case opened(OpenFile)
         case failed(Int32)
     }
+}
+
+/// Whether a process is there.
+public func processExists(_ pid: UInt32) -> Bool {
+    unsafe access("/proc/\(pid)", F_OK) == 0
 }

@@ -1,4 +1,5 @@
 import Glibc
+import HandshakeProbe
 
 /// Standard output or a file, written whole; a reader that went away is told apart from a failure.
 final class OutputFile {
@@ -16,7 +17,7 @@ final class OutputFile {
             return
         }
         descriptor = unsafe open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
-        guard descriptor >= 0 else { throw CommandFailure(.usage, "cannot write \(path): \(systemText(errno))") }
+        guard descriptor >= 0 else { throw CommandFailure(.usage, "cannot write \(path): \(errnoText(errno))") }
         owned = true
         name = path
     }
@@ -38,18 +39,12 @@ final class OutputFile {
             } else if errno == EPIPE {
                 isClosed = true
             } else if errno != EINTR {
-                throw CommandFailure(.system, "cannot write \(name): \(systemText(errno))")
+                throw CommandFailure(.system, "cannot write \(name): \(errnoText(errno))")
             }
         }
     }
 
     func write(_ text: String) throws(CommandFailure) { try write(Array(text.utf8)) }
-}
-
-/// The system's words for an errno.
-func systemText(_ number: Int32) -> String {
-    guard let text = unsafe strerror(number) else { return "error \(number)" }
-    return unsafe String(cString: text)
 }
 
 /// A message for the person, on standard error.
