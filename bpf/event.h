@@ -15,24 +15,22 @@
 #endif
 
 /* Raised whenever a record or the profile changes its layout; recordings carry it. */
-#define TLSWATCH_WIRE_VERSION 1
+#define TLSWATCH_WIRE_VERSION 2
 
 #define TLSWATCH_TEXT_SIZE 256  /* 255 bytes of the peer's text, and room for a NUL */
 #define TLSWATCH_COMM_SIZE 16   /* TASK_COMM_LEN */
-#define TLSWATCH_PATH_DEPTH 4   /* pointer steps of a fact */
 #define TLSWATCH_MAX_PROFILES 1024
 
 /* ---- records ---- */
 
 enum tlswatch_kind {
 	TLSWATCH_CALL_ENTER = 1,  /* the handshake state machine was entered */
-	TLSWATCH_CALL_RETURN = 2, /* it returned, the handshake goes on */
-	TLSWATCH_CALL_END = 3,    /* it returned, and the handshake ended or may have: with facts */
-	TLSWATCH_STEP = 4,        /* something inside or about a handshake: see tlswatch_hook */
-	TLSWATCH_SOCKET = 5,      /* first send or first receive of a TLS object on a socket */
-	TLSWATCH_SOCKET_CLOSED = 6,
-	TLSWATCH_PROCESS_EXEC = 7,
-	TLSWATCH_PROCESS_EXIT = 8,
+	TLSWATCH_CALL_RETURN = 2, /* it returned; with every fact where the handshake ended or may have */
+	TLSWATCH_STEP = 3,        /* something about a handshake: see tlswatch_hook */
+	TLSWATCH_SOCKET = 4,      /* a TLS object's first send or receive on a socket */
+	TLSWATCH_SOCKET_CLOSED = 5,
+	TLSWATCH_PROCESS_EXEC = 6,
+	TLSWATCH_PROCESS_EXIT = 7,
 };
 
 /* What a probe site stands for. It travels in the attach cookie. */
@@ -71,8 +69,15 @@ enum tlswatch_fact {
 	TLSWATCH_FACT_GROUP,          /* named group, IANA, of the connection */
 	TLSWATCH_FACT_SESSION_GROUP,  /* the same, kept in the session object */
 	TLSWATCH_FACT_ALPN_LENGTH,
+	TLSWATCH_FACT_EARLY_DATA,       /* 0 none, 1 rejected, 2 accepted */
+	TLSWATCH_FACT_HELLO_RETRY,      /* 0 none, else a HelloRetryRequest was sent or received */
+	TLSWATCH_FACT_FLAGS,            /* the library's own flags of the connection */
+	TLSWATCH_FACT_VERIFY_MODE,      /* what a server asks of its clients */
+	TLSWATCH_FACT_PEER_CERTIFICATE, /* low half of a pointer: 0 none */
+	TLSWATCH_FACT_CERTIFICATE_REQUEST, /* on a client: 0 none, 1 asked, 2 asked and none to give */
+	TLSWATCH_FACT_REFERENCES,       /* references to the object: freed when the last is dropped */
 	TLSWATCH_FACT_SCALARS,
-	/* texts: the path ends at their first byte */
+	/* texts: the address of their first byte */
 	TLSWATCH_FACT_ALPN = TLSWATCH_FACT_SCALARS,
 	TLSWATCH_FACT_SNI,
 	TLSWATCH_FACT_SESSION_SNI,    /* host name kept in the session object */
@@ -90,36 +95,48 @@ struct tlswatch_call_enter {
 	char comm[TLSWATCH_COMM_SIZE];
 };
 
+/*
+ * Something that happened inside a handshake, of which `hook` says what. Inside a call it waits in
+ * the thread's memory and travels behind the record of the call's return: a record of its own costs
+ * more than all the rest of the probe.
+ */
+struct tlswatch_step {
+	__u64 time_ns;
+	__u64 input_ns;    /* as in tlswatch_call_return; 0 outside a call */
+	__s32 argument;
+	__s32 argument2;   /* KEY_AGREEMENT: what it returned; KEY_CHANGE: the ALPN protocol's length, 0 if none yet */
+	__u32 duration_ns; /* KEY_AGREEMENT: entry to return, 2^32 - 1 at most */
+	__u16 hook;        /* enum tlswatch_hook */
+	__u16 hand_state;  /* FATAL; TLSWATCH_NO_STATE where it was not read */
+};
+
+#define TLSWATCH_NO_STATE 0xffff
+#define TLSWATCH_STEPS 10 /* of one call; more come as records of their own */
+
+/* A step outside a call, or one too many in it. */
+struct tlswatch_step_record {
+	struct tlswatch_header header;
+	struct tlswatch_step step;
+};
+
+/*
+ * The handshake state machine returned. Followed by `steps` steps, then by the ALPN protocol and the
+ * host name, without NUL and without padding.
+ */
 struct tlswatch_call_return {
 	struct tlswatch_header header;
 	__u64 enter_ns;
-	__u64 input_ns;   /* last moment at which input became available: the entry, or a receive in the call */
-	__s32 result;     /* what the state machine returned: 1 done */
-	__s32 io_result;  /* the last receive in this call: bytes, 0 end of file, -errno; 1 << 30 none */
-	__u32 flow_state;
-	__u32 hand_state;
-	__u32 present;
-	__u32 reserved;
-};
-
-struct tlswatch_call_end {
-	struct tlswatch_call_return call;
-	__u32 scalar[TLSWATCH_FACT_SCALARS];
-	__u16 alpn_length; /* bytes in alpn; 0 none */
+	__u64 input_ns;      /* last moment at which input became available: the entry, or a receive in the call */
+	__u64 first_send_ns; /* first send in the call; 0 none */
+	__s32 result;        /* what the state machine returned: 1 done */
+	__s32 io_result;     /* the last receive in this call: bytes, 0 end of file, -errno; 1 << 30 none */
+	__u32 present;       /* 1 << TLSWATCH_FACT_*: the state alone while the handshake goes on, else all there are */
+	__u16 steps;
+	__u16 alpn_length;   /* bytes, 255 at most; 0 none */
 	__u16 sni_length;
-	__u8 alpn[TLSWATCH_TEXT_SIZE];
-	__u8 sni[TLSWATCH_TEXT_SIZE];
-};
-
-struct tlswatch_step {
-	struct tlswatch_header header; /* .hook says which */
-	__u64 enter_ns;  /* with a return: the entry's time; else the same as time_ns */
-	__u64 input_ns;  /* as in tlswatch_call_return; 0 outside a call */
-	__s64 argument;
-	__s64 argument2;
-	__s64 result;    /* with a return: what the function returned; TLSWATCH_HOOK_KEY_CHANGE: ALPN's length */
-	__u32 hand_state; /* for TLSWATCH_HOOK_FATAL */
-	__u32 present;
+	__u16 reserved;
+	__u32 scalar[TLSWATCH_FACT_SCALARS];
+	__u32 reserved2;
 };
 
 enum tlswatch_direction { TLSWATCH_RECEIVE = 0, TLSWATCH_SEND = 1 };
@@ -155,21 +172,45 @@ struct tlswatch_process {
 /* ---- profile ---- */
 
 /*
- * Where a fact stands: address = object; for every offset but the last, address = *(address + offset);
- * the fact is the `size` bytes at address + the last offset. depth 0: the fact is absent.
+ * How a library's facts are read. A read of user memory costs 85 ns, nearly whatever its length, so
+ * neighbouring fields come with one copy: `reads` are done in order into the thread's scratch, and a
+ * fact is a field of it. The first read, from the object itself, is the handshake's state: entries
+ * and plain returns do that one alone.
  */
-struct tlswatch_path {
-	__s32 offset[TLSWATCH_PATH_DEPTH];
-	__u16 depth;
-	__u16 size; /* 1, 2, 4 or 8 for a scalar; 0 for a text */
+#define TLSWATCH_READS 8
+#define TLSWATCH_SCRATCH_START 1024 /* a read begins below this in the scratch */
+#define TLSWATCH_READ_SIZE 512      /* and is shorter than this */
+#define TLSWATCH_SCRATCH_SIZE (TLSWATCH_SCRATCH_START + TLSWATCH_READ_SIZE)
+#define TLSWATCH_FROM_OBJECT 255    /* the read's base is the TLS object, not an earlier read */
+
+struct tlswatch_read {
+	__s32 offset; /* from the base */
+	__u16 base;   /* where in the scratch the pointer is that is the base */
+	__u16 to;     /* where in the scratch the bytes go */
+	__u16 length; /* in bytes; 0: no read */
+	__u8 after;   /* index of the read that brought the pointer, or TLSWATCH_FROM_OBJECT */
+	__u8 reserved;
+};
+
+struct tlswatch_field {
+	__u16 at;     /* where in the scratch: the scalar, or the pointer to the text */
+	__u8 size;    /* of a scalar 1, 2, 4; of a pointer to a text 8; 0: the fact is absent */
+	__u8 read;    /* index of the read that brought it */
+	__s32 offset; /* added to a text's pointer */
 };
 
 struct tlswatch_profile {
-	struct tlswatch_path fact[TLSWATCH_FACT_COUNT];
+	struct tlswatch_read reads[TLSWATCH_READS];
+	struct tlswatch_field fact[TLSWATCH_FACT_COUNT];
 	__u32 enabled; /* 0: hits of this library are counted and nothing is read */
 	/* Sets of message-flow states, 1 << state. */
 	__u32 start_states; /* an entry in one of these may begin a handshake; 0: any may */
 	__u32 end_states;   /* a return in one of these may end it */
+	__u32 over_states;  /* an object freed in one of these has no handshake in progress */
+	/* Sets of reads, 1 << index, that bring one fact. */
+	__u32 alpn_reads;      /* TLSWATCH_FACT_ALPN_LENGTH */
+	__u32 reference_reads; /* TLSWATCH_FACT_REFERENCES */
+	__u32 answer_hooked;   /* TLSWATCH_HOOK_ALPN_ANSWER has a probe: a client's key changes need no look */
 };
 
 /*
@@ -212,14 +253,14 @@ struct tlswatch_counters {
 
 _Static_assert(sizeof(struct tlswatch_header) == 40, "header");
 _Static_assert(sizeof(struct tlswatch_call_enter) == 80, "call_enter");
-_Static_assert(sizeof(struct tlswatch_call_return) == 80, "call_return");
-_Static_assert(sizeof(struct tlswatch_call_end) == 80 + 4 * TLSWATCH_FACT_SCALARS + 4 + 512, "call_end");
-_Static_assert(sizeof(struct tlswatch_call_end) % 8 == 0, "call_end is a multiple of eight");
-_Static_assert(sizeof(struct tlswatch_step) == 88, "step");
+_Static_assert(sizeof(struct tlswatch_call_return) == 152, "call_return");
+_Static_assert(sizeof(struct tlswatch_step) == 32, "step");
+_Static_assert(sizeof(struct tlswatch_step_record) == 72, "step_record");
 _Static_assert(sizeof(struct tlswatch_socket) == 112, "socket");
 _Static_assert(sizeof(struct tlswatch_socket_closed) == 56, "socket_closed");
 _Static_assert(sizeof(struct tlswatch_process) == 312, "process");
-_Static_assert(sizeof(struct tlswatch_path) == 20, "path");
+_Static_assert(sizeof(struct tlswatch_read) == 12, "read");
+_Static_assert(sizeof(struct tlswatch_field) == 8, "field");
 _Static_assert(sizeof(struct tlswatch_counters) == 72, "counters");
 
 #endif

@@ -52,18 +52,26 @@ struct frame {
 	__u64 object;
 	__u64 enter_ns;
 	__u64 input_ns;
+	__u64 first_send_ns;
 	__u64 agreement_enter_ns; /* key agreement in progress; 0 none */
+	__u64 socket;             /* the socket that was told of last; 0 none */
 	__s32 io_result;
 	__u32 profile;
-	__u32 flow_state;
-	__u32 reserved;
-	__u64 scratch; /* a landing place for reads of user memory, off the stack */
+	__u32 alpn_looked;        /* no need to look in this call whether the protocol was decided */
+	__u32 steps;              /* of this call, in frames->step */
+	__u32 began;              /* a handshake began with this call */
+	__u32 server;
 };
 
+/* A thread's own memory: frames, a landing place for reads of user memory, off the stack, and the record in the making. */
 struct frames {
 	__u32 depth;
 	__u32 reserved;
 	struct frame frame[FRAMES];
+	__u8 scratch[TLSWATCH_SCRATCH_SIZE];
+	struct tlswatch_call_return record;
+	struct tlswatch_step step[TLSWATCH_STEPS]; /* of the innermost call */
+	__u8 text[1024 - sizeof(struct tlswatch_call_return) - TLSWATCH_STEPS * sizeof(struct tlswatch_step)];
 };
 
 struct {
@@ -81,9 +89,8 @@ struct socket_state {
 	__u32 pid;
 	__u32 tid;
 	__u16 profile;
-	__u8 sent;
-	__u8 received;
-	__u32 reserved;
+	__u16 reserved;
+	__u32 reserved2;
 };
 
 struct {
@@ -122,47 +129,21 @@ static __always_inline void count_drop(__u32 program, enum tlswatch_drop why)
 	count(program, __builtin_offsetof(struct tlswatch_counters, dropped) + 8 * why);
 }
 
+/* What was noted goes out on its own after all. */
+static __always_inline void uncount_drop(__u32 program, enum tlswatch_drop why)
+{
+	void *counter = bpf_map_lookup_elem(&counters, &program);
+
+	if (counter)
+		__sync_fetch_and_add((__u64 *)(counter + __builtin_offsetof(struct tlswatch_counters, dropped) + 8 * why), -1);
+}
+
 static __always_inline void count_library_hit(__u32 profile)
 {
 	__u64 *hits = bpf_map_lookup_elem(&library_hits, &profile);
 
 	if (hits)
 		__sync_fetch_and_add(hits, 1);
-}
-
-/* Submits without a wake-up (67 ns against 8 µs): the consumer polls, and is woken when much waits. */
-static __always_inline void submit(void *record, __u32 program)
-{
-	__u64 flags = BPF_RB_NO_WAKEUP;
-
-	if (bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) > wake_bytes)
-		flags = 0;
-	bpf_ringbuf_submit(record, flags);
-	count(program, __builtin_offsetof(struct tlswatch_counters, submitted));
-}
-
-/* Not inlined: see the note on stacks in tls.bpf.c. `what` packs kind, profile, size and hook, 16 bits each. */
-static __noinline int write_header(struct tlswatch_header *header, __u64 now, __u64 object, __u64 what)
-{
-	struct task_struct *task = bpf_get_current_task_btf();
-	__u64 pid_tgid = bpf_get_current_pid_tgid();
-
-	header->time_ns = now;
-	header->process_start_ns = task->group_leader->start_boottime;
-	header->object = object;
-	header->pid = pid_tgid >> 32;
-	header->tid = (__u32)pid_tgid;
-	header->kind = what;
-	header->profile = what >> 16;
-	header->size = what >> 32;
-	header->hook = what >> 48;
-	return 0;
-}
-
-static __always_inline void fill_header(struct tlswatch_header *header, __u64 now, __u64 object, __u16 kind,
-					__u16 profile, __u16 size, __u16 hook)
-{
-	write_header(header, now, object, kind | (__u64)profile << 16 | (__u64)size << 32 | (__u64)hook << 48);
 }
 
 #endif

@@ -35,37 +35,38 @@ static __always_inline int socket_io(struct sock *sk, int length, __u32 directio
 
 	if (!frame)
 		return 0;
-	now = bpf_ktime_get_ns();
 	count_hit(program);
-	if (direction == TLSWATCH_RECEIVE) {
+	if (direction == TLSWATCH_RECEIVE)
 		frame->io_result = length;
-		if (length > 0)
-			frame->input_ns = now;
-	}
 	/* A receive ties the socket to the object even if nothing came: a silent peer's session has an address. */
-	if (length <= 0 && direction == TLSWATCH_SEND) {
+	if (length <= 0 && (direction == TLSWATCH_SEND || frame->socket == (__u64)sk)) {
 		count_drop(program, TLSWATCH_DROP_NOTED);
 		return 0;
 	}
+	now = bpf_ktime_get_ns();
+	if (direction == TLSWATCH_SEND) {
+		if (!frame->first_send_ns)
+			frame->first_send_ns = now;
+	} else if (length > 0) {
+		frame->input_ns = now;
+	}
+	if (frame->socket == (__u64)sk) {
+		count_drop(program, TLSWATCH_DROP_NOTED);
+		return 0;
+	}
+	frame->socket = (__u64)sk;
 	state = bpf_sk_storage_get(&sockets, sk, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (!state) {
 		count_drop(program, TLSWATCH_DROP_NO_MEMORY);
 		return 0;
 	}
-	if (state->object != frame->object) {
-		state->object = frame->object;
-		state->profile = frame->profile;
-		state->sent = 0;
-		state->received = 0;
-	}
-	if (direction == TLSWATCH_SEND ? state->sent : state->received) {
+	/* Told already, unless this is another handshake on the same object. */
+	if (!frame->began && state->object == frame->object && state->pid == bpf_get_current_pid_tgid() >> 32) {
 		count_drop(program, TLSWATCH_DROP_NOTED);
 		return 0;
 	}
-	if (direction == TLSWATCH_SEND)
-		state->sent = 1;
-	else
-		state->received = 1;
+	state->object = frame->object;
+	state->profile = frame->profile;
 	record = bpf_ringbuf_reserve(&ring, sizeof(*record), 0);
 	if (!record) {
 		count_drop(program, TLSWATCH_DROP_RING_FULL);

@@ -7,6 +7,9 @@
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_endian.h>
 #include "maps.h"
+#include "records.h"
+#include "facts.h"
+#include "calls.h"
 #include "tls.bpf.c"
 #include "tcp.bpf.c"
 #include "process.bpf.c"

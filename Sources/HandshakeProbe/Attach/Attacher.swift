@@ -61,7 +61,7 @@ struct Attacher: ~Copyable {
         _ sites: [ProbeSite], facts: [Fact: FactPath], rules: SessionRules, profile: Int, path: String,
         object: borrowing LoadedBPFObject
     ) throws(BPFError) {
-        try object.setProfile(UInt32(profile), tlswatch_profile(facts: facts, rules: rules))
+        try object.setProfile(UInt32(profile), tlswatch_profile(plan: ReadPlan(facts), rules: rules, sites: sites))
         let made = Links()
         if rung == .perf {
             for site in sites {
@@ -116,28 +116,5 @@ extension ProbeSite {
         func parameter(_ index: Int?) -> UInt64 { UInt64(index ?? Int(TLSWATCH_NO_PARAMETER)) & 15 }
         return UInt64(profile) & 0xffff | UInt64(hook.rawValue) << 16 | parameter(objectParameter) << 24
             | parameter(argumentParameter) << 28 | parameter(argument2Parameter) << 32
-    }
-}
-
-extension tlswatch_profile {
-    /// The profile that the generic programs read a library's facts by.
-    init(facts: [Fact: FactPath], rules: SessionRules) {
-        self.init()
-        enabled = 1
-        start_states = rules.startStates
-        end_states = rules.endStates
-        let depth = Int(TLSWATCH_PATH_DEPTH)
-        unsafe withUnsafeMutableBytes(of: &fact) { bytes in
-            let paths = unsafe bytes.bindMemory(to: tlswatch_path.self)
-            for (fact, path) in facts where (1...depth).contains(path.offsets.count) && fact.rawValue < paths.count {
-                var entry = tlswatch_path()
-                entry.depth = UInt16(path.offsets.count)
-                entry.size = UInt16(path.size)
-                var offsets: [Int32] = path.offsets
-                offsets.append(contentsOf: repeatElement(0, count: depth - offsets.count))
-                entry.offset = (offsets[0], offsets[1], offsets[2], offsets[3])
-                unsafe paths[fact.rawValue] = entry
-            }
-        }
     }
 }

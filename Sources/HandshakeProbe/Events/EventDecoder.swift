@@ -3,9 +3,8 @@ import CBPF
 /// Receives decoded events, in the ring's order. One thread.
 protocol EventSink {
     mutating func callEntered(_ event: tlswatch_call_enter)
-    mutating func callReturned(_ event: tlswatch_call_return)
-    mutating func callEnded(_ event: borrowing CallEnd)
-    mutating func stepped(_ event: tlswatch_step)
+    mutating func callReturned(_ event: borrowing CallReturn)
+    mutating func stepped(_ event: tlswatch_step_record)
     mutating func socketUsed(_ event: tlswatch_socket)
     mutating func socketClosed(_ event: tlswatch_socket_closed)
     mutating func processStarted(_ event: tlswatch_process)
@@ -20,52 +19,58 @@ enum Rejection: String, CaseIterable, Sendable {
     /// The length is not that of its kind.
     case wrongSize = "wrong_size"
     case unknownProfile = "unknown_profile"
-    /// A text longer than its field, or a step of no known hook.
+    /// Its length is not what its steps and texts make it, or a step of no known hook.
     case malformed
     /// Values that no build of the library has.
     case insane
 }
 
-/// The record of an ended call: fixed part by value, texts still where the kernel wrote them.
-struct CallEnd: ~Escapable {
-    let call: tlswatch_call_return
+/// The record of a returned call: the fixed part by value, steps and texts still where the kernel wrote them.
+struct CallReturn: ~Escapable {
+    let fixed: tlswatch_call_return
     private let bytes: RawSpan
 
-    /// - Precondition: `bytes` holds exactly one `tlswatch_call_end`.
+    /// `nil` if the record's length is not what its steps and texts make it.
     @_lifetime(copy bytes)
-    init(_ bytes: RawSpan) {
-        call = unsafe bytes.unsafeLoadUnaligned(as: tlswatch_call_return.self)
+    init?(_ bytes: RawSpan) {
+        let fixed = unsafe bytes.unsafeLoadUnaligned(as: tlswatch_call_return.self)
+        let limit = Int(TLSWATCH_TEXT_SIZE)
+        guard Int(fixed.alpn_length) < limit, Int(fixed.sni_length) < limit, fixed.steps <= UInt16(TLSWATCH_STEPS)
+        else { return nil }
+        let steps = MemoryLayout<tlswatch_step>.stride * Int(fixed.steps)
+        guard bytes.byteCount == Self.size + steps + Int(fixed.alpn_length) + Int(fixed.sni_length) else { return nil }
+        self.fixed = fixed
         self.bytes = bytes
     }
 
+    static let size = MemoryLayout<tlswatch_call_return>.size
+
     /// A scalar fact, if it was read.
     func scalar(_ fact: Fact) -> UInt32? {
-        guard call.present & (1 << UInt32(fact.rawValue)) != 0, fact.rawValue < Layout.scalars else { return nil }
-        return unsafe bytes.unsafeLoadUnaligned(fromByteOffset: Layout.scalar + 4 * fact.rawValue, as: UInt32.self)
+        let scalars = Int(TLSWATCH_FACT_SCALARS.rawValue)
+        guard fixed.present & (1 << UInt32(fact.rawValue)) != 0, fact.rawValue < scalars else { return nil }
+        let offset = Self.scalars + 4 * fact.rawValue
+        return unsafe bytes.unsafeLoadUnaligned(fromByteOffset: offset, as: UInt32.self)
     }
 
-    var alpnLength: Int { length(at: Layout.alpnLength) }
-    var sniLength: Int { length(at: Layout.sniLength) }
-    var alpn: String? { text(at: Layout.alpn, count: alpnLength) }
-    var sni: String? { text(at: Layout.sni, count: sniLength) }
-
-    private func length(at offset: Int) -> Int {
-        Int(unsafe bytes.unsafeLoadUnaligned(fromByteOffset: offset, as: UInt16.self))
+    /// - Precondition: `index` is below `fixed.steps`.
+    func step(_ index: Int) -> tlswatch_step {
+        let offset = Self.size + MemoryLayout<tlswatch_step>.stride * index
+        precondition(index >= 0 && offset + MemoryLayout<tlswatch_step>.size <= bytes.byteCount)
+        return unsafe bytes.unsafeLoadUnaligned(fromByteOffset: offset, as: tlswatch_step.self)
     }
+
+    var alpn: String? { text(at: texts, count: Int(fixed.alpn_length)) }
+    var sni: String? { text(at: texts + Int(fixed.alpn_length), count: Int(fixed.sni_length)) }
+
+    private var texts: Int { Self.size + MemoryLayout<tlswatch_step>.stride * Int(fixed.steps) }
 
     private func text(at offset: Int, count: Int) -> String? {
-        guard count > 0, count < Int(TLSWATCH_TEXT_SIZE) else { return nil }
+        guard count > 0 else { return nil }
         return unsafe bytes.extracting(offset..<offset + count).withUnsafeBytes { unsafe PeerText.clean($0) }
     }
 
-    private enum Layout {
-        static let scalars = Int(TLSWATCH_FACT_SCALARS.rawValue)
-        static let scalar = MemoryLayout<tlswatch_call_return>.size
-        static let alpnLength = scalar + 4 * scalars
-        static let sniLength = alpnLength + 2
-        static let alpn = sniLength + 2
-        static let sni = alpn + Int(TLSWATCH_TEXT_SIZE)
-    }
+    private static let scalars = MemoryLayout<tlswatch_call_return>.offset(of: \.scalar) ?? 0
 }
 
 /// Turns the ring's bytes into typed events, or counts why not.
@@ -101,18 +106,13 @@ struct EventDecoder {
             guard let event = load(bytes, as: tlswatch_call_enter.self) else { return }
             sink.callEntered(event)
         case TLSWATCH_CALL_RETURN.rawValue:
-            guard let event = load(bytes, as: tlswatch_call_return.self) else { return }
-            sink.callReturned(event)
-        case TLSWATCH_CALL_END.rawValue:
-            guard bytes.byteCount == MemoryLayout<tlswatch_call_end>.size else { return reject(.wrongSize) }
-            let event = CallEnd(bytes)
-            let limit = Int(TLSWATCH_TEXT_SIZE)
-            guard event.alpnLength < limit, event.sniLength < limit else { return reject(.malformed) }
+            guard bytes.byteCount >= CallReturn.size else { return reject(.wrongSize) }
+            guard let event = CallReturn(bytes) else { return reject(.malformed) }
             decoded &+= 1
-            sink.callEnded(event)
+            sink.callReturned(event)
         case TLSWATCH_STEP.rawValue:
             guard HookKind(rawValue: header.hook) != nil else { return reject(.malformed) }
-            guard let event = load(bytes, as: tlswatch_step.self) else { return }
+            guard let event = load(bytes, as: tlswatch_step_record.self) else { return }
             sink.stepped(event)
         case TLSWATCH_SOCKET.rawValue:
             guard let event = load(bytes, as: tlswatch_socket.self) else { return }

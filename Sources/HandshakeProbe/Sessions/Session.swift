@@ -43,7 +43,7 @@ struct Session {
     var peerHelloRead = false
 
     // Failure
-    var fatal: (alert: Int64, reason: Int64)?
+    var fatal: (alert: Int32, reason: Int32)?
 
     init(_ event: tlswatch_call_enter) {
         start = event.header.time_ns

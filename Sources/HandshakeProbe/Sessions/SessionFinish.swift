@@ -9,7 +9,7 @@ struct SessionFacts {
     var alpn: String?
     var sni: String?
 
-    init(_ event: borrowing CallEnd) {
+    init(_ event: borrowing CallReturn) {
         version = event.scalar(.version)
         // OpenSSL keeps IANA's number below 0x0300; anything else there is no cipher.
         if let id = event.scalar(.cipher), id >> 16 == 0x0300, id & 0xffff != 0 {

@@ -8,9 +8,10 @@ extension Session {
     }
 
     /// A return whose entry made no record of its own still counts the call.
-    mutating func returnFromCall(enter: UInt64, at time: UInt64) {
-        if enter != start { calls += 1 }
-        leaveCall(enter: enter, at: time)
+    mutating func returnFromCall(_ event: tlswatch_call_return) {
+        if event.enter_ns != start { calls += 1 }
+        if firstSend == 0 { firstSend = event.first_send_ns }
+        leaveCall(enter: event.enter_ns, at: event.header.time_ns)
     }
 
     mutating func useSocket(_ event: tlswatch_socket) {
@@ -26,17 +27,17 @@ extension Session {
     }
 
     mutating func step(_ event: tlswatch_step, rules: SessionRules) {
-        let time = event.header.time_ns
+        let time = event.time_ns
         lastActivity = max(lastActivity, time)
-        switch HookKind(rawValue: event.header.hook) {
+        switch HookKind(rawValue: event.hook) {
         case .keyChange: changeKeys(event, at: time, rules: rules)
         case .keyAgreement:
             if !agreed {
                 agreed = true
                 keyExchangeBegin = event.input_ns
             }
-            keyExchangeCompute &+= time &- min(event.enter_ns, time)
-            if event.result <= 0 { agreementFailed = true }
+            keyExchangeCompute &+= UInt64(event.duration_ns)
+            if event.argument2 <= 0 { agreementFailed = true }
         case .alpnSelect where role == .server:
             helloRead = event.input_ns
             alpnDecided = time
@@ -46,14 +47,16 @@ extension Session {
             // The first one is the cause; what follows comes of it.
             if fatal == nil {
                 fatal = (event.argument, event.argument2)
-                if event.present != 0 { notePeerHello(handState: event.hand_state, rules: rules) }
+                if event.hand_state != UInt16(TLSWATCH_NO_STATE) {
+                    notePeerHello(handState: UInt32(event.hand_state), rules: rules)
+                }
             }
         case .alpnSelect, .alpnAnswer, .stateMachine, .objectFree, nil: break
         }
     }
 
     private mutating func changeKeys(_ event: tlswatch_step, at time: UInt64, rules: SessionRules) {
-        if alpnDecided == 0, event.result > 0 {
+        if alpnDecided == 0, event.argument2 > 0 {
             // Decided earlier in this call, and not seen when: the first sight of it.
             alpnDecided = time
             if role == .server, helloRead == 0 { helloRead = event.input_ns }

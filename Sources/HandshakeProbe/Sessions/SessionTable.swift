@@ -160,49 +160,42 @@ extension SessionTable: EventSink {
         }
     }
 
-    mutating func callReturned(_ event: tlswatch_call_return) {
-        returned(event, version: nil, facts: nil)
-    }
-
-    mutating func callEnded(_ event: borrowing CallEnd) {
-        let facts = SessionFacts(event)
-        returned(event.call, version: event.scalar(.version), facts: facts)
-    }
-
-    private mutating func returned(_ event: tlswatch_call_return, version: UInt32?, facts: SessionFacts?) {
-        guard let profile = entry(event.header.profile) else { return reject(.unknownProfile) }
-        let key = SessionKey(event.header)
+    mutating func callReturned(_ event: borrowing CallReturn) {
+        let fixed = event.fixed
+        guard let profile = entry(fixed.header.profile) else { return reject(.unknownProfile) }
+        let key = SessionKey(fixed.header)
         guard sessions[key] != nil else { return }
-        let time = event.header.time_ns
-        let io = event.io_result == Int32(1 << 30) ? nil : event.io_result
+        let time = fixed.header.time_ns
+        let io = fixed.io_result == Int32(1 << 30) ? nil : fixed.io_result
+        let hand = event.scalar(.handState)
         let state = ExitState(
-            result: event.result, flow: event.present.holds(.flowState) ? event.flow_state : nil,
-            hand: event.present.holds(.handState) ? event.hand_state : nil, version: version, io: io)
+            result: fixed.result, flow: event.scalar(.flowState), hand: hand, version: event.scalar(.version), io: io)
         let kind = profile.rules.exit(state)
         if kind == .insane {
-            return reject(.insane, profile: event.header.profile)
+            return reject(.insane, profile: fixed.header.profile)
         }
-        sane(event.header.profile)
-        sessions[key]?.returnFromCall(enter: event.enter_ns, at: time)
+        sane(fixed.header.profile)
+        for index in 0..<Int(fixed.steps) {
+            sessions[key]?.step(event.step(index), rules: profile.rules)
+        }
+        sessions[key]?.returnFromCall(fixed)
         switch kind {
-        case .completed: end(key, at: time, outcome: .completed, facts: facts)
+        case .completed: end(key, at: time, outcome: .completed, facts: SessionFacts(event))
         case .failed:
-            if event.present.holds(.handState) {
-                sessions[key]?.notePeerHello(handState: event.hand_state, rules: profile.rules)
-            }
+            if let hand { sessions[key]?.notePeerHello(handState: hand, rules: profile.rules) }
             let reason = sessions[key]?.failure(rules: profile.rules, io: io)
-            end(key, at: time, outcome: .failed, reason: reason, facts: facts)
+            end(key, at: time, outcome: .failed, reason: reason, facts: SessionFacts(event))
         case .wants, .insane: break
         }
     }
 
-    mutating func stepped(_ event: tlswatch_step) {
+    mutating func stepped(_ event: tlswatch_step_record) {
         guard let profile = entry(event.header.profile) else { return reject(.unknownProfile) }
         let key = SessionKey(event.header)
         if event.header.hook == HookKind.objectFree.rawValue {
             return end(key, at: event.header.time_ns, outcome: .abandoned)
         }
-        sessions[key]?.step(event, rules: profile.rules)
+        sessions[key]?.step(event.step, rules: profile.rules)
     }
 
     mutating func socketUsed(_ event: tlswatch_socket) {

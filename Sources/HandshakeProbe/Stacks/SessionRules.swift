@@ -7,14 +7,16 @@ struct SessionRules: Sendable {
     /// What a return from it means.
     var exit: @Sendable (_ state: ExitState) -> ExitKind
     /// Which keys a key change installed.
-    var keyChange: @Sendable (_ argument: Int64) -> KeyChange
+    var keyChange: @Sendable (_ argument: Int32) -> KeyChange
     /// Whether the peer's hello had been read when the handshake stood in this state.
     var peerHelloRead: @Sendable (_ handState: UInt32, _ role: Role) -> Bool
     /// Why a handshake failed, from the library's alert and reason codes.
-    var failure: @Sendable (_ alert: Int64, _ reason: Int64) -> FailureReason
+    var failure: @Sendable (_ alert: Int32, _ reason: Int32) -> FailureReason
     /// Message-flow states for the kernel side's early tests (`tlswatch_profile`).
     var startStates: UInt32
     var endStates: UInt32
+    /// In these a freed object has no handshake in progress.
+    var overStates: UInt32
 }
 
 struct EntryState {

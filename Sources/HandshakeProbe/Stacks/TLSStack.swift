@@ -30,7 +30,11 @@ public enum HookKind: UInt16, Sendable, Codable, CaseIterable {
 public enum Fact: Int, Sendable, Codable, CaseIterable {
     case version = 0
     case role, flowState, handState, resumed, cipher, group, sessionGroup, alpnLength
+    case earlyData, helloRetry, flags, verifyMode, peerCertificate, certificateRequest, references
     case alpn, sni, sessionSNI
+
+    /// Whether the fact is bytes behind a pointer rather than a number.
+    public var isText: Bool { rawValue >= Fact.alpn.rawValue }
 }
 
 /// Where a fact stands relative to the TLS object: every offset but the last is followed as a

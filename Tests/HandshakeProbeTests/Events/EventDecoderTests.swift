@@ -39,17 +39,19 @@ import Testing
         feed(record(kind: 1, size: 80, claimed: 81), to: consumer)
         feed(record(kind: 99, size: 40), to: consumer)
         feed(record(kind: 1, size: 48), to: consumer)
-        feed(record(kind: 4, size: 88), to: consumer)
-        var long = record(kind: 3, size: MemoryLayout<tlswatch_call_end>.size)
-        long[80 + 36] = 0xff
-        long[80 + 37] = 0xff
-        feed(long, to: consumer)
+        feed(record(kind: 3, size: 72), to: consumer)
+        for (offset, value) in [(76, 11), (76, 1), (78, 1), (80, 0xff)] as [(Int, UInt8)] {
+            // More steps than a call has, a step and texts that are not there.
+            var claims = record(kind: 2, size: CallReturn.size)
+            claims[offset] = value
+            feed(claims, to: consumer)
+        }
         let counted = Dictionary(uniqueKeysWithValues: zip(Rejection.allCases, consumer.decoder.rejected))
         #expect(counted[.truncated] == 2)
         #expect(counted[.unknownKind] == 1)
         #expect(counted[.wrongSize] == 1)
-        #expect(counted[.malformed] == 2)
-        #expect(consumer.decoder.submitted == 6)
+        #expect(counted[.malformed] == 5)
+        #expect(consumer.decoder.submitted == 9)
         #expect(consumer.decoder.decoded == 0)
     }
 
@@ -57,7 +59,7 @@ import Testing
     func fuzz() {
         let consumer = consumer()
         var generator = SeededGenerator(seed: 42)
-        let sizes = [0, 8, 40, 56, 80, 88, 112, 312, 632, 700]
+        let sizes = [0, 8, 40, 56, 72, 80, 112, 152, 184, 312, 500, 700]
         for _ in 0..<20_000 {
             let size = sizes.randomElement(using: &generator) ?? 0
             var bytes = (0..<size).map { _ in UInt8.random(in: 0...255, using: &generator) }

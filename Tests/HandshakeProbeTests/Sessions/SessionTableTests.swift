@@ -42,28 +42,43 @@ import Testing
         return event
     }
 
+    /// A call's return as the kernel writes it, with the steps in it.
     private func back(
         _ time: UInt64, from enter: UInt64, result: Int32, flow: UInt32, io: Int32 = 5, object: UInt64 = 0x1000,
-        pid: UInt32 = 7
-    ) -> tlswatch_call_return {
+        pid: UInt32 = 7, firstSend: UInt64 = 0, scalars: [Fact: UInt32] = [:], steps: [tlswatch_step] = []
+    ) -> [UInt8] {
         var event = tlswatch_call_return()
         event.header = header(time, object: object, pid: pid, hook: .stateMachine)
         event.enter_ns = enter
         event.input_ns = enter
+        event.first_send_ns = firstSend
         event.result = result
-        event.flow_state = flow
         event.io_result = io
-        event.present = 0b1100
-        return event
+        event.steps = UInt16(steps.count)
+        let facts = scalars.merging([.flowState: flow]) { $1 }
+        event.present = facts.keys.reduce(0) { $0 | 1 << UInt32($1.rawValue) } | 1 << UInt32(Fact.handState.rawValue)
+        unsafe withUnsafeMutableBytes(of: &event.scalar) { bytes in
+            for (fact, value) in facts {
+                unsafe bytes.storeBytes(of: value, toByteOffset: 4 * fact.rawValue, as: UInt32.self)
+            }
+        }
+        return unsafe withUnsafeBytes(of: &event) { fixed in
+            unsafe steps.withUnsafeBytes { unsafe Array(fixed) + Array($0) }
+        }
     }
 
-    private func step(_ time: UInt64, _ hook: HookKind, argument: Int64 = 0, input: UInt64 = 0) -> tlswatch_step {
-        var event = tlswatch_step()
-        event.header = header(time, hook: hook)
-        event.argument = argument
-        event.input_ns = input
-        event.enter_ns = time
-        return event
+    private func step(
+        _ time: UInt64, _ hook: HookKind, argument: Int32 = 0, argument2: Int32 = 0, input: UInt64 = 0,
+        duration: UInt32 = 0
+    ) -> tlswatch_step {
+        tlswatch_step(
+            time_ns: time, input_ns: input, argument: argument, argument2: argument2, duration_ns: duration,
+            hook: hook.rawValue, hand_state: UInt16(TLSWATCH_NO_STATE))
+    }
+
+    /// A step as a record of its own.
+    private func alone(_ step: tlswatch_step) -> tlswatch_step_record {
+        tlswatch_step_record(header: header(step.time_ns, hook: HookKind(rawValue: step.hook)), step: step)
     }
 
     @Test("Two calls with a wait between them are one session; busy and wait add up")
@@ -97,9 +112,7 @@ import Testing
     func failsOnce() {
         var table = table()
         table.callEntered(enter(100))
-        var fatal = step(120, .fatal, argument: 120, input: 110)
-        fatal.argument2 = 235
-        table.stepped(fatal)
+        table.stepped(alone(step(120, .fatal, argument: 120, argument2: 235, input: 110)))
         table.callReturned(back(130, from: 100, result: -1, flow: 1))
         table.callEntered(enter(140, flow: 1))
         table.callReturned(back(150, from: 140, result: -1, flow: 1))
@@ -135,7 +148,7 @@ import Testing
         var table = table()
         table.callEntered(enter(100))
         table.callReturned(back(110, from: 100, result: -1, flow: 2, io: -11))
-        table.stepped(step(150, .objectFree))
+        table.stepped(alone(step(150, .objectFree)))
         #expect(table.takeFinished().map(\.outcome) == [.abandoned])
         table.callEntered(enter(200))
         table.callEntered(enter(300))
@@ -175,14 +188,13 @@ import Testing
     func phases() {
         var table = table()
         table.callEntered(enter(100))
-        table.stepped(step(120, .alpnSelect, input: 110))
-        var agreement = step(160, .keyAgreement, input: 110)
-        agreement.enter_ns = 140
-        agreement.result = 1
-        table.stepped(agreement)
-        table.stepped(step(170, .keyChange, argument: 0xa2, input: 110))
-        table.stepped(step(190, .keyChange, argument: 0x122, input: 110))
-        table.callReturned(back(200, from: 100, result: 1, flow: 4))
+        let steps = [
+            step(120, .alpnSelect, input: 110),
+            step(160, .keyAgreement, argument2: 1, input: 110, duration: 20),
+            step(170, .keyChange, argument: 0xa2, input: 110),
+            step(190, .keyChange, argument: 0x122, input: 110),
+        ]
+        table.callReturned(back(200, from: 100, result: 1, flow: 4, steps: steps))
         let handshake = table.takeFinished().first
         #expect(handshake?.keyExchange == 60)
         #expect(handshake?.keyExchangeCompute == 20)
@@ -197,5 +209,16 @@ import Testing
         #expect(table.takeRejections().count == 3)
         #expect(table.health[1].isWrong)
         #expect(table.inFlight == 0)
+    }
+}
+
+extension SessionTable {
+    /// Takes a return from its bytes, as the decoder does.
+    fileprivate mutating func callReturned(_ bytes: [UInt8]) {
+        guard let event = unsafe CallReturn(bytes.span.bytes) else {
+            Issue.record("a malformed record of \(bytes.count) bytes")
+            return
+        }
+        callReturned(event)
     }
 }

@@ -44,7 +44,8 @@ extension SessionRules {
         },
         failure: { alert, reason in OpenSSLState.failure(alert: alert, reason: reason) },
         startStates: 1 << 0 | 1 << 4,
-        endStates: 1 << 1 | 1 << 4
+        endStates: 1 << 1 | 1 << 4,
+        overStates: 1 << 1 | 1 << 4
     )
 }
 
@@ -72,12 +73,9 @@ enum OpenSSLState {
     static func isRetry(_ io: Int32) -> Bool { io == -11 || io == -4 }
 
     /// SSL_AD_REASON_OFFSET: reasons above it are received alerts.
-    private static let receivedAlertOffset: Int64 = 1000
+    private static let receivedAlertOffset: Int32 = 1000
 
-    static func failure(alert: Int64, reason: Int64) -> FailureReason {
-        // The arguments are C ints: only the low half of the register is theirs.
-        let alert = Int32(truncatingIfNeeded: alert)
-        let reason = Int64(Int32(truncatingIfNeeded: reason))
+    static func failure(alert: Int32, reason: Int32) -> FailureReason {
         if reason > receivedAlertOffset, reason <= receivedAlertOffset + 255 {
             let code = UInt8(reason - receivedAlertOffset)
             return FailureReason(reason: IANA.alert(code), alert: code, direction: .received)
@@ -100,7 +98,7 @@ enum OpenSSLState {
     }
 
     /// Reasons without a telling alert (include/openssl/sslerr.h; stable numbers).
-    private static let reasons: [Int64: String] = [
+    private static let reasons: [Int32: String] = [
         134: "certificate_verify_failed",
         143: "unknown_certificate_type",
         156: "http_request",

@@ -1,0 +1,199 @@
+import CBPF
+
+/// How the kernel side copies a library's facts out of a TLS object: few reads, each bringing several fields.
+///
+/// A read of user memory costs 85 ns in a virtual machine, nearly whatever its length, and a handshake has
+/// some twenty facts: fields that stand near each other, behind the same pointer, come with one copy.
+/// A read never goes beyond the first and the last field that it brings: all of it lies in one object.
+struct ReadPlan: Equatable {
+    /// One copy: `length` bytes at `offset` from the pointer that is at `base` in the scratch.
+    struct Read: Equatable {
+        var offset: Int32
+        /// Where the pointer is, and which read brought it; `nil` for the TLS object itself.
+        var base: (at: Int, after: Int)?
+        var to: Int
+        var length: Int
+
+        static func == (left: Read, right: Read) -> Bool {
+            left.offset == right.offset && left.to == right.to && left.length == right.length
+                && left.base?.at == right.base?.at && left.base?.after == right.base?.after
+        }
+    }
+
+    /// A fact in the scratch.
+    struct Field: Equatable {
+        var at: Int
+        var size: Int
+        var read: Int
+        /// Added to a text's pointer.
+        var offset: Int32
+    }
+
+    private(set) var reads: [Read] = []
+    private(set) var fields: [Fact: Field] = [:]
+    /// Facts for which no read was left; the least telling ones go first.
+    private(set) var omitted: [Fact] = []
+
+    /// The set of reads that bring `fact`, pointers on its way included.
+    func reads(for fact: Fact) -> UInt32 {
+        guard let field = fields[fact] else { return 0 }
+        var set: UInt32 = 0
+        var next: Int? = field.read
+        while let index = next {
+            set |= 1 << UInt32(index)
+            next = reads[index].base?.after
+        }
+        return set
+    }
+
+    /// The facts that tell the handshake's state: they come with the first read.
+    static let stateFacts: [Fact] = [.flowState, .handState, .version, .role]
+    /// The order in which facts give way when there are more reads than the kernel side does.
+    private static let expendable: [Fact] = [
+        .references, .certificateRequest, .peerCertificate, .verifyMode, .flags, .helloRetry, .earlyData, .sessionSNI,
+        .sessionGroup, .group, .sni, .alpn, .alpnLength, .cipher, .resumed,
+    ]
+
+    init(_ paths: [Fact: FactPath]) {
+        var kept = paths.filter { Self.isReadable($0.key, $0.value) }
+        omitted = paths.keys.filter { kept[$0] == nil }.sorted { $0.rawValue < $1.rawValue }
+        for fact in [nil] + Self.expendable.map(Optional.some) {
+            if let fact {
+                guard kept.removeValue(forKey: fact) != nil else { continue }
+                omitted.append(fact)
+            }
+            if let (reads, fields) = Self.layOut(kept) {
+                self.reads = reads
+                self.fields = fields
+                return
+            }
+        }
+    }
+
+    private static func isReadable(_ fact: Fact, _ path: FactPath) -> Bool {
+        if fact.isText { return path.offsets.count >= 2 }
+        return path.offsets.count >= 1 && [1, 2, 4, 8].contains(path.size)
+    }
+
+    // MARK: laying out
+
+    /// A field behind a chain of pointers.
+    private struct Place: Hashable {
+        var chain: [Int32]
+        var offset: Int32
+        var size: Int
+    }
+
+    /// Where a fact's own bytes are: a scalar's, or those of the pointer to a text.
+    private static func place(_ fact: Fact, _ path: FactPath) -> Place {
+        if fact.isText {
+            let pointer = path.offsets.count - 2
+            return Place(chain: Array(path.offsets[..<pointer]), offset: path.offsets[pointer], size: 8)
+        }
+        return Place(chain: path.offsets.dropLast(), offset: path.offsets[path.offsets.count - 1], size: path.size)
+    }
+
+    private static let readLimit = Int(TLSWATCH_READ_SIZE) - 1
+    /// Bytes between two fields that are cheaper to copy than to leave out: 384 of them cost 20 ns, a read 85.
+    private static let gap = 384
+
+    private static func layOut(_ paths: [Fact: FactPath]) -> (reads: [Read], fields: [Fact: Field])? {
+        var places: Set<Place> = []
+        for (fact, path) in paths {
+            var next = place(fact, path)
+            places.insert(next)
+            while let last = next.chain.last {
+                next = Place(chain: next.chain.dropLast(), offset: last, size: 8)
+                places.insert(next)
+            }
+        }
+        let state = Set(stateFacts.compactMap { fact in paths[fact].map { place(fact, $0) } }.filter(\.chain.isEmpty))
+        var clusters = cluster(state)
+        guard clusters.count <= 1 else { return nil }
+        if clusters.isEmpty { clusters = [[]] }
+        let rest = Dictionary(grouping: places.subtracting(state), by: \.chain)
+        for chain in rest.keys.sorted(by: { ($0.count, $0) < ($1.count, $1) }) {
+            clusters += cluster(Set(rest[chain] ?? []))
+        }
+        guard clusters.count <= Int(TLSWATCH_READS) else { return nil }
+
+        var reads: [Read] = []
+        var found: [Place: (at: Int, read: Int)] = [:]
+        var to = 0
+        for places in clusters {
+            let start = places.first?.offset ?? 0
+            let end = places.map { Int($0.offset) + $0.size }.max() ?? 0
+            var base: (at: Int, after: Int)?
+            if let chain = places.first?.chain, let last = chain.last {
+                guard let pointer = found[Place(chain: chain.dropLast(), offset: last, size: 8)] else { return nil }
+                base = (pointer.at, pointer.read)
+            }
+            guard to < Int(TLSWATCH_SCRATCH_START) else { return nil }
+            let length = end - Int(start)
+            for place in places {
+                found[place] = (to + Int(place.offset - start), reads.count)
+            }
+            reads.append(Read(offset: start, base: base, to: to, length: places.isEmpty ? 0 : length))
+            to += (length + 7) & ~7
+        }
+        var fields: [Fact: Field] = [:]
+        for (fact, path) in paths {
+            guard let (at, read) = found[place(fact, path)] else { return nil }
+            fields[fact] = Field(
+                at: at, size: fact.isText ? 8 : min(path.size, 4), read: read,
+                offset: fact.isText ? path.offsets[path.offsets.count - 1] : 0)
+        }
+        return (reads, fields)
+    }
+
+    /// Splits fields behind one pointer into runs that one read each brings, by ascending offset.
+    private static func cluster(_ places: Set<Place>) -> [[Place]] {
+        var clusters: [[Place]] = []
+        for place in places.sorted(by: { ($0.offset, $0.size) < ($1.offset, $1.size) }) {
+            if let first = clusters.last?.first, let last = clusters.last?.last,
+                Int(place.offset) - Int(last.offset) - last.size <= gap,
+                Int(place.offset) + place.size - Int(first.offset) <= readLimit
+            {
+                clusters[clusters.count - 1].append(place)
+            } else {
+                clusters.append([place])
+            }
+        }
+        return clusters
+    }
+}
+
+/// Lexicographic, so that the layout is the same every time.
+private func < (left: (Int, [Int32]), right: (Int, [Int32])) -> Bool {
+    left.0 != right.0 ? left.0 < right.0 : left.1.lexicographicallyPrecedes(right.1)
+}
+
+extension tlswatch_profile {
+    /// The profile that the generic programs read a library's facts by.
+    init(plan: ReadPlan, rules: SessionRules, sites: [ProbeSite]) {
+        self.init()
+        enabled = 1
+        start_states = rules.startStates
+        end_states = rules.endStates
+        over_states = rules.overStates
+        alpn_reads = plan.reads(for: .alpnLength)
+        reference_reads = plan.reads(for: .references)
+        answer_hooked = sites.contains { $0.hook == .alpnAnswer } ? 1 : 0
+        unsafe withUnsafeMutableBytes(of: &reads) { bytes in
+            let entries = unsafe bytes.bindMemory(to: tlswatch_read.self)
+            for (index, read) in plan.reads.enumerated() where index < entries.count {
+                unsafe entries[index] = tlswatch_read(
+                    offset: read.offset, base: UInt16(read.base?.at ?? 0), to: UInt16(read.to),
+                    length: UInt16(read.length), after: UInt8(read.base?.after ?? Int(TLSWATCH_FROM_OBJECT)),
+                    reserved: 0)
+            }
+        }
+        unsafe withUnsafeMutableBytes(of: &fact) { bytes in
+            let entries = unsafe bytes.bindMemory(to: tlswatch_field.self)
+            for (fact, field) in plan.fields where fact.rawValue < entries.count {
+                unsafe entries[fact.rawValue] = tlswatch_field(
+                    at: UInt16(field.at), size: UInt8(field.size), read: UInt8(field.read), offset: field.offset)
+            }
+        }
+    }
+}

@@ -1,0 +1,113 @@
+import CBPF
+import Testing
+
+@testable import HandshakeProbe
+
+/// How facts are brought with few reads, and that each is found where it was put.
+@Suite struct ReadPlanTests {
+    /// OpenSSL 3.0's layout.
+    private static let paths: [Fact: FactPath] = [
+        .version: FactPath(offsets: [0], size: 4), .role: FactPath(offsets: [0x38], size: 4),
+        .flowState: FactPath(offsets: [0x48], size: 4), .handState: FactPath(offsets: [0x5c], size: 4),
+        .resumed: FactPath(offsets: [0x4d0], size: 4), .cipher: FactPath(offsets: [0x918, 0x2f8, 0x18], size: 4),
+        .sessionGroup: FactPath(offsets: [0x918, 0x308], size: 2), .alpnLength: FactPath(offsets: [0x490], size: 8),
+        .alpn: FactPath(offsets: [0x488, 0], size: 0), .sni: FactPath(offsets: [0xa58, 0], size: 0),
+        .sessionSNI: FactPath(offsets: [0x918, 0x330, 0], size: 0),
+    ]
+
+    /// What the kernel side does, over a made-up address space.
+    private func read(_ plan: ReadPlan, memory: [UInt64: UInt8], object: UInt64) -> [Fact: UInt64] {
+        var scratch = [UInt8](repeating: 0xee, count: Int(TLSWATCH_SCRATCH_SIZE))
+        var done: Set<Int> = []
+        func value(at: Int, size: Int) -> UInt64 {
+            (0..<size).reduce(0) { $0 | UInt64(scratch[at + $1]) << (8 * UInt64($1)) }
+        }
+        for (index, read) in plan.reads.enumerated() where read.length > 0 {
+            var address = object
+            if let base = read.base {
+                guard done.contains(base.after) else { continue }
+                address = value(at: base.at, size: 8)
+                if address == 0 { continue }
+            }
+            for offset in 0..<read.length {
+                let place = address &+ UInt64(bitPattern: Int64(read.offset)) &+ UInt64(offset)
+                scratch[read.to + offset] = memory[place, default: 0]
+            }
+            done.insert(index)
+        }
+        return plan.fields.filter { done.contains($0.value.read) }.mapValues {
+            value(at: $0.at, size: $0.size) &+ UInt64($0.offset)
+        }
+    }
+
+    @Test("OpenSSL 3.0's facts come with five reads, each fact from where its path leads")
+    func openSSL30() {
+        let plan = ReadPlan(Self.paths)
+        #expect(plan.omitted.isEmpty)
+        #expect(plan.reads.count == 5)
+        #expect(plan.reads[0].offset == 0 && plan.reads[0].length == 0x60, "the state comes first, by itself")
+        var memory: [UInt64: UInt8] = [:]
+        func put(_ value: UInt64, at address: UInt64, size: UInt64) {
+            for byte in 0..<size { memory[address + byte] = UInt8(truncatingIfNeeded: value >> (8 * byte)) }
+        }
+        let object: UInt64 = 0x10000
+        put(0x0304, at: object, size: 4)
+        put(1, at: object + 0x38, size: 4)
+        put(4, at: object + 0x48, size: 4)
+        put(1, at: object + 0x5c, size: 4)
+        put(1, at: object + 0x4d0, size: 4)
+        put(0x20000, at: object + 0x918, size: 8)
+        put(0x30000, at: 0x20000 + 0x2f8, size: 8)
+        put(0x0300_1301, at: 0x30000 + 0x18, size: 4)
+        put(0x001d, at: 0x20000 + 0x308, size: 2)
+        put(0x40000, at: object + 0x488, size: 8)
+        put(2, at: object + 0x490, size: 8)
+        put(0x50000, at: object + 0xa58, size: 8)
+        let facts = read(plan, memory: memory, object: object)
+        #expect(
+            facts == [
+                .version: 0x0304, .role: 1, .flowState: 4, .handState: 1, .resumed: 1, .cipher: 0x0300_1301,
+                .sessionGroup: 0x1d, .alpn: 0x40000, .alpnLength: 2, .sni: 0x50000, .sessionSNI: 0,
+            ])
+    }
+
+    @Test("A null pointer on the way leaves out what is behind it, and nothing else")
+    func nullPointer() {
+        let facts = read(ReadPlan(Self.paths), memory: [:], object: 0x10000)
+        #expect(facts[.cipher] == nil)
+        #expect(facts[.sessionGroup] == nil)
+        #expect(facts[.version] == 0)
+    }
+
+    @Test("Where there are more reads than the kernel side does, the least telling facts go, and are named")
+    func tooMany() {
+        var paths = Self.paths
+        paths[.references] = FactPath(offsets: [0x4000], size: 4)
+        paths[.flags] = FactPath(offsets: [0x8000], size: 4)
+        paths[.verifyMode] = FactPath(offsets: [0x20, 0x4000], size: 4)
+        paths[.earlyData] = FactPath(offsets: [0x28, 0x30, 0x4000], size: 4)
+        let plan = ReadPlan(paths)
+        #expect(plan.reads.count <= Int(TLSWATCH_READS))
+        #expect(plan.omitted.first == .references)
+        #expect(plan.fields[.cipher] != nil)
+        #expect(plan.reads.allSatisfy { $0.to < Int(TLSWATCH_SCRATCH_START) && $0.length < Int(TLSWATCH_READ_SIZE) })
+    }
+
+    @Test("The reads of one fact are those on its way")
+    func readsOfOneFact() {
+        let plan = ReadPlan(Self.paths)
+        #expect(plan.reads(for: .alpnLength).nonzeroBitCount == 1)
+        #expect(plan.reads(for: .cipher).nonzeroBitCount == 3)
+        #expect(plan.reads(for: .references) == 0)
+    }
+
+    @Test("Paths that no reader could follow are left out")
+    func unreadable() {
+        let plan = ReadPlan([
+            .version: FactPath(offsets: [], size: 4), .sni: FactPath(offsets: [8], size: 0),
+            .handState: FactPath(offsets: [8], size: 3),
+        ])
+        #expect(plan.fields.isEmpty)
+        #expect(plan.omitted.count == 3)
+    }
+}

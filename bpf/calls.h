@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Calls in progress and what happens in them.
+ *
+ * The functions are not inlined, so that each keeps its own small stack: a program whose frame
+ * reaches 64 bytes gets a private stack since 6.13, which has crashed hosts under TLS load.
+ */
+#ifndef TLSWATCH_CALLS_H
+#define TLSWATCH_CALLS_H
+
+static __always_inline struct frame *top_frame(struct frames *frames)
+{
+	__u64 index;
+
+	if (!frames || frames->depth == 0)
+		return 0;
+	index = frames->depth - 1;
+	_Static_assert(FRAMES == 4, "the masks");
+	asm volatile("%0 &= 3" : "+r"(index));
+	return &frames->frame[index];
+}
+
+/* A step as a record of its own. */
+static __noinline int submit_step(const struct tlswatch_step *step, __u64 object, __u32 profile, __u32 program)
+{
+	struct tlswatch_step_record *record = bpf_ringbuf_reserve(&ring, sizeof(*record), 0);
+
+	if (!record) {
+		count_drop(program, TLSWATCH_DROP_RING_FULL);
+		return 0;
+	}
+	fill_header(&record->header, step->time_ns, object, TLSWATCH_STEP, profile, sizeof(*record), step->hook);
+	record->step = *step;
+	submit(record, program);
+	return 0;
+}
+
+/*
+ * Where the next step of the innermost call is written, or 0 where there is no room. It becomes part of
+ * the call with `keep_step`.
+ */
+static __always_inline struct tlswatch_step *next_step(struct frames *frames, struct frame *frame)
+{
+	__u64 index = frame->steps;
+
+	asm volatile("" : "+r"(index));
+	if (index >= TLSWATCH_STEPS)
+		return 0;
+	return &frames->step[index];
+}
+
+/* Enters a call: returns its frame. */
+static __noinline struct frame *push_frame(struct frames *frames, __u64 object, __u32 profile, __u64 now,
+					     __u32 server)
+{
+	struct frame *frame;
+	__u64 slot = frames->depth;
+
+	if (slot >= FRAMES)
+		slot = FRAMES - 1;
+	/* The same object on the thread already: its return was missed. Take its place. */
+#pragma clang loop unroll(disable)
+	for (int i = FRAMES - 1; i >= 0; i--)
+		if (i < (int)frames->depth && frames->frame[i].object == object)
+			slot = i;
+	asm volatile("%0 &= 3" : "+r"(slot));
+	frames->depth = slot + 1;
+	frame = &frames->frame[slot];
+	frame->object = object;
+	frame->enter_ns = now;
+	frame->input_ns = now;
+	frame->first_send_ns = 0;
+	frame->agreement_enter_ns = 0;
+	frame->socket = 0;
+	frame->io_result = NO_IO;
+	frame->profile = profile;
+	frame->alpn_looked = 0;
+	frame->steps = 0;
+	frame->began = 0;
+	frame->server = server;
+	return frame;
+}
+
+/* The steps of an outer call go out before an inner call takes their place. */
+static __noinline int flush_steps(struct frames *frames)
+{
+	struct frame *frame = top_frame(frames);
+	__u32 program;
+
+	if (!frame)
+		return 0;
+#pragma clang loop unroll(disable)
+	for (__u32 i = 0; i < TLSWATCH_STEPS; i++) {
+		if (i >= frame->steps)
+			break;
+		program = frames->step[i].hook == TLSWATCH_HOOK_KEY_AGREEMENT ? TLSWATCH_PROGRAM_RETURN :
+										TLSWATCH_PROGRAM_ENTER;
+		uncount_drop(program, TLSWATCH_DROP_NOTED);
+		submit_step(&frames->step[i], frame->object, frame->profile, program);
+	}
+	frame->steps = 0;
+	return 0;
+}
+
+#endif
