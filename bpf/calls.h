@@ -81,6 +81,24 @@ static __noinline struct frame *push_frame(struct frames *frames, __u64 object, 
 	return frame;
 }
 
+/* Forgets the call of `object` that is not the innermost one. */
+static __noinline int drop_frame(struct frames *frames, __u64 object)
+{
+	__u32 depth = frames->depth, kept = 0;
+
+#pragma clang loop unroll(disable)
+	for (__u32 i = 0; i < FRAMES; i++) {
+		if (i >= depth)
+			break;
+		if (frames->frame[i].object == object)
+			continue;
+		frames->frame[kept & (FRAMES - 1)] = frames->frame[i];
+		kept++;
+	}
+	frames->depth = kept;
+	return 0;
+}
+
 /* The steps of an outer call go out before an inner call takes their place. */
 static __noinline int flush_steps(struct frames *frames)
 {

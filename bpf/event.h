@@ -35,14 +35,17 @@ enum tlswatch_kind {
 
 /* What a probe site stands for. It travels in the attach cookie. */
 enum tlswatch_hook {
-	TLSWATCH_HOOK_STATE_MACHINE = 1, /* enter and return; object, argument = 1 on a server */
-	TLSWATCH_HOOK_KEY_CHANGE = 2,    /* enter; object, argument = which keys (change_cipher_state) */
-	TLSWATCH_HOOK_KEY_AGREEMENT = 3, /* enter and return; argument = output buffer, 0 asks the size */
-	TLSWATCH_HOOK_ALPN_SELECT = 4,   /* enter; a server chooses the protocol */
-	TLSWATCH_HOOK_ALPN_ANSWER = 5,   /* enter; a client processes the server's answer */
-	TLSWATCH_HOOK_FATAL = 6,         /* enter; object, argument = alert to send (-1 none), argument2 = reason */
-	TLSWATCH_HOOK_OBJECT_FREE = 7,   /* enter; object */
-	TLSWATCH_HOOK_COUNT = 8,
+	TLSWATCH_HOOK_STATE_MACHINE = 1, /* the call begins; object, argument = 1 on a server */
+	TLSWATCH_HOOK_KEY_CHANGE = 2,    /* object, argument = which keys (change_cipher_state) */
+	TLSWATCH_HOOK_KEY_AGREEMENT = 3, /* begins; object, argument = output buffer, 0 asks the size */
+	TLSWATCH_HOOK_ALPN_SELECT = 4,   /* a server chooses the protocol */
+	TLSWATCH_HOOK_ALPN_ANSWER = 5,   /* a client processes the server's answer */
+	TLSWATCH_HOOK_FATAL = 6,         /* object, argument = alert to send (-1 none), argument2 = reason */
+	TLSWATCH_HOOK_OBJECT_FREE = 7,   /* object */
+	TLSWATCH_HOOK_STATE_MACHINE_EXIT = 8, /* the call ends: an instruction inside it; object */
+	TLSWATCH_HOOK_KEY_AGREEMENT_EXIT = 9, /* the instruction behind it; object, argument = what it returned */
+	TLSWATCH_HOOK_PAUSE = 10,        /* the thread leaves the call without ending it (ASYNC_pause_job) */
+	TLSWATCH_HOOK_COUNT = 11,
 };
 
 /* Every record begins with this. */
@@ -76,6 +79,9 @@ enum tlswatch_fact {
 	TLSWATCH_FACT_PEER_CERTIFICATE, /* low half of a pointer: 0 none */
 	TLSWATCH_FACT_CERTIFICATE_REQUEST, /* on a client: 0 none, 1 asked, 2 asked and none to give */
 	TLSWATCH_FACT_REFERENCES,       /* references to the object: freed when the last is dropped */
+	TLSWATCH_FACT_REQUEST_STATE,    /* the state that a renegotiation begins with; 0 none is asked for */
+	TLSWATCH_FACT_WANT,             /* what the library waits for: 1 nothing */
+	TLSWATCH_FACT_SHUTDOWN,         /* 2: the peer's close_notify was received */
 	TLSWATCH_FACT_SCALARS,
 	/* texts: the address of their first byte */
 	TLSWATCH_FACT_ALPN = TLSWATCH_FACT_SCALARS,
@@ -91,7 +97,7 @@ struct tlswatch_call_enter {
 	__u32 version;
 	__u32 server;     /* the call's own argument */
 	__u32 present;    /* 1 << TLSWATCH_FACT_* */
-	__u32 reserved;
+	__u32 request_state;
 	char comm[TLSWATCH_COMM_SIZE];
 };
 
@@ -125,10 +131,10 @@ struct tlswatch_step_record {
  */
 struct tlswatch_call_return {
 	struct tlswatch_header header;
-	__u64 enter_ns;
+	__u64 enter_ns;      /* 0: the entry was not seen on this thread */
 	__u64 input_ns;      /* last moment at which input became available: the entry, or a receive in the call */
 	__u64 first_send_ns; /* first send in the call; 0 none */
-	__s32 result;        /* what the state machine returned: 1 done */
+	__s32 result;        /* what the state machine returned: 1 done; 1 << 30 unknown */
 	__s32 io_result;     /* the last receive in this call: bytes, 0 end of file, -errno; 1 << 30 none */
 	__u32 present;       /* 1 << TLSWATCH_FACT_*: the state alone while the handshake goes on, else all there are */
 	__u16 steps;
@@ -136,8 +142,9 @@ struct tlswatch_call_return {
 	__u16 sni_length;
 	__u16 reserved;
 	__u32 scalar[TLSWATCH_FACT_SCALARS];
-	__u32 reserved2;
 };
+
+#define TLSWATCH_NO_RESULT (1 << 30)
 
 enum tlswatch_direction { TLSWATCH_RECEIVE = 0, TLSWATCH_SEND = 1 };
 
@@ -207,17 +214,33 @@ struct tlswatch_profile {
 	__u32 start_states; /* an entry in one of these may begin a handshake; 0: any may */
 	__u32 end_states;   /* a return in one of these may end it */
 	__u32 over_states;  /* an object freed in one of these has no handshake in progress */
+	__u32 dead_states;  /* an entry in one of these returns at once, past the exit's probe */
 	/* Sets of reads, 1 << index, that bring one fact. */
 	__u32 alpn_reads;      /* TLSWATCH_FACT_ALPN_LENGTH */
 	__u32 reference_reads; /* TLSWATCH_FACT_REFERENCES */
+	__u32 exit_hooked;     /* TLSWATCH_HOOK_STATE_MACHINE_EXIT has probes: no return probe is wanted */
 	__u32 answer_hooked;   /* TLSWATCH_HOOK_ALPN_ANSWER has a probe: a client's key changes need no look */
 };
 
 /*
- * Attach cookie: bits 0-15 profile, 16-23 hook, 24-27 parameter that holds the object (15 none),
- * 28-31 parameter that holds the argument (15 none), 32-35 argument2 (15 none).
+ * Attach cookie: bits 0-15 profile, 16-23 hook, 24-27 where the object is (a tlswatch_place), 28-31 where
+ * the argument is, 32-35 argument2, 36-51 signed: added to what is where the object is.
  */
-#define TLSWATCH_NO_PARAMETER 15
+enum tlswatch_place {
+	TLSWATCH_PARAMETER_0 = 0,
+	TLSWATCH_PARAMETER_1,
+	TLSWATCH_PARAMETER_2,
+	TLSWATCH_PARAMETER_3,
+	/* Inside a function: the registers that calls leave alone, and the one with a call's result (x86-64). */
+	TLSWATCH_REGISTER_BX,
+	TLSWATCH_REGISTER_BP,
+	TLSWATCH_REGISTER_12,
+	TLSWATCH_REGISTER_13,
+	TLSWATCH_REGISTER_14,
+	TLSWATCH_REGISTER_15,
+	TLSWATCH_RESULT,
+	TLSWATCH_NO_PARAMETER = 15,
+};
 
 /* ---- counters: one struct a program, one a CPU ---- */
 
@@ -251,9 +274,15 @@ struct tlswatch_counters {
 	__u64 dropped[TLSWATCH_DROP_COUNT];
 };
 
+/* Losses of all programs, in the object's .bss. */
+struct tlswatch_losses {
+	__u64 count;
+	__u64 last_ns;
+};
+
 _Static_assert(sizeof(struct tlswatch_header) == 40, "header");
 _Static_assert(sizeof(struct tlswatch_call_enter) == 80, "call_enter");
-_Static_assert(sizeof(struct tlswatch_call_return) == 152, "call_return");
+_Static_assert(sizeof(struct tlswatch_call_return) == 160, "call_return");
 _Static_assert(sizeof(struct tlswatch_step) == 32, "step");
 _Static_assert(sizeof(struct tlswatch_step_record) == 72, "step_record");
 _Static_assert(sizeof(struct tlswatch_socket) == 112, "socket");

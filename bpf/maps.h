@@ -7,6 +7,9 @@
 const volatile __u8 filter_processes = 0;          /* only processes in observed_processes */
 const volatile __u32 wake_bytes = 256 * 1024;      /* the consumer is woken at this fill; else it polls */
 
+/* Records lost so far, and when the last one was: read by the consumer from mapped memory. */
+struct tlswatch_losses losses = {};
+
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 8 * 1024 * 1024);
@@ -126,6 +129,11 @@ static __always_inline void count_hit(__u32 program)
 
 static __always_inline void count_drop(__u32 program, enum tlswatch_drop why)
 {
+	if (why <= TLSWATCH_DROP_NO_MEMORY) {
+		/* The time first: whoever sees the count sees a time that is not too early. */
+		losses.last_ns = bpf_ktime_get_ns();
+		__sync_fetch_and_add(&losses.count, 1);
+	}
 	count(program, __builtin_offsetof(struct tlswatch_counters, dropped) + 8 * why);
 }
 

@@ -36,7 +36,7 @@ static __always_inline int socket_io(struct sock *sk, int length, __u32 directio
 	if (!frame)
 		return 0;
 	count_hit(program);
-	if (direction == TLSWATCH_RECEIVE)
+	if (direction == TLSWATCH_RECEIVE || (length < 0 && length != -EAGAIN))
 		frame->io_result = length;
 	/* A receive ties the socket to the object even if nothing came: a silent peer's session has an address. */
 	if (length <= 0 && (direction == TLSWATCH_SEND || frame->socket == (__u64)sk)) {
@@ -77,8 +77,11 @@ static __always_inline int socket_io(struct sock *sk, int length, __u32 directio
 	state->pid = record->header.pid;
 	state->tid = record->header.tid;
 	state->process_start_ns = record->header.process_start_ns;
+	/* They belong to the first handshake on the socket alone: not to one inside it, nor to a renegotiation. */
 	record->connecting_ns = state->connecting_ns;
 	record->established_ns = state->established_ns;
+	state->connecting_ns = 0;
+	state->established_ns = 0;
 	record->direction = direction;
 	record->length = length;
 	fill_socket(record, sk);

@@ -15,28 +15,52 @@ extern bool bpf_session_is_return(void) __ksym __weak; /* Linux 6.13 */
 	asm volatile("%0 = *(u64 *)(%1 + %2)" : "=r"(value) : "r"(ctx), "i"(offset))
 
 #if defined(__TARGET_ARCH_x86)
-#define PARAMETER_OFFSET(n)                                 \
-	((n) == 0   ? __builtin_offsetof(struct pt_regs, di) : \
-	 (n) == 1   ? __builtin_offsetof(struct pt_regs, si) : \
-	 (n) == 2   ? __builtin_offsetof(struct pt_regs, dx) : \
-			 __builtin_offsetof(struct pt_regs, cx))
+#define REGISTER_OFFSET(name) __builtin_offsetof(struct pt_regs, name)
 #elif defined(__TARGET_ARCH_arm64)
-#define PARAMETER_OFFSET(n) (8 * (n))
+/* Parameters alone: code is not read there yet. */
+#define REGISTER_OFFSET(name) 0
 #endif
 
-static __always_inline __u64 parameter(struct pt_regs *ctx, __u32 index)
+#if defined(__TARGET_ARCH_x86)
+#define PARAMETER_OFFSET(n, name) REGISTER_OFFSET(name)
+#elif defined(__TARGET_ARCH_arm64)
+#define PARAMETER_OFFSET(n, name) (8 * (n))
+#endif
+
+static __noinline __u64 parameter(struct pt_regs *ctx, __u32 place)
 {
 	__u64 value = 0;
 
-	if (index == 0)
-		LOAD_REGISTER(value, ctx, PARAMETER_OFFSET(0));
-	else if (index == 1)
-		LOAD_REGISTER(value, ctx, PARAMETER_OFFSET(1));
-	else if (index == 2)
-		LOAD_REGISTER(value, ctx, PARAMETER_OFFSET(2));
-	else if (index == 3)
-		LOAD_REGISTER(value, ctx, PARAMETER_OFFSET(3));
+	if (place == TLSWATCH_PARAMETER_0)
+		LOAD_REGISTER(value, ctx, PARAMETER_OFFSET(0, di));
+	else if (place == TLSWATCH_PARAMETER_1)
+		LOAD_REGISTER(value, ctx, PARAMETER_OFFSET(1, si));
+	else if (place == TLSWATCH_PARAMETER_2)
+		LOAD_REGISTER(value, ctx, PARAMETER_OFFSET(2, dx));
+	else if (place == TLSWATCH_PARAMETER_3)
+		LOAD_REGISTER(value, ctx, PARAMETER_OFFSET(3, cx));
+	else if (place == TLSWATCH_REGISTER_BX)
+		LOAD_REGISTER(value, ctx, REGISTER_OFFSET(bx));
+	else if (place == TLSWATCH_REGISTER_BP)
+		LOAD_REGISTER(value, ctx, REGISTER_OFFSET(bp));
+	else if (place == TLSWATCH_REGISTER_12)
+		LOAD_REGISTER(value, ctx, REGISTER_OFFSET(r12));
+	else if (place == TLSWATCH_REGISTER_13)
+		LOAD_REGISTER(value, ctx, REGISTER_OFFSET(r13));
+	else if (place == TLSWATCH_REGISTER_14)
+		LOAD_REGISTER(value, ctx, REGISTER_OFFSET(r14));
+	else if (place == TLSWATCH_REGISTER_15)
+		LOAD_REGISTER(value, ctx, REGISTER_OFFSET(r15));
+	else if (place == TLSWATCH_RESULT)
+		LOAD_REGISTER(value, ctx, REGISTER_OFFSET(ax));
 	return value;
+}
+
+static __always_inline __u64 object_of(struct pt_regs *ctx, __u64 cookie)
+{
+	__u32 place = (cookie >> 24) & 15;
+
+	return place == TLSWATCH_NO_PARAMETER ? 0 : parameter(ctx, place) + (__s64)(__s16)(cookie >> 36);
 }
 
 static __noinline int submit_enter(struct frames *frames, struct tlswatch_profile *profile, struct frame *frame,
@@ -54,9 +78,9 @@ static __noinline int submit_enter(struct frames *frames, struct tlswatch_profil
 	present = field(profile, frames, done, TLSWATCH_FACT_FLOW_STATE, &record->flow_state);
 	present |= field(profile, frames, done, TLSWATCH_FACT_HAND_STATE, &record->hand_state);
 	present |= field(profile, frames, done, TLSWATCH_FACT_VERSION, &record->version);
+	present |= field(profile, frames, done, TLSWATCH_FACT_REQUEST_STATE, &record->request_state);
 	record->server = frame->server;
 	record->present = present;
-	record->reserved = 0;
 	bpf_get_current_comm(record->comm, sizeof(record->comm));
 	submit(record, TLSWATCH_PROGRAM_ENTER);
 	return 0;
@@ -66,8 +90,9 @@ static __noinline int submit_enter(struct frames *frames, struct tlswatch_profil
 static __noinline int enter_call(struct pt_regs *ctx, __u64 cookie, __u64 now)
 {
 	const __u32 program = TLSWATCH_PROGRAM_ENTER;
-	__u32 index = cookie & 0xffff, done, state;
-	__u64 object = parameter(ctx, (cookie >> 24) & 15);
+	__u32 index = cookie & 0xffff, done, state, known;
+	bool exit_hooked;
+	__u64 object = object_of(ctx, cookie);
 	struct tlswatch_profile *profile = bpf_map_lookup_elem(&profiles, &index);
 	struct frames *frames;
 	struct frame *frame;
@@ -81,16 +106,22 @@ static __noinline int enter_call(struct pt_regs *ctx, __u64 cookie, __u64 now)
 		count_drop(program, TLSWATCH_DROP_NO_MEMORY);
 		return 1;
 	}
+	exit_hooked = profile->exit_hooked != 0;
+	done = read_state(profile, frames, object);
+	known = field(profile, frames, done, TLSWATCH_FACT_FLOW_STATE, &state);
+	if (known && profile->exit_hooked && ((profile->dead_states >> (state & 31)) & 1)) {
+		count_drop(program, TLSWATCH_DROP_NOTED);
+		return 1;
+	}
 	flush_steps(frames);
 	frame = push_frame(frames, object, index, now, parameter(ctx, (cookie >> 28) & 15));
-	done = read_state(profile, frames, object);
-	if (field(profile, frames, done, TLSWATCH_FACT_FLOW_STATE, &state) && profile->start_states &&
-	    !((profile->start_states >> (state & 31)) & 1)) {
+	if (known && profile->start_states && !((profile->start_states >> (state & 31)) & 1)) {
 		count_drop(program, TLSWATCH_DROP_NOTED);
-		return 0;
+		return exit_hooked;
 	}
 	frame->began = 1;
-	return submit_enter(frames, profile, frame, done);
+	submit_enter(frames, profile, frame, done);
+	return exit_hooked;
 }
 
 /* Every fact, and the texts; returns how many bytes of text there are. */
@@ -129,7 +160,11 @@ static __noinline int submit_return(struct frames *frames, struct tlswatch_profi
 	if (record->present && result != 1 && !((profile->end_states >> (*state & 31)) & 1) &&
 	    (frame->io_result > 0 || frame->io_result == -EAGAIN))
 		record->present |= field(profile, frames, done, TLSWATCH_FACT_HAND_STATE,
-					 &record->scalar[TLSWATCH_FACT_HAND_STATE]);
+					 &record->scalar[TLSWATCH_FACT_HAND_STATE]) |
+				   field(profile, frames, done, TLSWATCH_FACT_WANT,
+					 &record->scalar[TLSWATCH_FACT_WANT]) |
+				   field(profile, frames, done, TLSWATCH_FACT_SHUTDOWN,
+					 &record->scalar[TLSWATCH_FACT_SHUTDOWN]);
 	else
 		size += read_facts(frames, profile, frame, done);
 	record->enter_ns = frame->enter_ns;
@@ -139,7 +174,6 @@ static __noinline int submit_return(struct frames *frames, struct tlswatch_profi
 	record->io_result = frame->io_result;
 	record->steps = frame->steps;
 	record->reserved = 0;
-	record->reserved2 = 0;
 	fill_header(&record->header, now, frame->object, TLSWATCH_CALL_RETURN, frame->profile, size,
 		    TLSWATCH_HOOK_STATE_MACHINE);
 	frame->steps = 0;
@@ -149,6 +183,7 @@ static __noinline int submit_return(struct frames *frames, struct tlswatch_profi
 	return 0;
 }
 
+/* The return probe's end of a call, for builds without a known exit. */
 static __noinline int return_call(struct pt_regs *ctx, __u64 cookie, __u64 now)
 {
 	const __u32 program = TLSWATCH_PROGRAM_RETURN;
@@ -170,10 +205,78 @@ static __noinline int return_call(struct pt_regs *ctx, __u64 cookie, __u64 now)
 	return submit_return(frames, profile, frame, now, PT_REGS_RC(ctx));
 }
 
+/* An exit from the state machine, at an instruction inside it. */
+static __noinline int exit_call(struct pt_regs *ctx, __u64 cookie, __u64 now)
+{
+	const __u32 program = TLSWATCH_PROGRAM_RETURN;
+	__u32 index = cookie & 0xffff;
+	__u64 object = object_of(ctx, cookie);
+	struct tlswatch_profile *profile = bpf_map_lookup_elem(&profiles, &index);
+	struct frames *frames;
+	struct frame *frame;
+
+	if (!profile || !profile->enabled) {
+		count_drop(program, TLSWATCH_DROP_DISABLED);
+		return 0;
+	}
+	frames = bpf_task_storage_get(&thread_frames, bpf_get_current_task_btf(), 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (!frames) {
+		count_drop(program, TLSWATCH_DROP_NO_MEMORY);
+		return 0;
+	}
+	frame = top_frame(frames);
+	if (!frame || frame->object != object) {
+		/* Entered on another thread, or in a job that was paused: no more is known of the call. */
+		flush_steps(frames);
+		drop_frame(frames, object);
+		frame = push_frame(frames, object, index, now, 0);
+		frame->enter_ns = 0;
+	}
+	frames->depth--;
+	return submit_return(frames, profile, frame, now, TLSWATCH_NO_RESULT);
+}
+
+/* The thread leaves the call, and may come back to it: what happens meanwhile does not belong to it. */
+static __noinline int pause(__u64 now)
+{
+	const __u32 program = TLSWATCH_PROGRAM_ENTER;
+	struct frames *frames = bpf_task_storage_get(&thread_frames, bpf_get_current_task_btf(), 0, 0);
+	struct frame *frame = top_frame(frames);
+	struct tlswatch_step *step;
+
+	if (!frame) {
+		count_drop(program, TLSWATCH_DROP_OUTSIDE_HANDSHAKE);
+		return 0;
+	}
+	flush_steps(frames);
+	step = &frames->step[0];
+	step->time_ns = now;
+	step->input_ns = 0;
+	step->argument = 0;
+	step->argument2 = 0;
+	step->duration_ns = 0;
+	step->hook = TLSWATCH_HOOK_PAUSE;
+	step->hand_state = TLSWATCH_NO_STATE;
+	submit_step(step, frame->object, frame->profile, program);
+	frames->depth--;
+	return 0;
+}
+
+/* The frame that a key agreement belongs to: that of its object, where the site tells it. */
+static __always_inline struct frame *frame_of(struct frames *frames, struct pt_regs *ctx, __u64 cookie)
+{
+	struct frame *frame = top_frame(frames);
+
+	if (frame && ((cookie >> 24) & 15) != TLSWATCH_NO_PARAMETER && frame->object != object_of(ctx, cookie))
+		return 0;
+	return frame;
+}
+
 static __noinline int enter_agreement(struct pt_regs *ctx, __u64 cookie, __u64 now)
 {
 	const __u32 program = TLSWATCH_PROGRAM_ENTER;
-	struct frame *frame = top_frame(bpf_task_storage_get(&thread_frames, bpf_get_current_task_btf(), 0, 0));
+	struct frames *frames = bpf_task_storage_get(&thread_frames, bpf_get_current_task_btf(), 0, 0);
+	struct frame *frame = frame_of(frames, ctx, cookie);
 
 	if (!frame) {
 		count_drop(program, TLSWATCH_DROP_OUTSIDE_HANDSHAKE);
@@ -188,16 +291,15 @@ static __noinline int enter_agreement(struct pt_regs *ctx, __u64 cookie, __u64 n
 	return 0;
 }
 
-static __noinline int return_agreement(struct pt_regs *ctx, __u64 now)
+static __noinline int exit_agreement(struct pt_regs *ctx, __u64 cookie, __u64 now)
 {
 	const __u32 program = TLSWATCH_PROGRAM_RETURN;
 	struct frames *frames = bpf_task_storage_get(&thread_frames, bpf_get_current_task_btf(), 0, 0);
-	struct frame *frame = top_frame(frames);
+	struct frame *frame = frame_of(frames, ctx, cookie);
 	struct tlswatch_step *step;
 	__u64 duration;
 
 	if (!frame || !frame->agreement_enter_ns) {
-		/* A pair's return after an entry that was not noted. */
 		count_drop(program, frame ? TLSWATCH_DROP_SIZE_QUERY : TLSWATCH_DROP_OUTSIDE_HANDSHAKE);
 		return 0;
 	}
@@ -210,7 +312,7 @@ static __noinline int return_agreement(struct pt_regs *ctx, __u64 now)
 	step->time_ns = now;
 	step->input_ns = frame->input_ns;
 	step->argument = 0;
-	step->argument2 = PT_REGS_RC(ctx);
+	step->argument2 = parameter(ctx, (cookie >> 28) & 15);
 	step->duration_ns = duration >> 32 ? ~0U : duration;
 	step->hook = TLSWATCH_HOOK_KEY_AGREEMENT;
 	step->hand_state = TLSWATCH_NO_STATE;
@@ -268,7 +370,7 @@ static __noinline int step_alone(struct pt_regs *ctx, __u64 cookie, __u64 now)
 		count_drop(TLSWATCH_PROGRAM_ENTER, TLSWATCH_DROP_RING_FULL);
 		return 0;
 	}
-	fill_header(&record->header, now, parameter(ctx, (cookie >> 24) & 15), TLSWATCH_STEP, cookie & 0xffff,
+	fill_header(&record->header, now, object_of(ctx, cookie), TLSWATCH_STEP, cookie & 0xffff,
 		    sizeof(*record), (cookie >> 16) & 0xff);
 	fill_step(&record->step, ctx, cookie, now);
 	submit(record, TLSWATCH_PROGRAM_ENTER);
@@ -287,7 +389,7 @@ static __noinline int step(struct pt_regs *ctx, __u64 cookie, __u64 now)
 			count_drop(program, TLSWATCH_DROP_OUTSIDE_HANDSHAKE);
 			return 0;
 		}
-	} else if (!frame || frame->object != parameter(ctx, (cookie >> 24) & 15)) {
+	} else if (!frame || frame->object != object_of(ctx, cookie)) {
 		return step_alone(ctx, cookie, now);
 	}
 	step = next_step(frames, frame);
@@ -306,7 +408,7 @@ static __noinline int step(struct pt_regs *ctx, __u64 cookie, __u64 now)
 static __noinline int object_free(struct pt_regs *ctx, __u64 cookie, __u64 now)
 {
 	const __u32 program = TLSWATCH_PROGRAM_ENTER;
-	__u64 object = parameter(ctx, (cookie >> 24) & 15);
+	__u64 object = object_of(ctx, cookie);
 	__u32 index = cookie & 0xffff, done, value;
 	struct tlswatch_profile *profile = bpf_map_lookup_elem(&profiles, &index);
 	struct frames *frames;
@@ -336,9 +438,11 @@ static __noinline int object_free(struct pt_regs *ctx, __u64 cookie, __u64 now)
 
 static __always_inline int enter(struct pt_regs *ctx)
 {
-	const __u32 program = TLSWATCH_PROGRAM_ENTER;
 	__u64 now = bpf_ktime_get_ns();
 	__u64 cookie = bpf_get_attach_cookie(ctx);
+	__u32 hook = (cookie >> 16) & 0xff;
+	bool exits = hook == TLSWATCH_HOOK_STATE_MACHINE_EXIT || hook == TLSWATCH_HOOK_KEY_AGREEMENT_EXIT;
+	__u32 program = exits ? TLSWATCH_PROGRAM_RETURN : TLSWATCH_PROGRAM_ENTER;
 
 	count_hit(program);
 	count_library_hit(cookie & 0xffff);
@@ -346,32 +450,39 @@ static __always_inline int enter(struct pt_regs *ctx)
 		count_drop(program, TLSWATCH_DROP_OTHER_PROCESS);
 		return 1;
 	}
-	switch ((cookie >> 16) & 0xff) {
+	switch (hook) {
 	case TLSWATCH_HOOK_STATE_MACHINE:
-		return enter_call(ctx, cookie, now);
+		return enter_call(ctx, cookie, now) != 0;
+	case TLSWATCH_HOOK_STATE_MACHINE_EXIT:
+		exit_call(ctx, cookie, now);
+		break;
 	case TLSWATCH_HOOK_KEY_AGREEMENT:
-		return enter_agreement(ctx, cookie, now);
+		enter_agreement(ctx, cookie, now);
+		break;
+	case TLSWATCH_HOOK_KEY_AGREEMENT_EXIT:
+		exit_agreement(ctx, cookie, now);
+		break;
 	case TLSWATCH_HOOK_OBJECT_FREE:
 		object_free(ctx, cookie, now);
-		return 1;
+		break;
+	case TLSWATCH_HOOK_PAUSE:
+		pause(now);
+		break;
 	default:
 		step(ctx, cookie, now);
-		return 1;
+		break;
 	}
+	return 1;
 }
 
 static __always_inline void leave(struct pt_regs *ctx)
 {
-	const __u32 program = TLSWATCH_PROGRAM_RETURN;
 	__u64 now = bpf_ktime_get_ns();
 	__u64 cookie = bpf_get_attach_cookie(ctx);
 
-	count_hit(program);
+	count_hit(TLSWATCH_PROGRAM_RETURN);
 	count_library_hit(cookie & 0xffff);
-	if (((cookie >> 16) & 0xff) == TLSWATCH_HOOK_STATE_MACHINE)
-		return_call(ctx, cookie, now);
-	else
-		return_agreement(ctx, now);
+	return_call(ctx, cookie, now);
 }
 
 /* Entry and return in one program; a nonzero entry leaves the return alone. Linux 6.13. */

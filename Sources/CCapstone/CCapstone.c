@@ -140,6 +140,12 @@ static uint8_t operation(unsigned int id)
 		return TLSWATCH_OP_LEAVE;
 	case X86_INS_CDQE:
 		return TLSWATCH_OP_CDQE;
+	case X86_INS_INC:
+		return TLSWATCH_OP_INC;
+	case X86_INS_DEC:
+		return TLSWATCH_OP_DEC;
+	case X86_INS_OR:
+		return TLSWATCH_OP_OR;
 	case X86_INS_UD2:
 	case X86_INS_HLT:
 	case X86_INS_INT3:

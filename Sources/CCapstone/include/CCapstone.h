@@ -38,6 +38,9 @@ enum tlswatch_operation {
 	TLSWATCH_OP_CDQE,
 	TLSWATCH_OP_CMOV,
 	TLSWATCH_OP_TRAP, /* ud2, hlt, int3: nothing follows */
+	TLSWATCH_OP_INC,
+	TLSWATCH_OP_DEC,
+	TLSWATCH_OP_OR,
 };
 
 enum tlswatch_operand_kind {

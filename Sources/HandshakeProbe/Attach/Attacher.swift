@@ -69,7 +69,7 @@ struct Attacher: ~Copyable {
                     perf: object.program("tls_enter"), path: path, offset: site.fileOffset,
                     cookie: site.cookie(profile: profile), returns: false)
                 var exit: ProbeLink?
-                if site.hook.hasReturn {
+                if site.returns {
                     exit = try unsafe ProbeLink(
                         perf: object.program("tls_return"), path: path, offset: site.fileOffset,
                         cookie: site.cookie(profile: profile), returns: true)
@@ -77,8 +77,8 @@ struct Attacher: ~Copyable {
                 made.perf.append(Links.PerfPair(entry: entry, exit: exit))
             }
         } else {
-            let paired = sites.filter { $0.hook.hasReturn }
-            let single = sites.filter { !$0.hook.hasReturn }
+            let paired = sites.filter { $0.returns }
+            let single = sites.filter { !$0.returns }
             let multi = UInt32(TLSWATCH_BPF_TRACE_UPROBE_MULTI)
             if rung == .session {
                 made.session = try link(
@@ -113,8 +113,9 @@ struct Attacher: ~Copyable {
 extension ProbeSite {
     /// The attach cookie (bpf/event.h): what the generic programs need to know of the site.
     func cookie(profile: Int) -> UInt64 {
-        func parameter(_ index: Int?) -> UInt64 { UInt64(index ?? Int(TLSWATCH_NO_PARAMETER)) & 15 }
-        return UInt64(profile) & 0xffff | UInt64(hook.rawValue) << 16 | parameter(objectParameter) << 24
-            | parameter(argumentParameter) << 28 | parameter(argument2Parameter) << 32
+        func place(_ place: ValuePlace?) -> UInt64 { place.map { UInt64($0.rawValue) } ?? 15 }
+        let offset = UInt64(UInt16(bitPattern: object?.offset ?? 0))
+        return UInt64(profile) & 0xffff | UInt64(hook.rawValue) << 16 | place(object?.register) << 24
+            | place(argument) << 28 | place(argument2) << 32 | offset << 36
     }
 }

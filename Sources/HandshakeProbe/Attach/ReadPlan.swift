@@ -47,7 +47,9 @@ struct ReadPlan: Equatable {
     }
 
     /// The facts that tell the handshake's state: they come with the first read.
-    static let stateFacts: [Fact] = [.flowState, .handState, .version, .role]
+    static let stateFacts: [Fact] = [
+        .flowState, .handState, .version, .role, .requestState, .want, .shutdown,
+    ]
     /// The order in which facts give way when there are more reads than the kernel side does.
     private static let expendable: [Fact] = [
         .references, .certificateRequest, .peerCertificate, .verifyMode, .flags, .helloRetry, .earlyData, .sessionSNI,
@@ -107,9 +109,17 @@ struct ReadPlan: Equatable {
                 places.insert(next)
             }
         }
-        let state = Set(stateFacts.compactMap { fact in paths[fact].map { place(fact, $0) } }.filter(\.chain.isEmpty))
-        var clusters = cluster(state)
-        guard clusters.count <= 1 else { return nil }
+        // The first of these that stand near the message-flow state; one that stands apart comes with the rest.
+        var clusters: [[Place]] = []
+        var state: Set<Place> = []
+        for fact in stateFacts {
+            guard let path = paths[fact], path.offsets.count == 1 else { continue }
+            let wider = cluster(state.union([place(fact, path)]))
+            if wider.count == 1 {
+                clusters = wider
+                state.insert(place(fact, path))
+            }
+        }
         if clusters.isEmpty { clusters = [[]] }
         let rest = Dictionary(grouping: places.subtracting(state), by: \.chain)
         for chain in rest.keys.sorted(by: { ($0.count, $0) < ($1.count, $1) }) {
@@ -176,6 +186,8 @@ extension tlswatch_profile {
         start_states = rules.startStates
         end_states = rules.endStates
         over_states = rules.overStates
+        dead_states = rules.deadStates
+        exit_hooked = sites.contains { $0.hook == .stateMachineExit } ? 1 : 0
         alpn_reads = plan.reads(for: .alpnLength)
         reference_reads = plan.reads(for: .references)
         answer_hooked = sites.contains { $0.hook == .alpnAnswer } ? 1 : 0

@@ -80,12 +80,14 @@ struct SiteChooser {
     }
 
     /// Whether the kernel emulates the instruction under a probe (`arch/x86/kernel/uprobes.c`:
-    /// `branch_setup_xol_ops`, `push_setup_xol_ops`). Prefixed forms count as not emulated.
+    /// `branch_setup_xol_ops`, `push_setup_xol_ops`). Of prefixed forms only `addr32 call` counts, which linkers put
+    /// in the place of a call through a table.
     static func isEmulated(_ instruction: Instruction) -> Bool {
         switch (instruction.byte0, instruction.byte1, instruction.size) {
         case (0x50...0x57, _, 1), (0x41, 0x50...0x57, 2): true
         case (0xeb, _, 2), (0xe9, _, 5), (0xe8, _, 5): true
         case (0x70...0x7f, _, 2), (0x0f, 0x80...0x8f, 6): true
+        case (0x67, 0xe8, 6): true
         case (0x90, _, 1): true
         default: false
         }

@@ -40,7 +40,10 @@ final class RingLoop: @unchecked Sendable {
                 publish(now: now)
             }
         }
-        let now = drain()
+        drain()
+        consumer.table.endClosed()
+        let now = monotonicNow()
+        hand(now)
         do {
             try consumer.flushRecording()
         } catch {
@@ -59,7 +62,7 @@ final class RingLoop: @unchecked Sendable {
         return descriptors[1].revents != 0
     }
 
-    private func drain() -> UInt64 {
+    @discardableResult private func drain() -> UInt64 {
         register()
         ring.drain()
         let started = consumer.takeStarted()

@@ -230,6 +230,8 @@ public enum Replay {
                 handshakes += consumer.takeFinished(now: now)
             }
         }
+        consumer.table.endClosed()
+        handshakes += consumer.takeFinished(now: now)
         consumer.metrics.update(sessions: consumer.tallies)
         return Result(
             handshakes: handshakes, metrics: consumer.metrics.snapshot(now: now),

@@ -26,6 +26,17 @@ public enum AlertDirection: String, Sendable, Codable {
     case sent, received
 }
 
+/// What became of a client's 0-RTT data (RFC 8446 section 2.3).
+public enum EarlyData: String, Sendable, Codable {
+    case accepted, rejected
+}
+
+/// What carries the handshake's messages, where it is not TLS's own record layer.
+public enum HandshakeTransport: String, Sendable, Codable {
+    /// RFC 9001.
+    case quic
+}
+
 /// One finished session: the only value that leaves `Sessions` for windows, metrics and output formats.
 ///
 /// Durations are nanoseconds of the monotonic clock. What could not be observed is `nil`, never zero.
@@ -70,6 +81,14 @@ public struct Handshake: Sendable, Equatable {
     public var alpn: String?
     public var sni: String?
     public var resumed: Bool?
+    /// Set where the client offered early data.
+    public var earlyData: EarlyData?
+    /// Whether a HelloRetryRequest took part (RFC 8446 section 4.1.4); TLS 1.3 only.
+    public var helloRetryRequest: Bool?
+    /// Whether the server asked for a certificate in this handshake, and if so, whether it got one.
+    public var clientCertificateRequested: Bool?
+    public var clientCertificateGiven: Bool?
+    public var transport: HandshakeTransport?
 
     public var tcpConnect: UInt64?
     public var firstRecordDelay: UInt64?
@@ -78,6 +97,8 @@ public struct Handshake: Sendable, Equatable {
     /// Set where a key exchange was attempted: whether it came to handshake traffic keys.
     public var keyExchangeSucceeded: Bool?
     public var alpnNegotiation: UInt64?
+    /// Server, TLS 1.3: start to the client's Finished verified. What is left of the duration is session tickets.
+    public var finished: UInt64?
 
     /// `127.0.0.1:443`, `[::1]:443`.
     public var local: String?

@@ -28,6 +28,9 @@ struct Session {
     var calls = 1
     var firstReturn: UInt64 = 0
 
+    // The kernel's side of the socket closed while the library may still have a word to say.
+    var closed: (at: UInt64, state: UInt32)?
+
     // Socket
     var socket: tlswatch_socket?
     var firstSend: UInt64 = 0
@@ -41,6 +44,7 @@ struct Session {
     var agreed = false
     var agreementFailed = false
     var peerHelloRead = false
+    var peerFinished: UInt64 = 0
 
     // Failure
     var fatal: (alert: Int32, reason: Int32)?

@@ -8,25 +8,66 @@ struct SessionFacts {
     var resumed: Bool?
     var alpn: String?
     var sni: String?
+    var earlyData: EarlyData?
+    var helloRetryRequest: Bool?
+    var isQUIC = false
+    var clientCertificateRequested: Bool?
+    var clientCertificateGiven: Bool?
 
-    init(_ event: borrowing CallReturn) {
+    init(_ event: borrowing CallReturn, role: Role) {
         version = event.scalar(.version)
         // OpenSSL keeps IANA's number below 0x0300; anything else there is no cipher.
         if let id = event.scalar(.cipher), id >> 16 == 0x0300, id & 0xffff != 0 {
             cipher = UInt16(truncatingIfNeeded: id)
-        }
-        for candidate in [event.scalar(.group), event.scalar(.sessionGroup)] {
-            if group == nil, let candidate, IANA.group(candidate & 0xffff) != nil, candidate >> 16 == 0 {
-                group = candidate
-            }
         }
         switch event.scalar(.resumed) {
         case 0?: resumed = false
         case 1?: resumed = true
         default: resumed = nil
         }
+        group = Self.group(event, version: version, resumed: resumed)
         alpn = event.alpn
         sni = event.sni
+        switch event.scalar(.earlyData) {
+        case 1?: earlyData = .rejected
+        case 2?: earlyData = .accepted
+        default: earlyData = nil
+        }
+        // SSL_HRR_NONE, SSL_HRR_PENDING, SSL_HRR_COMPLETE; no version below TLS 1.3 has the message.
+        if version == 0x0304, let retry = event.scalar(.helloRetry), retry <= 2 { helloRetryRequest = retry != 0 }
+        // Only the libraries that know QUIC have the version behind other fields, and the flag.
+        isQUIC = version == 0x0304 && event.scalar(.flags).map { $0 & OpenSSLState.quic != 0 } ?? false
+        fillClientCertificate(event, role)
+    }
+
+    /// TLS 1.3 agrees on a group even when it resumes, and the connection keeps it. Below, a client's connection
+    /// keeps what it offered for TLS 1.3, and a resumed session what an earlier handshake agreed on: neither is it.
+    private static func group(_ event: borrowing CallReturn, version: UInt32?, resumed: Bool?) -> UInt32? {
+        let candidates =
+            version == 0x0304
+            ? [event.scalar(.group), event.scalar(.sessionGroup)]
+            : resumed == false ? [event.scalar(.sessionGroup)] : []
+        for case let candidate? in candidates where candidate >> 16 == 0 && IANA.group(candidate) != nil {
+            return candidate
+        }
+        return nil
+    }
+
+    private mutating func fillClientCertificate(_ event: borrowing CallReturn, _ role: Role) {
+        switch role {
+        case .client:
+            guard let request = event.scalar(.certificateRequest), request <= 2 else { return }
+            clientCertificateRequested = request != 0
+            // 2: asked, and none to give.
+            if request != 0 { clientCertificateGiven = request == 1 }
+        case .server:
+            guard let mode = event.scalar(.verifyMode), mode <= 0xf, let resumed else { return }
+            // SSL_VERIFY_PEER; with SSL_VERIFY_POST_HANDSHAKE TLS 1.3 asks later. A resumed one asks nothing.
+            clientCertificateRequested = mode & 1 != 0 && !resumed && !(version == 0x0304 && mode & 8 != 0)
+            if clientCertificateRequested == true {
+                clientCertificateGiven = event.scalar(.peerCertificate).map { $0 != 0 }
+            }
+        }
     }
 }
 
@@ -56,13 +97,19 @@ extension Session {
 
     private func fill(_ handshake: inout Handshake, with facts: SessionFacts) {
         handshake.sni = facts.sni
-        // Before the end these hold what was offered, not what was negotiated.
+        if facts.isQUIC { handshake.transport = .quic }
+        // Before the end these hold what was offered, not what was negotiated; the version is settled by the keys.
+        if keyExchangeEnd != 0 { handshake.tlsVersion = facts.version.flatMap(IANA.version) }
         guard handshake.outcome == .completed else { return }
         handshake.tlsVersion = facts.version.flatMap(IANA.version)
         handshake.cipher = facts.cipher.map(IANA.cipher)
         handshake.group = facts.group.flatMap(IANA.group)
         handshake.resumed = facts.resumed
         handshake.alpn = facts.alpn
+        handshake.earlyData = facts.earlyData
+        handshake.helloRetryRequest = facts.helloRetryRequest
+        handshake.clientCertificateRequested = facts.clientCertificateRequested
+        handshake.clientCertificateGiven = facts.clientCertificateGiven
     }
 
     private func fillPhases(_ handshake: inout Handshake) {
@@ -75,6 +122,7 @@ extension Session {
             }
         }
         if agreed { handshake.keyExchangeCompute = keyExchangeCompute }
+        if role == .server, peerFinished > start { handshake.finished = peerFinished - start }
         if agreementFailed || (handshake.outcome == .failed && keyExchangeEnd == 0 && (peerHelloRead || agreed)) {
             handshake.keyExchangeSucceeded = false
         }
@@ -87,10 +135,15 @@ extension Session {
     private func fillSocket(_ handshake: inout Handshake) {
         guard let socket else { return }
         handshake.socketConfidence = .exact
-        if let local = SocketAddress(family: socket.family, port: socket.local_port, bytes: socket.local) {
+        // A socket that a reset has torn down has no port any more.
+        if socket.local_port != 0,
+            let local = SocketAddress(family: socket.family, port: socket.local_port, bytes: socket.local)
+        {
             handshake.local = local.description
         }
-        if let remote = SocketAddress(family: socket.family, port: socket.remote_port, bytes: socket.remote) {
+        if socket.remote_port != 0,
+            let remote = SocketAddress(family: socket.family, port: socket.remote_port, bytes: socket.remote)
+        {
             handshake.remote = remote.description
         }
         guard socket.established_ns != 0 else { return }

@@ -9,8 +9,14 @@ extension Session {
 
     /// A return whose entry made no record of its own still counts the call.
     mutating func returnFromCall(_ event: tlswatch_call_return) {
-        if event.enter_ns != start { calls += 1 }
         if firstSend == 0 { firstSend = event.first_send_ns }
+        guard event.enter_ns != 0 else {
+            // It came back to a call that it had left: the call was counted, and what ran since is not known.
+            if callEnter != 0 { leaveCall(enter: callEnter, at: event.header.time_ns) }
+            lastActivity = max(lastActivity, event.header.time_ns)
+            return
+        }
+        if event.enter_ns != start { calls += 1 }
         leaveCall(enter: event.enter_ns, at: event.header.time_ns)
     }
 
@@ -51,7 +57,9 @@ extension Session {
                     notePeerHello(handState: UInt32(event.hand_state), rules: rules)
                 }
             }
-        case .alpnSelect, .alpnAnswer, .stateMachine, .objectFree, nil: break
+        case .pause:
+            if callEnter != 0 { leaveCall(enter: callEnter, at: time) }
+        case .alpnSelect, .alpnAnswer, .stateMachine, .stateMachineExit, .keyAgreementExit, .objectFree, nil: break
         }
     }
 
@@ -61,21 +69,25 @@ extension Session {
             alpnDecided = time
             if role == .server, helloRead == 0 { helloRead = event.input_ns }
         }
-        guard keyExchangeEnd == 0, rules.keyChange(event.argument) == .handshake else { return }
+        let change = rules.keyChange(event.argument)
+        if change == .peerFinished, peerFinished == 0 { peerFinished = time }
+        guard keyExchangeEnd == 0, change == .handshake else { return }
         keyExchangeEnd = time
         peerHelloRead = true
         if keyExchangeBegin == 0 { keyExchangeBegin = event.input_ns }
     }
 
-    /// Why it failed, from what the library said last or from the transport.
-    func failure(rules: SessionRules, io: Int32?) -> FailureReason {
+    /// Why it failed, from what the library said first, or from the transport.
+    func failure(rules: SessionRules, io: Int32?, version: UInt32?, closeNotify: Bool) -> FailureReason {
         if let fatal {
-            return rules.failure(fatal.alert, fatal.reason)
+            return rules.failure(fatal.alert, fatal.reason, version)
         }
+        if closeNotify { return FailureReason(reason: "close_notify", alert: 0, direction: .received) }
         switch io {
-        case 0?: return FailureReason(reason: "peer_closed")
+        case 0?, .some(-32): return FailureReason(reason: "peer_closed")
         case .some(-104): return FailureReason(reason: "connection_reset")
-        case .some(let code) where code < 0: return FailureReason(reason: "transport_error")
+        case .some(let code) where code < 0 && code != -11 && code != -4:
+            return FailureReason(reason: "transport_error")
         default: return FailureReason(reason: "unknown")
         }
     }

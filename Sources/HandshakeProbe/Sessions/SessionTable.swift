@@ -71,12 +71,34 @@ struct SessionTable {
         return decoderRejections
     }
 
-    /// Ends what has been idle for longer than the timeout. Call about once a second.
+    /// How long a session whose socket is closed waits for the library's last word: an event loop that has the
+    /// peer's alert still to read, or a process that frees the object without another call.
+    static let closeGrace: UInt64 = 2_000_000_000
+
+    /// Ends what has been idle for longer than the timeout, or closed for longer than the grace. Call about once a
+    /// second.
     mutating func expire(now: UInt64) {
+        let closed = sessions.filter { $0.value.closed.map { now > $0.at && now - $0.at > Self.closeGrace } ?? false }
+        for (key, session) in closed { endClosed(key, session) }
         let idle = sessions.filter { now > $0.value.lastActivity && now - $0.value.lastActivity > timeout }.map(\.key)
         for key in idle {
             end(key, at: now, outcome: .timeout)
         }
+    }
+
+    /// Ends what only waits for the grace to pass: nothing more will come.
+    mutating func endClosed() {
+        for (key, session) in sessions where session.closed != nil { endClosed(key, session) }
+    }
+
+    private mutating func endClosed(_ key: SessionKey, _ session: Session) {
+        guard let closed = session.closed else { return }
+        end(key, at: closed.at, outcome: .abandoned)
+    }
+
+    /// Ends a session whose object or process is gone: at that moment, or when its socket had closed before.
+    private mutating func abandon(_ key: SessionKey, at time: UInt64) {
+        end(key, at: min(sessions[key]?.closed?.at ?? time, time), outcome: .abandoned)
     }
 
     private func entry(_ index: UInt16) -> ProfileEntry? {
@@ -115,7 +137,7 @@ struct SessionTable {
         let key = SessionKey(event.header)
         if sessions[key] != nil {
             // The object was cleared and used again before its handshake ended.
-            end(key, at: event.header.time_ns, outcome: .abandoned)
+            abandon(key, at: event.header.time_ns)
         }
         if sessions.count >= capacity, let oldest = sessions.min(by: { $0.value.lastActivity < $1.value.lastActivity })
         {
@@ -147,7 +169,8 @@ extension SessionTable: EventSink {
         let state = EntryState(
             flow: event.present.holds(.flowState) ? event.flow_state : nil,
             hand: event.present.holds(.handState) ? event.hand_state : nil,
-            version: event.present.holds(.version) ? event.version : nil, server: event.server)
+            version: event.present.holds(.version) ? event.version : nil,
+            request: event.present.holds(.requestState) ? event.request_state : nil, server: event.server)
         switch profile.rules.entry(state) {
         case .start:
             sane(event.header.profile)
@@ -164,12 +187,13 @@ extension SessionTable: EventSink {
         let fixed = event.fixed
         guard let profile = entry(fixed.header.profile) else { return reject(.unknownProfile) }
         let key = SessionKey(fixed.header)
-        guard sessions[key] != nil else { return }
+        guard let role = sessions[key]?.role else { return }
         let time = fixed.header.time_ns
         let io = fixed.io_result == Int32(1 << 30) ? nil : fixed.io_result
         let hand = event.scalar(.handState)
         let state = ExitState(
-            result: fixed.result, flow: event.scalar(.flowState), hand: hand, version: event.scalar(.version), io: io)
+            result: fixed.result, flow: event.scalar(.flowState), hand: hand, version: event.scalar(.version), io: io,
+            want: event.scalar(.want))
         let kind = profile.rules.exit(state)
         if kind == .insane {
             return reject(.insane, profile: fixed.header.profile)
@@ -180,11 +204,13 @@ extension SessionTable: EventSink {
         }
         sessions[key]?.returnFromCall(fixed)
         switch kind {
-        case .completed: end(key, at: time, outcome: .completed, facts: SessionFacts(event))
+        case .completed: end(key, at: time, outcome: .completed, facts: SessionFacts(event, role: role))
         case .failed:
             if let hand { sessions[key]?.notePeerHello(handState: hand, rules: profile.rules) }
-            let reason = sessions[key]?.failure(rules: profile.rules, io: io)
-            end(key, at: time, outcome: .failed, reason: reason, facts: SessionFacts(event))
+            let closeNotify = event.scalar(.shutdown).map { $0 & 2 != 0 } ?? false
+            let reason = sessions[key]?.failure(
+                rules: profile.rules, io: io, version: event.scalar(.version), closeNotify: closeNotify)
+            end(key, at: time, outcome: .failed, reason: reason, facts: SessionFacts(event, role: role))
         case .wants, .insane: break
         }
     }
@@ -193,7 +219,7 @@ extension SessionTable: EventSink {
         guard let profile = entry(event.header.profile) else { return reject(.unknownProfile) }
         let key = SessionKey(event.header)
         if event.header.hook == HookKind.objectFree.rawValue {
-            return end(key, at: event.header.time_ns, outcome: .abandoned)
+            return abandon(key, at: event.header.time_ns)
         }
         sessions[key]?.step(event.step, rules: profile.rules)
     }
@@ -204,10 +230,10 @@ extension SessionTable: EventSink {
 
     mutating func socketClosed(_ event: tlswatch_socket_closed) {
         let key = SessionKey(event.header)
-        guard let session = sessions[key], session.socket?.cookie == event.cookie else { return }
-        // Inside a call the library still has the last word: its return tells how the handshake failed.
-        guard session.callEnter == 0 else { return }
-        end(key, at: event.header.time_ns, outcome: .abandoned)
+        guard let session = sessions[key], session.socket?.cookie == event.cookie, session.closed == nil else { return }
+        // The library may still have the last word: the peer's alert or Finished may wait to be read, or a call is
+        // on its way. Its return tells how the handshake ended; where none comes, this moment was the end.
+        sessions[key]?.closed = (event.header.time_ns, event.new_state)
     }
 
     mutating func processStarted(_ event: tlswatch_process) {
@@ -227,7 +253,7 @@ extension SessionTable: EventSink {
             $0.pid == event.header.pid && $0.processStart == event.header.process_start_ns
         }
         for key in keys {
-            end(key, at: event.header.time_ns, outcome: .abandoned)
+            abandon(key, at: event.header.time_ns)
         }
     }
 }

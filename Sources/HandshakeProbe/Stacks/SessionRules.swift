@@ -11,18 +11,22 @@ struct SessionRules: Sendable {
     /// Whether the peer's hello had been read when the handshake stood in this state.
     var peerHelloRead: @Sendable (_ handState: UInt32, _ role: Role) -> Bool
     /// Why a handshake failed, from the library's alert and reason codes.
-    var failure: @Sendable (_ alert: Int32, _ reason: Int32) -> FailureReason
+    var failure: @Sendable (_ alert: Int32, _ reason: Int32, _ version: UInt32?) -> FailureReason
     /// Message-flow states for the kernel side's early tests (`tlswatch_profile`).
     var startStates: UInt32
     var endStates: UInt32
     /// In these a freed object has no handshake in progress.
     var overStates: UInt32
+    /// An entry in one of these returns at once.
+    var deadStates: UInt32
 }
 
 struct EntryState {
     var flow: UInt32?
     var hand: UInt32?
     var version: UInt32?
+    /// The state that a renegotiation begins with; 0 if none was asked for.
+    var request: UInt32?
     var server: UInt32
 }
 
@@ -42,8 +46,10 @@ struct ExitState {
     var flow: UInt32?
     var hand: UInt32?
     var version: UInt32?
-    /// The last receive in the call: bytes, 0 at end of file, -errno; `nil` where there was none.
+    /// The last receive in the call, or its failed send: bytes, 0 at end of file, -errno; `nil` where there was none.
     var io: Int32?
+    /// What the library waits for, in its own numbers.
+    var want: UInt32?
 }
 
 enum ExitKind: Equatable {
@@ -57,7 +63,9 @@ enum ExitKind: Equatable {
 enum KeyChange {
     /// TLS 1.3 handshake traffic keys, or the one set of TLS 1.2.
     case handshake
-    /// Application traffic or early data keys of TLS 1.3.
+    /// A server's application keys for reading: the client's Finished was verified (TLS 1.3).
+    case peerFinished
+    /// Other application traffic or early data keys of TLS 1.3.
     case other
 }
 

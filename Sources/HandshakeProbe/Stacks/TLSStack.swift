@@ -1,10 +1,10 @@
 /// What a probe site in a TLS library stands for. The raw values are `enum tlswatch_hook`'s.
 public enum HookKind: UInt16, Sendable, Codable, CaseIterable {
-    /// The handshake state machine: entry and return.
+    /// A call of the handshake state machine begins.
     case stateMachine = 1
     /// Traffic keys are installed (OpenSSL's `change_cipher_state`).
     case keyChange = 2
-    /// The library's key agreement (`EVP_PKEY_derive`): entry and return.
+    /// The library's key agreement begins (`EVP_PKEY_derive` and the like).
     case keyAgreement = 3
     /// A server chooses the application protocol.
     case alpnSelect = 4
@@ -14,14 +14,18 @@ public enum HookKind: UInt16, Sendable, Codable, CaseIterable {
     case fatal = 6
     /// The TLS object is freed.
     case objectFree = 7
+    /// The call ends, at an instruction inside the state machine that every way out passes.
+    case stateMachineExit = 8
+    /// The key agreement is over: the instruction behind its call.
+    case keyAgreementExit = 9
+    /// The thread leaves a call without ending it, and may come back to it (OpenSSL's asynchronous jobs).
+    case pause = 10
 
-    /// Whether the function's return is observed as well.
-    public var hasReturn: Bool { self == .stateMachine || self == .keyAgreement }
     /// Whether the hook is left out by `--phases off`.
     public var isPhase: Bool {
         switch self {
-        case .keyChange, .keyAgreement, .alpnSelect, .alpnAnswer: true
-        case .stateMachine, .fatal, .objectFree: false
+        case .keyChange, .keyAgreement, .keyAgreementExit, .alpnSelect, .alpnAnswer: true
+        case .stateMachine, .stateMachineExit, .fatal, .objectFree, .pause: false
         }
     }
 }
@@ -31,6 +35,7 @@ public enum Fact: Int, Sendable, Codable, CaseIterable {
     case version = 0
     case role, flowState, handState, resumed, cipher, group, sessionGroup, alpnLength
     case earlyData, helloRetry, flags, verifyMode, peerCertificate, certificateRequest, references
+    case requestState, want, shutdown
     case alpn, sni, sessionSNI
 
     /// Whether the fact is bytes behind a pointer rather than a number.
@@ -59,6 +64,28 @@ public enum SiteMode: String, Sendable, Codable {
     case singleStep = "single_step"
 }
 
+/// Where a value is when a probe is hit. The raw values are `enum tlswatch_place`'s.
+public enum ValuePlace: UInt8, Sendable, Codable {
+    /// A function's parameter, first to fourth, at its beginning or at a call of it.
+    case parameter0 = 0
+    case parameter1, parameter2, parameter3
+    /// A register that calls leave alone, inside a function.
+    case rbx, rbp, r12, r13, r14, r15
+    /// What a call has just returned.
+    case result
+}
+
+/// The TLS object's place: a register, and what is to be added to it.
+public struct ObjectPlace: Sendable, Hashable, Codable {
+    public var register: ValuePlace
+    public var offset: Int16
+
+    public init(_ register: ValuePlace, offset: Int16 = 0) {
+        self.register = register
+        self.offset = offset
+    }
+}
+
 /// One place in a file at which a probe is put.
 public struct ProbeSite: Sendable, Hashable, Codable {
     public var hook: HookKind
@@ -67,23 +94,26 @@ public struct ProbeSite: Sendable, Hashable, Codable {
     /// Offset in the file of the instruction.
     public var fileOffset: UInt64
     public var mode: SiteMode
-    /// Which parameter of the function (0 first) holds the TLS object, the argument and the second
-    /// argument that `enum tlswatch_hook` names; `nil` where the hook has none.
-    public var objectParameter: Int?
-    public var argumentParameter: Int?
-    public var argument2Parameter: Int?
+    /// Where the TLS object is; `nil` where the site does not tell.
+    public var object: ObjectPlace?
+    /// Where the argument and the second argument are that `enum tlswatch_hook` names.
+    public var argument: ValuePlace?
+    public var argument2: ValuePlace?
+    /// Whether the function's return is observed as well, by a return probe.
+    public var returns: Bool
 
     public init(
-        hook: HookKind, symbol: String, fileOffset: UInt64, mode: SiteMode,
-        objectParameter: Int?, argumentParameter: Int?, argument2Parameter: Int? = nil
+        hook: HookKind, symbol: String, fileOffset: UInt64, mode: SiteMode, object: ObjectPlace?,
+        argument: ValuePlace? = nil, argument2: ValuePlace? = nil, returns: Bool = false
     ) {
         self.hook = hook
         self.symbol = symbol
         self.fileOffset = fileOffset
         self.mode = mode
-        self.objectParameter = objectParameter
-        self.argumentParameter = argumentParameter
-        self.argument2Parameter = argument2Parameter
+        self.object = object
+        self.argument = argument
+        self.argument2 = argument2
+        self.returns = returns
     }
 }
 

@@ -64,6 +64,7 @@ struct FactFinder {
         deriveProtocol(&result)
         deriveHostNames(session, &result)
         deriveGroups(session, &result)
+        deriveConnection(session, &result)
         return result
     }
 
@@ -76,7 +77,7 @@ struct FactFinder {
     // MARK: - Getters
 
     /// The fields that a getter returns, with that many loads, none of them through another parameter.
-    private func returned(_ getter: String, depth: Int, parameters: [Int: AbstractValue] = [:]) -> Set<Field> {
+    func returned(_ getter: String, depth: Int, parameters: [Int: AbstractValue] = [:]) -> Set<Field> {
         guard let symbol = symbols[getter] else { return [] }
         var fields: Set<Field> = []
         for case .returned(let value) in interpreter.run(symbol.address, parameters: parameters) {
@@ -87,13 +88,13 @@ struct FactFinder {
 
     /// From 3.2 on the field at offset 0 is the kind of object (TLS or QUIC), which every getter
     /// looks at first; it is the answer only where it is the only one.
-    private func single(_ fields: Set<Field>) -> Field? {
+    func single(_ fields: Set<Field>) -> Field? {
         if fields.count == 1 { return fields.first }
         let others = fields.filter { $0.offsets != [0] }
         return others.count == 1 ? others.first : nil
     }
 
-    private func set(_ fact: Fact, _ source: String, _ fields: Set<Field>, _ result: inout Result) {
+    func set(_ fact: Fact, _ source: String, _ fields: Set<Field>, _ result: inout Result) {
         guard let field = single(fields), plausible(field), [1, 2, 4].contains(field.width) else {
             result.notes.append(missing(fact, source, fields))
             return
@@ -101,7 +102,7 @@ struct FactFinder {
         result.paths[fact] = FactPath(offsets: field.offsets, size: field.width)
     }
 
-    private func missing(_ fact: Fact, _ source: String, _ fields: Set<Field>) -> String {
+    func missing(_ fact: Fact, _ source: String, _ fields: Set<Field>) -> String {
         symbols[source] == nil
             ? "no \(fact): \(source) is not in the symbol tables"
             : "no \(fact): the code of \(source) gives \(fields.count) places"
@@ -203,7 +204,7 @@ struct FactFinder {
         }
     }
 
-    private func events(_ getter: String) -> [AbstractInterpreter.Event] {
+    func events(_ getter: String) -> [AbstractInterpreter.Event] {
         symbols[getter].map { interpreter.run($0.address) } ?? []
     }
 
@@ -242,7 +243,7 @@ struct FactFinder {
     }
 
     /// The function behind `s->method->ssl_ctrl`, of `TLS_method`'s table.
-    private func methodControl() -> UInt64? {
+    func methodControl() -> UInt64? {
         guard let symbol = symbols["SSL_ctrl"] else { return nil }
         for event in interpreter.run(symbol.address, parameters: [1: .constant(Self.negotiatedGroup)]) {
             switch event {

@@ -16,10 +16,7 @@ struct FatalFinder {
 
     /// MSG_FLOW_ERROR.
     private static let failed: Int64 = 1
-    /// Larger code is not searched: programs of that size name the function.
-    private static let codeLimit: UInt64 = 16 << 20
-    /// Calls and functions looked at: several times what the library has (1.1.1: 307 calls).
-    private static let callLimit = 4000
+    /// Functions looked at: several times what the library has.
     private static let candidateLimit = 500
     /// A function of about 250 bytes.
     private static let stepLimit = 300
@@ -32,7 +29,7 @@ struct FatalFinder {
             return Result(address: symbol.address, namesFunction: !modern)
         }
         let reporter = modern ? "ERR_vset_error" : "ERR_put_error"
-        let callers = functionsCalling(reporter)
+        let callers = CallFinder(file: code.file).functionsCalling(reporter)
         // One that reports more than once is another kind of function.
         let candidates = callers.filter { $0.value == 1 }.map(\.key).sorted().prefix(Self.candidateLimit)
         let marking = candidates.filter { marksFailure($0, depth: modern ? 1 : 0) }
@@ -40,48 +37,47 @@ struct FatalFinder {
         return Result(address: function, namesFunction: !modern)
     }
 
-    /// Functions that call `name`, directly, through its PLT stub or through its slot; with the number of calls.
-    private func functionsCalling(_ name: String) -> [UInt64: Int] {
-        let slots = Set(code.file.importSlots(of: name))
+    /// `SSL_AD_INTERNAL_ERROR`, which the state machine itself reports.
+    private static let internalError: UInt64 = 80
+
+    /// For files without names: the function to which the state machine hands its object, an internal error and a
+    /// reason, and which marks the handshake as failed.
+    func reportedTo(by stateMachine: UInt64) -> Result? {
+        var interpreter = AbstractInterpreter(code: code)
+        interpreter.followsTailJumps = false
+        interpreter.visitLimit = 4
         var targets: Set<UInt64> = []
-        if let own = code.file.symbol(name) { targets.insert(own.address) }
-        var calls: [UInt64] = []
-        let areas = code.file.codeRanges.filter { $0.upperBound - $0.lowerBound <= Self.codeLimit }
-        let texts = areas.map { area in
-            (area.lowerBound, code.file.bytes(at: area.lowerBound, upTo: Int(area.upperBound - area.lowerBound)))
-        }
-        if !slots.isEmpty {
-            for (start, bytes) in texts {
-                Self.scan(bytes, first: 0xff, length: 6) { offset, second, distance in
-                    let address = start &+ UInt64(offset)
-                    guard slots.contains(address &+ 6 &+ distance) else { return }
-                    if second == 0x15 { calls.append(address) }
-                    // A stub: `jmp *slot`, with endbr64 or bnd before it.
-                    if second == 0x25 { targets.formUnion([address, address &- 1, address &- 4, address &- 5]) }
-                }
+        for case .called(.constant(let target), let arguments) in interpreter.run(stateMachine)
+        where arguments[1] == .constant(Self.internalError) && arguments[0] == .place(Place(root: 0), width: 0) {
+            // The reason is a constant too; up to 1.1.1 a code of the calling function stands in its place.
+            if case .constant = arguments[2], code.file.isCode(target), marksFailure(target, depth: 1) {
+                targets.insert(target)
             }
         }
-        for (start, bytes) in texts where !targets.isEmpty {
-            Self.scan(bytes, first: 0xe8, length: 5) { offset, _, distance in
-                let address = start &+ UInt64(offset)
-                if targets.contains(address &+ 5 &+ distance) { calls.append(address) }
-            }
-        }
-        return calls.prefix(Self.callLimit).reduce(into: [:]) { counts, call in
-            guard let function = code.file.functionExtent(containing: call) else { return }
-            counts[function.lowerBound, default: 0] += 1
-        }
+        guard targets.count == 1, let target = targets.first else { return nil }
+        return Result(address: target, namesFunction: false)
     }
 
-    /// Visits each place with the opcode byte `first` and a 32-bit distance at the instruction's end.
-    private static func scan(_ bytes: [UInt8], first: UInt8, length: Int, visit: (Int, UInt8, UInt64) -> Void) {
-        let span = bytes.span
-        var offset = 0
-        while offset <= span.count - length {
-            if span[offset] == first, let distance: UInt32 = span.integer(at: offset + length - 4) {
-                visit(offset, span[offset + 1], UInt64(bitPattern: Int64(Int32(bitPattern: distance))))
-            }
-            offset += 1
+    /// From 3.2 on the record layer reports its own errors, with an alert or without (`ossl_rlayer_fatal(rl, alert,
+    /// reason, format, …)`): it keeps the alert in its object, and marks no handshake. `nil` where there is none.
+    func recordLayerFatal(besides fatal: UInt64) -> UInt64? {
+        if let symbol = symbols["ossl_rlayer_fatal"] { return symbol.address }
+        guard symbols["ossl_statem_fatal"] == nil else { return nil }
+        let callers = CallFinder(file: code.file).functionsCalling("ERR_vset_error")
+        let candidates = callers.filter { $0.value == 1 && $0.key != fatal }.map(\.key).sorted()
+            .prefix(Self.candidateLimit).filter(keepsAlert)
+        return candidates.count == 1 ? candidates.first : nil
+    }
+
+    /// Whether the function stores its second parameter in its object, and hands its third to the error queue.
+    private func keepsAlert(_ function: UInt64) -> Bool {
+        var interpreter = AbstractInterpreter(code: code)
+        interpreter.followsTailJumps = false
+        interpreter.stepLimit = Self.stepLimit
+        let marker: UInt64 = 0x5a
+        return interpreter.run(function, parameters: [1: .constant(marker)]).contains { event in
+            if case .stored(let place, .constant(marker)) = event { return place.root == 0 && place.count == 0 }
+            return false
         }
     }
 

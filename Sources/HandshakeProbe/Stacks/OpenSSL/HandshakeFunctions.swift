@@ -38,10 +38,19 @@ struct HandshakeFunctions {
 
     /// Adds the sites of the functions that were found; `flowState` is the offset of the message-flow state.
     func addSites(_ sites: inout SiteList, flowState: Int32?) {
-        sites.add(.stateMachine, "state_machine", stateMachine, object: 0, argument: 1)
+        let exits = InnerSites(code: code).exits(of: stateMachine)
+        sites.add(.stateMachine, "state_machine", stateMachine, argument: .parameter1, returns: exits == nil)
+        for exit in exits ?? [] {
+            sites.add(.stateMachineExit, "state_machine exit", exit)
+        }
+        if exits == nil {
+            sites.notes.append(
+                "state_machine's ways out were not found: a return probe stands in, which a program must not "
+                    + "meet that changes stacks inside a call")
+        }
         for (version, name) in [(UInt32(0x304), "tls13_change_cipher_state"), (0x303, "tls1_change_cipher_state")] {
             if let function = methods.keyChange[version] {
-                sites.add(.keyChange, name, function, object: 0, argument: 1)
+                sites.add(.keyChange, name, function, argument: .parameter1)
             } else {
                 sites.notes.append("\(name) was not found: no table of its version holds the Finished label")
             }
@@ -49,7 +58,7 @@ struct HandshakeFunctions {
         if let function = symbols["tls_parse_stoc_alpn"]?.address
             ?? ExtensionTable.parser(code.file, near: methods.full, type: ExtensionTable.alpn)
         {
-            sites.add(.alpnAnswer, "tls_parse_stoc_alpn", function, object: 0)
+            sites.add(.alpnAnswer, "tls_parse_stoc_alpn", function)
         } else {
             sites.notes.append("tls_parse_stoc_alpn was not found: no table of extensions of the known shape")
         }
@@ -58,14 +67,20 @@ struct HandshakeFunctions {
 
     private func addFatal(_ sites: inout SiteList, _ flowState: Int32?) {
         let finder = FatalFinder(code: code, symbols: symbols, flowState: flowState)
-        guard let fatal = finder.find() else {
+        guard let fatal = finder.find() ?? finder.reportedTo(by: stateMachine) else {
             sites.notes.append(
                 "ossl_statem_fatal was not found: no one function reports an error and marks the handshake as failed")
             return
         }
         // Up to 1.1.1 the reporting function is a parameter of its own, before the reason.
         sites.add(
-            .fatal, "ossl_statem_fatal", fatal.address, object: 0, argument: 1,
-            argument2: fatal.namesFunction ? 3 : 2)
+            .fatal, "ossl_statem_fatal", fatal.address, argument: .parameter1,
+            argument2: fatal.namesFunction ? .parameter3 : .parameter2)
+        if let recordLayer = finder.recordLayerFatal(besides: fatal.address) {
+            // Its object is the record layer, not the connection: the call on the thread tells whose it is.
+            sites.add(
+                .fatal, "ossl_rlayer_fatal", recordLayer, object: false, argument: .parameter1,
+                argument2: .parameter2)
+        }
     }
 }

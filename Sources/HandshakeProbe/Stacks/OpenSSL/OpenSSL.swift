@@ -9,7 +9,7 @@ public enum OpenSSL: TLSStack {
     private static let boringMarkers = ["SSL_CTX_set_grease_enabled", "BORINGSSL_self_test"]
 
     public static func recognises(_ file: ELFFile) -> Bool {
-        let own = ["TLS_method", "EVP_PKEY_derive"]
+        let own = ["TLS_method", "ASYNC_pause_job"]
         // Exports are found by hash; the static table is read only where they do not tell.
         if file.exportsAny(of: own) { return !file.exportsAny(of: boringMarkers) }
         let symbols = file.symbols(named: own + boringMarkers)
@@ -34,6 +34,7 @@ public enum OpenSSL: TLSStack {
             result.facts = facts.paths
             result.notes += facts.notes
             functions.addSites(&sites, flowState: facts.paths[.flowState]?.offsets.first)
+            addKeyAgreement(&sites, symbols)
             for (name, hook) in [("SSL_select_next_proto", HookKind.alpnSelect), ("SSL_free", .objectFree)] {
                 guard let symbol = symbols[name] else {
                     sites.notes.append("\(name) is not in the symbol tables")
@@ -41,25 +42,36 @@ public enum OpenSSL: TLSStack {
                 }
                 // From 3.2 on SSL_free gets the outer SSL; on TLS that is the connection's first member,
                 // and so the same address.
-                sites.add(hook, name, symbol.address, size: symbol.size, object: hook == .objectFree ? 0 : nil)
+                sites.add(hook, name, symbol.address, size: symbol.size, object: hook == .objectFree)
             }
-        } else if symbols["EVP_PKEY_derive"] == nil {
+        } else if symbols["ASYNC_pause_job"] == nil {
             throw AnalysisError("it holds text of OpenSSL, but no method tables of a known shape")
         }
-        addKeyAgreement(&sites, symbols)
+        if let pause = symbols["ASYNC_pause_job"] {
+            sites.add(.pause, "ASYNC_pause_job", pause.address, size: pause.size, object: false)
+        }
         result.sites = sites.sites
         result.notes += sites.notes
         return result
     }
 
+    /// libssl's own calls of the key agreement, rather than the functions themselves: those run for others too.
     private static func addKeyAgreement(_ sites: inout SiteList, _ symbols: [String: ELFSymbol]) {
-        guard let derive = symbols["EVP_PKEY_derive"] else { return }
-        guard symbols["EVP_KDF_derive"] != nil else {
-            sites.notes.append(
-                "EVP_PKEY_derive is left out: before OpenSSL 3 it also runs the key schedule's hash functions")
-            return
+        let finder = InnerSites(code: sites.code)
+        for (callee, caller) in [
+            ("EVP_PKEY_derive", "ssl_derive"), ("EVP_PKEY_encapsulate", "ssl_encapsulate"),
+            ("EVP_PKEY_decapsulate", "ssl_decapsulate"),
+        ] {
+            let found = finder.agreements(callee, in: symbols[caller])
+            for agreement in found {
+                sites.add(.keyAgreement, "\(callee) call", agreement.call, argument: .parameter1)
+                sites.add(.keyAgreementExit, "\(callee) result", agreement.exit, argument: .result)
+            }
+            // Before 3.0 there is no key encapsulation at all.
+            if found.isEmpty, callee == "EVP_PKEY_derive" {
+                sites.notes.append("no key-exchange compute time: no call of \(callee) has the known shape")
+            }
         }
-        sites.add(.keyAgreement, "EVP_PKEY_derive", derive.address, size: derive.size, object: nil, argument: 1)
     }
 }
 
@@ -69,8 +81,10 @@ enum SymbolNames {
         "TLS_method", "TLS_client_method", "TLS_server_method", "OpenSSL_version",
         "SSL_version", "SSL_is_server", "SSL_get_state", "SSL_session_reused", "SSL_get_current_cipher",
         "SSL_CIPHER_get_id", "SSL_get0_alpn_selected", "SSL_get_servername", "SSL_ctrl",
-        "SSL_select_next_proto", "SSL_free", "EVP_PKEY_derive", "EVP_KDF_derive",
-        "ossl_statem_fatal", "tls_parse_stoc_alpn", "ERR_vset_error",
+        "SSL_get_early_data_status", "SSL_stateless", "SSL_get_verify_mode", "SSL_get0_peer_certificate",
+        "SSL_get_peer_certificate", "SSL_up_ref", "SSL_want", "SSL_get_shutdown",
+        "SSL_select_next_proto", "SSL_free", "ASYNC_pause_job", "ssl_derive", "ssl_encapsulate", "ssl_decapsulate",
+        "ossl_statem_fatal", "ossl_rlayer_fatal", "tls_parse_stoc_alpn", "ERR_vset_error",
     ]
 }
 
@@ -82,30 +96,44 @@ struct SiteList {
 
     init(code: CodeReader) { self.code = code }
 
-    /// Adds a site in the function at `address`; `size` bounds it where the file has no unwind
-    /// information. Parameters are numbered from 0.
+    /// Adds a site at the beginning of the function at `address`; `size` bounds it where the file has no unwind
+    /// information. With `object`, the first parameter is the TLS object.
     mutating func add(
-        _ hook: HookKind, _ symbol: String, _ address: UInt64, size: UInt64 = 0, object: Int?, argument: Int? = nil,
-        argument2: Int? = nil
+        _ hook: HookKind, _ symbol: String, _ address: UInt64, size: UInt64 = 0, object: Bool = true,
+        argument: ValuePlace? = nil, argument2: ValuePlace? = nil, returns: Bool = false
     ) {
         let end = code.file.functionExtent(containing: address)?.upperBound ?? address.addingClamped(size)
         guard address < end, code.file.isCode(address) else {
             notes.append("\(symbol) is left out: the file does not say where it ends")
             return
         }
-        let needed = [object, argument, argument2].compactMap(\.self)
+        let object = object ? ObjectPlace(.parameter0) : nil
+        let needed = [object?.register, argument, argument2].compactMap { $0.map { Int($0.rawValue) } }
         let chooser = SiteChooser(code: code)
-        guard let site = chooser.choose(address..<end, parameters: needed, needsReturn: hook.hasReturn),
+        guard let site = chooser.choose(address..<end, parameters: needed, needsReturn: returns),
             let offset = code.file.fileOffset(ofAddress: site.address)
         else {
             notes.append("\(symbol) is left out: a loop leads back to its first instruction")
             return
         }
         if let note = site.note { notes.append("\(symbol) is single-stepped: \(note)") }
-        guard !sites.contains(where: { $0.hook == hook && $0.fileOffset == offset }) else { return }
-        sites.append(
+        append(
             ProbeSite(
-                hook: hook, symbol: symbol, fileOffset: offset, mode: site.mode, objectParameter: object,
-                argumentParameter: argument, argument2Parameter: argument2))
+                hook: hook, symbol: symbol, fileOffset: offset, mode: site.mode, object: object, argument: argument,
+                argument2: argument2, returns: returns))
+    }
+
+    /// Adds a site inside a function, at an instruction that the kernel emulates.
+    mutating func add(_ hook: HookKind, _ symbol: String, _ site: InnerSites.Site, argument: ValuePlace? = nil) {
+        guard let offset = code.file.fileOffset(ofAddress: site.address) else { return }
+        append(
+            ProbeSite(
+                hook: hook, symbol: symbol, fileOffset: offset, mode: .emulated, object: site.object,
+                argument: argument))
+    }
+
+    private mutating func append(_ site: ProbeSite) {
+        guard !sites.contains(where: { $0.hook == site.hook && $0.fileOffset == site.fileOffset }) else { return }
+        sites.append(site)
     }
 }

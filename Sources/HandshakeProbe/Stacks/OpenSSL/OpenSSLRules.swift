@@ -7,9 +7,12 @@ extension SessionRules {
             switch state.flow {
             case OpenSSLState.uninitialised: return .start
             case OpenSSLState.finished:
+                // Early data flows between two halves of one handshake.
+                if let hand = state.hand, hand != OpenSSLState.done { return .proceed }
                 // TLS 1.3 has no renegotiation: what comes after it is a ticket or a key update.
-                guard let version = state.version else { return .unrelated }
-                return version >= 0x0304 && version < 0x0400 ? .unrelated : .start
+                guard let version = state.version, version != 0x0304 else { return .unrelated }
+                // A server that only asks for a renegotiation: the client's answer is the handshake.
+                return state.server == 1 && state.request ?? 0 != 0 ? .unrelated : .start
             case OpenSSLState.error: return .unrelated
             default: return .proceed
             }
@@ -18,13 +21,16 @@ extension SessionRules {
             guard OpenSSLState.isSane(flow: state.flow, hand: state.hand, version: state.version) else {
                 return .insane
             }
-            if state.result == 1 {
-                return .completed
+            switch state.flow {
+            case nil: return state.result == 1 ? .completed : .wants
+            case OpenSSLState.error: return .failed
+            case OpenSSLState.finished:
+                // With 0-RTT it stops here for early data, the handshake not yet done.
+                return state.hand ?? OpenSSLState.done == OpenSSLState.done ? .completed : .wants
+            default: break
             }
-            if state.flow == OpenSSLState.error {
-                return .failed
-            }
-            // A hard error of the transport leaves the state machine reading.
+            // A hard error leaves the state machine where it was, waiting for nothing or for a broken transport.
+            if state.want == OpenSSLState.wantsNothing { return .failed }
             if let io = state.io, io == 0 || (io < 0 && !OpenSSLState.isRetry(io)) {
                 return .failed
             }
@@ -32,7 +38,9 @@ extension SessionRules {
         },
         keyChange: { argument in
             // SSL3_CC_EARLY 0x40, SSL3_CC_HANDSHAKE 0x80, SSL3_CC_APPLICATION 0x100; none in TLS 1.2.
-            argument & 0x80 != 0 || argument & 0x1c0 == 0 ? .handshake : .other
+            if argument & 0x80 != 0 || argument & 0x1c0 == 0 { return .handshake }
+            // SSL3_CC_APPLICATION | SSL3_CC_SERVER | SSL3_CC_READ
+            return argument == 0x121 ? .peerFinished : .other
         },
         peerHelloRead: { handState, role in
             switch role {
@@ -42,10 +50,11 @@ extension SessionRules {
             case .client: (3...11).contains(handState) || handState > 13
             }
         },
-        failure: { alert, reason in OpenSSLState.failure(alert: alert, reason: reason) },
+        failure: { alert, reason, version in OpenSSLState.failure(alert: alert, reason: reason, version: version) },
         startStates: 1 << 0 | 1 << 4,
         endStates: 1 << 1 | 1 << 4,
-        overStates: 1 << 1 | 1 << 4
+        overStates: 1 << 1 | 1 << 4,
+        deadStates: 1 << 1
     )
 }
 
@@ -54,6 +63,12 @@ enum OpenSSLState {
     static let uninitialised: UInt32 = 0
     static let error: UInt32 = 1
     static let finished: UInt32 = 4
+    /// `TLS_ST_OK`.
+    static let done: UInt32 = 1
+    /// `SSL_NOTHING`.
+    static let wantsNothing: UInt32 = 1
+    /// `TLS1_FLAGS_QUIC`, from 3.2 on; before, the bit is another's.
+    static let quic: UInt32 = 0x2000
 
     /// Whether the values can be those of an OpenSSL connection.
     static func isSane(flow: UInt32?, hand: UInt32?, version: UInt32?) -> Bool {
@@ -75,21 +90,25 @@ enum OpenSSLState {
     /// SSL_AD_REASON_OFFSET: reasons above it are received alerts.
     private static let receivedAlertOffset: Int32 = 1000
 
-    static func failure(alert: Int32, reason: Int32) -> FailureReason {
+    static func failure(alert: Int32, reason: Int32, version: UInt32?) -> FailureReason {
         if reason > receivedAlertOffset, reason <= receivedAlertOffset + 255 {
             let code = UInt8(reason - receivedAlertOffset)
             return FailureReason(reason: IANA.alert(code), alert: code, direction: .received)
         }
         let named = reasons[reason]
-        if reason == 294 {
-            // SSL_R_UNEXPECTED_EOF_WHILE_READING: the peer is gone, whatever alert is still tried.
-            return FailureReason(reason: "peer_closed", alert: nil, direction: nil)
-        }
         guard alert >= 0, alert <= 255 else {
             return FailureReason(reason: named ?? "library_error_\(reason)", alert: nil, direction: nil)
         }
-        let code = UInt8(alert)
-        return FailureReason(reason: sentReason(code, named: named), alert: code, direction: .sent)
+        let code = onTheWire(UInt8(alert), version: version)
+        // SSL_R_UNEXPECTED_EOF_WHILE_READING: the peer is gone, whatever alert is still sent after it.
+        let told = reason == 294 ? "peer_closed" : sentReason(code, named: named)
+        return FailureReason(reason: told, alert: code, direction: .sent)
+    }
+
+    /// Alerts that only TLS 1.3 knows go out as handshake_failure below it (ssl/t1_enc.c: `tls1_alert_code`).
+    private static func onTheWire(_ code: UInt8, version: UInt32?) -> UInt8 {
+        guard let version, version != 0x0304, code == 109 || code == 116 else { return code }
+        return 40
     }
 
     /// The alert's name, unless the library's own reason says more than `internal_error` does.

@@ -1,0 +1,123 @@
+import CCapstone
+
+/// Facts of the connection that no plain getter returns, or that are for judging a session rather than describing it.
+extension FactFinder {
+    /// `SSL_CTRL_GET_CLIENT_CERT_TYPES`.
+    private static let certificateTypes: UInt64 = 103
+    /// `TLS1_FLAGS_STATELESS`.
+    private static let stateless: Int64 = 0x800
+    /// Instructions of one function that are looked at.
+    private static let bodyLimit = 200
+
+    func deriveConnection(_ session: Int32?, _ result: inout Result) {
+        for (fact, getter) in [
+            (Fact.earlyData, "SSL_get_early_data_status"), (.verifyMode, "SSL_get_verify_mode"), (.want, "SSL_want"),
+            (.shutdown, "SSL_get_shutdown"),
+        ] {
+            set(fact, getter, returned(getter, depth: 1), &result)
+        }
+        if let handState = result.paths[.handState], let offset = handState.offsets.last {
+            // The next field of `struct ossl_statem_st`, of the same type.
+            result.paths[.requestState] = FactPath(offsets: [offset + 4], size: 4)
+        }
+        derivePeerCertificate(session, &result)
+        deriveCertificateRequest(&result)
+        deriveReferences(&result)
+        deriveStateless(&result)
+    }
+
+    private func derivePeerCertificate(_ session: Int32?, _ result: inout Result) {
+        let getter =
+            symbols["SSL_get0_peer_certificate"] != nil ? "SSL_get0_peer_certificate" : "SSL_get_peer_certificate"
+        let fields = returned(getter, depth: 2).filter { $0.width == 8 && $0.offsets.first == session }
+        guard let field = single(fields), plausible(field) else {
+            result.notes.append(missing(.peerCertificate, getter, fields))
+            return
+        }
+        // The low half of the pointer: never zero for one that is not null.
+        result.paths[.peerCertificate] = FactPath(offsets: field.offsets, size: 4)
+    }
+
+    /// `SSL_ctrl(s, SSL_CTRL_GET_CLIENT_CERT_TYPES, …)` answers a client that was asked: it looks at the role, and at
+    /// whether a request came.
+    private func deriveCertificateRequest(_ result: inout Result) {
+        var fields: Set<Field> = []
+        if let control = methodControl() {
+            var interpreter = interpreter
+            interpreter.followsTailJumps = false
+            for case .compared(let field, 0) in interpreter.run(
+                control, parameters: [1: .constant(Self.certificateTypes)])
+            where field.root == 0 && field.width == 4 && field.offsets != result.paths[.role]?.offsets {
+                fields.insert(field)
+            }
+        }
+        guard let field = single(fields), plausible(field), field.offsets.count <= 2 else {
+            result.notes.append(
+                "no certificateRequest: the library's control function gives \(fields.count) places for it")
+            return
+        }
+        result.paths[.certificateRequest] = FactPath(offsets: field.offsets, size: 4)
+    }
+
+    /// `SSL_up_ref` adds to the count of references, at once for all threads.
+    private func deriveReferences(_ result: inout Result) {
+        let parameter = UInt8(Register.parameters[0])
+        for instruction in body("SSL_up_ref") {
+            let place = instruction.first
+            if place.isMemory, place.base == parameter, place.width == 4, !place.opaque_address,
+                place.index == UInt8(TLSWATCH_NO_REGISTER), (0..<0x10000).contains(place.value),
+                instruction.byte0 == 0xf0
+            {
+                result.paths[.references] = FactPath(offsets: [Int32(place.value)], size: 4)
+                return
+            }
+            if instruction.written >> UInt16(parameter) & 1 != 0 { break }
+        }
+        result.notes.append("no references: the code of SSL_up_ref adds to no field of its object")
+    }
+
+    /// `SSL_stateless` sets a flag of the connection, and looks whether a HelloRetryRequest is pending.
+    private func deriveStateless(_ result: inout Result) {
+        var flags: Set<Int32> = []
+        var retries: Set<Int32> = []
+        for instruction in body("SSL_stateless") where instruction.first.isMemory && instruction.second.isImmediate {
+            let place = instruction.first
+            guard !place.rip_relative, place.index == UInt8(TLSWATCH_NO_REGISTER), place.base != UInt8(Register.rsp),
+                (0..<0x10000).contains(place.value)
+            else { continue }
+            let offset = Int32(place.value)
+            switch instruction.kind {
+            case TLSWATCH_OP_OR:
+                if place.width > 1, instruction.second.value == Self.stateless { flags.insert(offset) }
+                // The same bit in the field's second byte.
+                if place.width == 1, instruction.second.value == Self.stateless >> 8 { flags.insert(offset - 1) }
+            case TLSWATCH_OP_CMP:
+                if place.width == 4, instruction.second.value == 1 { retries.insert(offset) }
+            default: break
+            }
+        }
+        if let flowState = result.paths[.flowState]?.offsets.first { retries.remove(flowState) }
+        for (fact, offsets) in [(Fact.flags, flags), (.helloRetry, retries)] {
+            guard offsets.count == 1, let offset = offsets.first else {
+                result.notes.append("no \(fact): the code of SSL_stateless gives \(offsets.count) places")
+                continue
+            }
+            result.paths[fact] = FactPath(offsets: [offset], size: 4)
+        }
+    }
+
+    /// A function's instructions, in the order of their addresses.
+    private func body(_ name: String) -> [Instruction] {
+        guard let symbol = symbols[name] else { return [] }
+        let extent =
+            code.file.functionExtent(containing: symbol.address)
+            ?? symbol.address..<symbol.address.addingClamped(symbol.size)
+        var instructions: [Instruction] = []
+        var address = extent.lowerBound
+        while instructions.count < Self.bodyLimit, let next = code.instruction(at: address, before: extent.upperBound) {
+            instructions.append(next)
+            address = next.end
+        }
+        return instructions
+    }
+}
