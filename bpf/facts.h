@@ -12,12 +12,16 @@ static __noinline __u32 do_read(const struct tlswatch_read *read, struct frames 
 	if (read->after != TLSWATCH_FROM_OBJECT) {
 		if (!((done >> (read->after & 31)) & 1))
 			return 0;
-		asm volatile("%0 &= 1023" : "+r"(base));
+		asm volatile("" : "+r"(base)); /* the bounds are for the verifier: no plan goes beyond them */
+		if (base > TLSWATCH_SCRATCH_SIZE - sizeof(address))
+			return 0;
 		address = *(__u64 *)(frames->scratch + base);
 	}
-	_Static_assert(TLSWATCH_SCRATCH_START == 1024 && TLSWATCH_READ_SIZE == 512, "the masks here");
-	asm volatile("%0 &= 1023" : "+r"(to)); /* the bounds, where the verifier sees them */
-	asm volatile("%0 &= 511" : "+r"(length));
+	asm volatile("" : "+r"(to));
+	if (to >= TLSWATCH_SCRATCH_START)
+		return 0;
+	_Static_assert(TLSWATCH_READ_SIZE == 1024, "the mask");
+	asm volatile("%0 &= 1023" : "+r"(length));
 	if (!address || !length || bpf_probe_read_user(frames->scratch + to, length, (void *)(address + read->offset)))
 		return 0;
 	return 1U << (index & 31);
@@ -55,8 +59,7 @@ static __noinline __u32 field(const struct tlswatch_profile *profile, const stru
 	if (!field->size || !((done >> (field->read & 31)) & 1))
 		return 0;
 	at = field->at;
-	_Static_assert(TLSWATCH_SCRATCH_SIZE >= 1024 + 512, "the mask below");
-	asm volatile("%0 &= 2047" : "+r"(at));
+	asm volatile("" : "+r"(at));
 	if (at > TLSWATCH_SCRATCH_SIZE - sizeof(found))
 		return 0;
 	found = *(__u32 *)(frames->scratch + at);
@@ -81,7 +84,7 @@ static __noinline __u64 text_address(const struct tlswatch_profile *profile, con
 	if (!field->size || !((done >> (field->read & 31)) & 1))
 		return 0;
 	at = field->at;
-	asm volatile("%0 &= 2047" : "+r"(at));
+	asm volatile("" : "+r"(at));
 	if (at > TLSWATCH_SCRATCH_SIZE - sizeof(address))
 		return 0;
 	address = *(__u64 *)(frames->scratch + at);

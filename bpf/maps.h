@@ -77,6 +77,9 @@ struct frames {
 	__u8 text[1024 - sizeof(struct tlswatch_call_return) - TLSWATCH_STEPS * sizeof(struct tlswatch_step)];
 };
 
+/* One allocation a thread, below a page with what the kernel adds to it. */
+_Static_assert(sizeof(struct frames) <= 4000, "frames");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
 	__uint(map_flags, BPF_F_NO_PREALLOC);

@@ -86,16 +86,37 @@ static __noinline int submit_enter(struct frames *frames, struct tlswatch_profil
 	return 0;
 }
 
+/* A call begins. `what` is the profile's index and, above 32 bits, whether it is a server's. */
+static __noinline int begin_call(struct frames *frames, struct tlswatch_profile *profile, __u64 object, __u64 now,
+				 __u64 what)
+{
+	const __u32 program = TLSWATCH_PROGRAM_ENTER;
+	__u32 done = read_state(profile, frames, object), state, known;
+	struct frame *frame;
+
+	known = field(profile, frames, done, TLSWATCH_FACT_FLOW_STATE, &state);
+	if (known && profile->exit_hooked && ((profile->dead_states >> (state & 31)) & 1)) {
+		count_drop(program, TLSWATCH_DROP_NOTED);
+		return 0;
+	}
+	flush_steps(frames);
+	frame = push_frame(frames, object, what, now, what >> 32);
+	if (known && profile->start_states && !((profile->start_states >> (state & 31)) & 1)) {
+		count_drop(program, TLSWATCH_DROP_NOTED);
+		return 0;
+	}
+	frame->began = 1;
+	return submit_enter(frames, profile, frame, done);
+}
+
 /* An entry into the handshake state machine. Returns 0 if its return is wanted. */
 static __noinline int enter_call(struct pt_regs *ctx, __u64 cookie, __u64 now)
 {
 	const __u32 program = TLSWATCH_PROGRAM_ENTER;
-	__u32 index = cookie & 0xffff, done, state, known;
-	bool exit_hooked;
-	__u64 object = object_of(ctx, cookie);
+	__u32 index = cookie & 0xffff;
 	struct tlswatch_profile *profile = bpf_map_lookup_elem(&profiles, &index);
 	struct frames *frames;
-	struct frame *frame;
+	bool exit_hooked;
 
 	if (!profile || !profile->enabled) {
 		count_drop(program, TLSWATCH_DROP_DISABLED);
@@ -107,20 +128,7 @@ static __noinline int enter_call(struct pt_regs *ctx, __u64 cookie, __u64 now)
 		return 1;
 	}
 	exit_hooked = profile->exit_hooked != 0;
-	done = read_state(profile, frames, object);
-	known = field(profile, frames, done, TLSWATCH_FACT_FLOW_STATE, &state);
-	if (known && profile->exit_hooked && ((profile->dead_states >> (state & 31)) & 1)) {
-		count_drop(program, TLSWATCH_DROP_NOTED);
-		return 1;
-	}
-	flush_steps(frames);
-	frame = push_frame(frames, object, index, now, parameter(ctx, (cookie >> 28) & 15));
-	if (known && profile->start_states && !((profile->start_states >> (state & 31)) & 1)) {
-		count_drop(program, TLSWATCH_DROP_NOTED);
-		return exit_hooked;
-	}
-	frame->began = 1;
-	submit_enter(frames, profile, frame, done);
+	begin_call(frames, profile, object_of(ctx, cookie), now, index | parameter(ctx, (cookie >> 28) & 15) << 32);
 	return exit_hooked;
 }
 

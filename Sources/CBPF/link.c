@@ -100,3 +100,17 @@ int tlswatch_set_knob(struct bpf_map *map, size_t offset, uint8_t value)
 	free(copy);
 	return result;
 }
+
+bool tlswatch_read_losses(struct bpf_object *object, struct tlswatch_losses *losses)
+{
+	struct bpf_map *map = bpf_object__find_map_by_name(object, ".bss");
+	size_t size = 0;
+	/* Mapped memory that the programs write to. */
+	struct tlswatch_losses *mapped = map ? (void *)bpf_map__initial_value(map, &size) : NULL;
+
+	if (!mapped || size < sizeof(*mapped))
+		return false;
+	losses->count = __atomic_load_n(&mapped->count, __ATOMIC_ACQUIRE);
+	losses->last_ns = __atomic_load_n(&mapped->last_ns, __ATOMIC_RELAXED);
+	return true;
+}

@@ -33,6 +33,9 @@ int tlswatch_eventfd(void);
 /* Overwrites the initial value of a map of knobs: `offset` within it, one byte. 0 or -errno. */
 int tlswatch_set_knob(struct bpf_map *map, size_t offset, uint8_t value);
 
+/* Reads the programs' account of losses, the count first. False before the object is loaded. */
+bool tlswatch_read_losses(struct bpf_object *object, struct tlswatch_losses *losses);
+
 /* BTF kinds that CBPF's users look up; the headers define them both as macro and enumerator. */
 enum { TLSWATCH_BTF_STRUCT = 4, TLSWATCH_BTF_TYPEDEF = 8, TLSWATCH_BTF_FUNC = 12 };
 

@@ -7,7 +7,7 @@ public enum LibrarySurvey {
         public var sites: [ProbeSite]
         /// What is missing, and why.
         public var notes: [String]
-        /// Whether its state machine, or its key agreement, has a site that the kernel emulates.
+        /// Whether its state machine, or of a library beside one its own hook, has a site that the kernel emulates.
         public var observable: Bool
         public var processes: [UInt32]
     }
@@ -54,7 +54,7 @@ public enum LibrarySurvey {
             guard let analysis = try TLSStacks.analyse(elf), !analysis.sites.isEmpty || !analysis.notes.isEmpty else {
                 return nil
             }
-            let essential = analysis.observesSessions ? HookKind.stateMachine : .keyAgreement
+            let essential = analysis.observesSessions ? HookKind.stateMachine : .pause
             return Entry(
                 path: path, stack: analysis.stack, version: analysis.version ?? LibraryVersion.beside(path),
                 sites: analysis.sites, notes: analysis.notes,

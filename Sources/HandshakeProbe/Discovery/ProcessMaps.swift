@@ -27,6 +27,30 @@ enum ProcessMaps {
         return pids
     }
 
+    /// The processes and all that descend from them.
+    static func withDescendants(_ roots: Set<UInt32>) -> Set<UInt32> {
+        guard !roots.isEmpty else { return [] }
+        var children: [UInt32: [UInt32]] = [:]
+        for pid in allProcesses() {
+            if let parent = parent(of: pid) { children[parent, default: []].append(pid) }
+        }
+        var found = roots
+        var pending = Array(roots)
+        while let pid = pending.popLast() {
+            for child in children[pid] ?? [] where found.insert(child).inserted { pending.append(child) }
+        }
+        return found
+    }
+
+    /// The fourth field of /proc/PID/stat, behind the name, which may hold anything.
+    private static func parent(of pid: UInt32) -> UInt32? {
+        guard let bytes = readFile("/proc/\(pid)/stat", limit: 4096),
+            let end = bytes.lastIndex(of: UInt8(ascii: ")"))
+        else { return nil }
+        let fields = bytes[(end + 1)...].split(separator: UInt8(ascii: " "))
+        return fields.count > 1 ? UInt32(String(decoding: fields[1], as: UTF8.self)) : nil
+    }
+
     /// The files that a process maps executable, each once; `nil` if its maps cannot be read.
     static func codeFiles(of pid: UInt32) -> [MappedFile]? {
         guard let bytes = readFile("/proc/\(pid)/maps", limit: 16 << 20) else { return nil }

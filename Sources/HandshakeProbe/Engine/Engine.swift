@@ -34,7 +34,8 @@ public final class Engine: Sendable {
         let filters = !options.processes.isEmpty
         if filters { try opened.filterProcesses() }
         kernel = KernelSide(try opened.load(rung: rung, features: features))
-        for pid in options.processes { try kernel.object.observe(process: pid) }
+        // Children that are there already; later ones join by themselves.
+        for pid in ProcessMaps.withDescendants(Set(options.processes)) { try kernel.object.observe(process: pid) }
         catalog = LibraryCatalog(kernel: kernel, rung: rung, phases: options.phases) { [announced] library in
             announced.libraries.withLock { $0.append(library) }
         }
@@ -66,7 +67,8 @@ public final class Engine: Sendable {
         }
         let consumer = EventConsumer(
             table: SessionTable(capacity: 65536, timeout: options.handshakeTimeout, wallClockOffset: offset),
-            metrics: MetricsRegistry(version: options.version, windowSeconds: options.windowSeconds), recorder: recorder
+            metrics: MetricsRegistry(version: options.version, windowSeconds: options.windowSeconds), recorder: recorder,
+            losses: LossWatch { [kernel] in kernel.object.losses() }
         )
         let loop = try RingLoop(engine: self, consumer: consumer, deliver: deliver)
         finished.enter()

@@ -64,6 +64,7 @@ final class RingLoop: @unchecked Sendable {
 
     @discardableResult private func drain() -> UInt64 {
         register()
+        consumer.lookForLosses()
         ring.drain()
         let started = consumer.takeStarted()
         if !started.isEmpty { engine.look(at: started) }

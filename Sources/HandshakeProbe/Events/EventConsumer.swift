@@ -8,24 +8,41 @@ final class EventConsumer {
     /// Programs started since the last `takeStarted`, for discovery.
     private var started: [UInt32] = []
     private var recorder: RecordingWriter?
+    /// Watches for losses; `nil` in a replay, whose recording tells them.
+    private var losses: LossWatch?
     /// Finished sessions by outcome, for summaries.
     private(set) var outcomes: [Outcome: UInt64] = [:]
 
-    init(table: SessionTable, metrics: consuming MetricsRegistry, recorder: consuming RecordingWriter?) {
+    init(
+        table: SessionTable, metrics: consuming MetricsRegistry, recorder: consuming RecordingWriter?,
+        losses: LossWatch? = nil
+    ) {
         self.table = table
         self.metrics = metrics
         self.table.processes.keepsFresh = recorder != nil
         self.recorder = recorder
+        self.losses = losses
     }
 
     /// One record as the kernel wrote it; the memory is valid only during the call.
     func consume(_ record: UnsafeRawBufferPointer) {
+        if let span = losses?.beforeRecord() { note(span) }
         unsafe recorder?.append(record)
         let span = unsafe RawSpan(_unsafeBytes: record)
         if let pid = startedProcess(span) { started.append(pid) }
         decoder.decode(span, into: &table)
         for process in table.processes.takeFresh() { recorder?.append(process) }
         for reason in table.takeRejections() { decoder.rejectDecoded(reason) }
+    }
+
+    /// Looks for losses; call it before a pass over the ring.
+    func lookForLosses() {
+        if let span = losses?.look() { note(span) }
+    }
+
+    private func note(_ span: LossSpan) {
+        recorder?.append(span)
+        table.note(loss: span)
     }
 
     private func startedProcess(_ span: RawSpan) -> UInt32? {

@@ -41,6 +41,8 @@ enum RecordingFrame {
     static let library: UInt16 = 2
     /// JSON of a `RecordedProcess`; stands behind the record that made it known.
     static let process: UInt16 = 3
+    /// JSON of a `LossSpan`; stands before the first record behind it.
+    static let loss: UInt16 = 4
     static let headerLimit = 65536
     static let lengthLimit = 65536
 }
@@ -78,6 +80,7 @@ struct RecordingWriter: ~Copyable {
 
     mutating func append(_ library: RecordedLibrary) { append(library, as: RecordingFrame.library) }
     mutating func append(_ process: RecordedProcess) { append(process, as: RecordingFrame.process) }
+    mutating func append(_ loss: LossSpan) { append(loss, as: RecordingFrame.loss) }
 
     private mutating func append(_ value: some Encodable, as kind: UInt16) {
         let bytes = Self.json(value)
@@ -127,6 +130,7 @@ public struct RecordingReader {
         case record(Range<Int>)
         case library(RecordedLibrary)
         case process(RecordedProcess)
+        case loss(LossSpan)
     }
 
     public init(path: String) throws(RecordingError) {
@@ -172,6 +176,11 @@ public struct RecordingReader {
                 guard let process = try? JSONDecoder().decode(RecordedProcess.self, from: Data(bytes[start..<offset]))
                 else { throw RecordingError(description: "a process's entry at byte \(start) is garbled") }
                 return .process(process)
+            case RecordingFrame.loss:
+                guard let loss = try? JSONDecoder().decode(LossSpan.self, from: Data(bytes[start..<offset])) else {
+                    throw RecordingError(description: "the entry of a loss at byte \(start) is garbled")
+                }
+                return .loss(loss)
             default: continue  // a later version's addition
             }
         }
@@ -218,6 +227,7 @@ public enum Replay {
                     at: library.profile)
             case .process(let process):
                 consumer.table.processes.set(pid: process.pid, start: process.start, exe: PeerText.clean(process.exe))
+            case .loss(let span): consumer.table.note(loss: span)
             case .record(let range):
                 unsafe reader.withRecord(range) { record in
                     if record.count >= 8 { now = unsafe max(now, record.loadUnaligned(as: UInt64.self)) }

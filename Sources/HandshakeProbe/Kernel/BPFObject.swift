@@ -142,6 +142,13 @@ public enum ProbeRung: String, Sendable, CaseIterable, Codable {
         }
     }
 
+    /// Records lost so far and when the last one was: from mapped memory, without a system call.
+    func losses() -> tlswatch_losses {
+        var losses = tlswatch_losses()
+        unsafe _ = tlswatch_read_losses(object, &losses)
+        return losses
+    }
+
     /// How often the probes of a library were hit.
     func hits(profile: UInt32) -> UInt64 {
         var sum: UInt64 = 0

@@ -38,6 +38,7 @@ struct SessionTable {
     private var profiles: [ProfileEntry?] = []
     private var sessions: [SessionKey: Session] = [:]
     private(set) var health: [ProfileHealth] = []
+    private var losses = LossSpans()
     var processes = ProcessNames()
 
     init(capacity: Int, timeout: UInt64, wallClockOffset: Int64) {
@@ -116,12 +117,22 @@ struct SessionTable {
         health[Int(profile)].sane += 1
     }
 
+    /// Records were lost meanwhile.
+    mutating func note(loss: LossSpan) { losses.add(loss) }
+
     // MARK: ends
 
     private mutating func end(
-        _ key: SessionKey, at time: UInt64, outcome: Outcome, reason: FailureReason? = nil, facts: SessionFacts? = nil
+        _ key: SessionKey, at time: UInt64, outcome: Outcome, reason: FailureReason? = nil, facts: SessionFacts? = nil,
+        inOneCall: Bool = false
     ) {
         guard var session = sessions.removeValue(forKey: key), let profile = entry(session.profile) else { return }
+        var (outcome, reason, facts) = (outcome, reason, facts)
+        if !inOneCall, losses.overlap(session.start, time) {
+            // Its end, or the beginning of another on the same object, may be among what was lost: it is counted,
+            // and nothing is claimed of it. One call's return alone tells its own entry.
+            (outcome, reason, facts) = (.abandoned, FailureReason(reason: "events_lost"), nil)
+        }
         if session.callEnter != 0 {
             session.leaveCall(enter: session.callEnter, at: time)
         }
@@ -194,7 +205,7 @@ extension SessionTable: EventSink {
         let state = ExitState(
             result: fixed.result, flow: event.scalar(.flowState), hand: hand, version: event.scalar(.version), io: io,
             want: event.scalar(.want))
-        let kind = profile.rules.exit(state)
+        var kind = profile.rules.exit(state)
         if kind == .insane {
             return reject(.insane, profile: fixed.header.profile)
         }
@@ -202,15 +213,19 @@ extension SessionTable: EventSink {
         for index in 0..<Int(fixed.steps) {
             sessions[key]?.step(event.step(index), rules: profile.rules)
         }
+        // The record layer's own errors leave the state machine where it was.
+        if kind == .wants, sessions[key]?.fatal != nil { kind = .failed }
+        let whole = fixed.enter_ns == sessions[key]?.start
         sessions[key]?.returnFromCall(fixed)
         switch kind {
-        case .completed: end(key, at: time, outcome: .completed, facts: SessionFacts(event, role: role))
+        case .completed: end(key, at: time, outcome: .completed, facts: SessionFacts(event, role: role), inOneCall: whole)
         case .failed:
             if let hand { sessions[key]?.notePeerHello(handState: hand, rules: profile.rules) }
             let closeNotify = event.scalar(.shutdown).map { $0 & 2 != 0 } ?? false
             let reason = sessions[key]?.failure(
                 rules: profile.rules, io: io, version: event.scalar(.version), closeNotify: closeNotify)
-            end(key, at: time, outcome: .failed, reason: reason, facts: SessionFacts(event, role: role))
+            end(
+                key, at: time, outcome: .failed, reason: reason, facts: SessionFacts(event, role: role), inOneCall: whole)
         case .wants, .insane: break
         }
     }

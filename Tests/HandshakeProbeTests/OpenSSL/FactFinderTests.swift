@@ -29,15 +29,19 @@ struct FactFinderTests {
         let facts = try OpenSSL.analyse(ELFFile(path: Machine.libssl)).facts
         let program = try Machine.compile(Self.source, ["-O1", "-lssl", "-lcrypto"])
         var arguments = [version]
-        for fact in Fact.allCases {
-            let path = try #require(facts[fact])
-            arguments.append("\(path.size):" + path.offsets.map(String.init).joined(separator: ","))
+        // The flags tell QUIC, which 3.0 has not.
+        let wanted = Fact.allCases.filter { $0 != .flags || facts[$0] != nil }
+        for fact in wanted {
+            let path = try #require(facts[fact], "\(fact)")
+            arguments.append("\(fact.rawValue) \(path.size):" + path.offsets.map(String.init).joined(separator: ","))
         }
         let lines = try Tool.run(program, arguments).split(separator: "\n").map(String.init)
         let api = lines.filter { $0.hasPrefix("api ") }.map { $0.dropFirst(4) }
         let memory = lines.filter { $0.hasPrefix("memory ") }.map { $0.dropFirst(7) }
-        #expect(api.count == 2 * Fact.allCases.count)
-        #expect(memory == api)
+        #expect(memory.count == 2 * wanted.count)
+        // Each side in the order of the facts; what was not asked for is left out.
+        let asked = Set(memory.map { $0.prefix { $0 != " " } })
+        #expect(memory == api.filter { asked.contains($0.prefix { $0 != " " }) })
     }
 
     /// Prints, for the client and the server, each fact by the API and from memory.
@@ -56,10 +60,13 @@ struct FactFinderTests {
             return result == OPENSSL_NPN_NEGOTIATED ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_NOACK;
         }
 
+        static int accept_all(int ok, X509_STORE_CTX *store) { return 1; }
+
         static void memory(SSL *s, char **paths)
         {
-            for (int fact = 0; fact < 12; fact++) {
-                char *cursor = paths[fact];
+            for (; *paths; paths++) {
+                char *cursor = *paths;
+                int fact = strtol(cursor, &cursor, 10);
                 int size = strtol(cursor, &cursor, 10);
                 char *address = (char *)s;
                 while (*cursor == ':' || *cursor == ',') {
@@ -72,7 +79,7 @@ struct FactFinderTests {
                 }
                 unsigned long value = 0;
                 if (!address) printf("memory %d none\n", fact);
-                else if (size == 0) printf("memory %d %.*s\n", fact, fact == 9 ? 2 : 64, address);
+                else if (size == 0) printf("memory %d %.*s\n", fact, fact == 19 ? 2 : 64, address);
                 else { memcpy(&value, address, size); printf("memory %d %lx\n", fact, value); }
             }
         }
@@ -89,8 +96,14 @@ struct FactFinderTests {
             printf("api 0 %x\napi 1 %x\napi 2 4\napi 3 %x\napi 4 %x\napi 5 %lx\n", SSL_version(s), SSL_is_server(s),
                    SSL_get_state(s), SSL_session_reused(s),
                    (unsigned long)SSL_CIPHER_get_id(SSL_get_current_cipher(s)));
-            printf("api 6 %lx\napi 7 %lx\napi 8 %x\napi 9 %.*s\n", group, sessionGroup, length, (int)length, alpn);
-            printf("api 10 %s\napi 11 %s\n", SSL_get_servername(s, 0), kept ? kept : "none");
+            printf("api 6 %lx\napi 7 %lx\napi 8 %x\n", group, sessionGroup, length);
+            /* Early data, HelloRetryRequest: none. A client was asked for its certificate; nobody renegotiates. */
+            printf("api 9 %x\napi 10 0\napi 12 %x\napi 13 %x\napi 14 %x\n", SSL_get_early_data_status(s),
+                   SSL_get_verify_mode(s), (unsigned)(unsigned long)SSL_get0_peer_certificate(s),
+                   !SSL_is_server(s));
+            printf("api 15 2\napi 16 0\napi 17 %x\napi 18 %x\n", SSL_want(s), SSL_get_shutdown(s));
+            printf("api 19 %.*s\n", (int)length, alpn);
+            printf("api 20 %s\napi 21 %s\n", SSL_get_servername(s, 0), kept ? kept : "none");
         }
 
         int main(int argc, char **argv)
@@ -105,6 +118,9 @@ struct FactFinderTests {
             SSL_CTX *sc = SSL_CTX_new(TLS_server_method()), *cc = SSL_CTX_new(TLS_client_method());
             SSL_CTX_use_certificate(sc, cert);
             SSL_CTX_use_PrivateKey(sc, key);
+            SSL_CTX_set_verify(sc, SSL_VERIFY_PEER, accept_all);
+            SSL_CTX_use_certificate(cc, cert);
+            SSL_CTX_use_PrivateKey(cc, key);
             SSL_CTX_set_alpn_select_cb(sc, choose, 0);
             SSL_CTX_set_max_proto_version(cc, version);
             SSL_CTX_set_alpn_protos(cc, (const unsigned char *)"\x02h2", 3);
@@ -122,6 +138,9 @@ struct FactFinderTests {
                 SSL_do_handshake(server);
             }
             if (!SSL_is_init_finished(server) || !SSL_is_init_finished(client)) return 1;
+            SSL_up_ref(client);
+            SSL_up_ref(server);
+            SSL_set_shutdown(server, SSL_RECEIVED_SHUTDOWN);
             api(client, 0x17); memory(client, argv + 2);
             api(server, 0x17); memory(server, argv + 2);
             return 0;

@@ -38,6 +38,7 @@ import Testing
         event.flow_state = flow
         event.version = version
         event.server = server
+        event.hand_state = flow == 4 ? 1 : 0
         event.present = 0b1101
         return event
     }
@@ -55,8 +56,9 @@ import Testing
         event.result = result
         event.io_result = io
         event.steps = UInt16(steps.count)
-        let facts = scalars.merging([.flowState: flow]) { $1 }
-        event.present = facts.keys.reduce(0) { $0 | 1 << UInt32($1.rawValue) } | 1 << UInt32(Fact.handState.rawValue)
+        // Finished: TLS_ST_OK; else some state on the way.
+        let facts = [.flowState: flow, .handState: flow == 4 ? 1 : 20].merging(scalars) { $1 }
+        event.present = facts.keys.reduce(0) { $0 | 1 << UInt32($1.rawValue) }
         unsafe withUnsafeMutableBytes(of: &event.scalar) { bytes in
             for (fact, value) in facts {
                 unsafe bytes.storeBytes(of: value, toByteOffset: 4 * fact.rawValue, as: UInt32.self)

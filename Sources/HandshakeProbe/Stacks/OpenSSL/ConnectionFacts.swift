@@ -97,7 +97,9 @@ extension FactFinder {
             }
         }
         if let flowState = result.paths[.flowState]?.offsets.first { retries.remove(flowState) }
-        for (fact, offsets) in [(Fact.flags, flags), (.helloRetry, retries)] {
+        // The flags tell QUIC, which came with 3.2, when the version ceased to be the connection's first field.
+        let knowsQUIC = result.paths[.version]?.offsets != [0]
+        for (fact, offsets) in [(Fact.flags, flags), (.helloRetry, retries)] where fact != .flags || knowsQUIC {
             guard offsets.count == 1, let offset = offsets.first else {
                 result.notes.append("no \(fact): the code of SSL_stateless gives \(offsets.count) places")
                 continue

@@ -33,6 +33,9 @@ public enum OpenSSL: TLSStack {
                 .derive()
             result.facts = facts.paths
             result.notes += facts.notes
+            result.notes += ReadPlan(facts.paths).omitted.map {
+                "no \($0): its place takes more reads than a handshake is worth"
+            }
             functions.addSites(&sites, flowState: facts.paths[.flowState]?.offsets.first)
             addKeyAgreement(&sites, symbols)
             for (name, hook) in [("SSL_select_next_proto", HookKind.alpnSelect), ("SSL_free", .objectFree)] {
