@@ -223,10 +223,6 @@ static __noinline int exit_call(struct pt_regs *ctx, __u64 cookie, __u64 now)
 	struct frames *frames;
 	struct frame *frame;
 
-	if (!profile || !profile->enabled) {
-		count_drop(program, TLSWATCH_DROP_DISABLED);
-		return 0;
-	}
 	frames = bpf_task_storage_get(&thread_frames, bpf_get_current_task_btf(), 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (!frames) {
 		count_drop(program, TLSWATCH_DROP_NO_MEMORY);
@@ -240,7 +236,12 @@ static __noinline int exit_call(struct pt_regs *ctx, __u64 cookie, __u64 now)
 		frame = push_frame(frames, object, index, now, 0);
 		frame->enter_ns = 0;
 	}
+	/* Left in any case: a frame that stays would claim the thread's later I/O. */
 	frames->depth--;
+	if (!profile || !profile->enabled) {
+		count_drop(program, TLSWATCH_DROP_DISABLED);
+		return 0;
+	}
 	return submit_return(frames, profile, frame, now, TLSWATCH_NO_RESULT);
 }
 

@@ -61,6 +61,8 @@ struct Attacher: ~Copyable {
         _ sites: [ProbeSite], facts: [Fact: FactPath], rules: SessionRules, profile: Int, path: String,
         object: borrowing LoadedBPFObject
     ) throws(BPFError) {
+        // In this order: a call that was entered under a probe and left before the exit had one would never end.
+        let sites = sites.sorted { $0.hook.attachOrder < $1.hook.attachOrder }
         try object.setProfile(UInt32(profile), tlswatch_profile(plan: ReadPlan(facts), rules: rules, sites: sites))
         let made = Links()
         if rung == .perf {
@@ -103,10 +105,21 @@ struct Attacher: ~Copyable {
             cookies: sites.map { $0.cookie(profile: profile) }, returns: returns)
     }
 
-    /// Takes a library's probes off.
+    /// Takes a library's probes off: first no call begins to be observed any more, then the probes go.
     mutating func detach(profile: Int, object: borrowing LoadedBPFObject) throws(BPFError) {
-        links.removeValue(forKey: profile)
+        defer { links.removeValue(forKey: profile) }
         try object.setProfile(UInt32(profile), tlswatch_profile())
+    }
+}
+
+extension HookKind {
+    /// The exits of what is entered come first, the state machine's entry last.
+    fileprivate var attachOrder: Int {
+        switch self {
+        case .stateMachineExit, .keyAgreementExit, .pause: 0
+        case .keyChange, .keyAgreement, .alpnSelect, .alpnAnswer, .fatal, .objectFree: 1
+        case .stateMachine: 2
+        }
     }
 }
 

@@ -7,14 +7,15 @@ final class Nginx: Sendable {
     private let directory: TemporaryDirectory
     private let certificates: TestCertificates
 
-    init(_ certificates: TestCertificates) throws {
+    /// - Parameter binary: another nginx than the distribution's, with its OpenSSL inside.
+    init(_ certificates: TestCertificates, binary: String = "nginx") throws {
         self.certificates = certificates
         directory = try TemporaryDirectory()
         port = try FreePort.next()
         let configuration = try directory.write(
             Self.configuration(directory.path, port: port, certificates), to: "nginx.conf")
         child = try ChildProcess(
-            "nginx", ["-p", directory.path, "-c", configuration, "-e", directory.file("error.log")])
+            binary, ["-p", directory.path, "-c", configuration, "-e", directory.file("error.log")])
         try FreePort.awaitListening(port, server: child)
         guard eventually({ !workers.isEmpty }) else { throw HarnessError("nginx has no worker") }
     }
