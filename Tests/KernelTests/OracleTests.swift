@@ -140,6 +140,62 @@ extension KernelTests {
             }
         }
 
+        // MARK: figures with a known answer
+
+        @Test(
+            "A peer that holds each flight back by a known time: every figure has it in or leaves it out",
+            arguments: ["1.2", "1.3"], ["client", "server"])
+        func delayedFlights(_ version: String, _ slow: String) throws {
+            let delay = 40_000_000
+            let line = ["--tls", version, "--count", "2", "--delay-\(slow)-ms", "40", "--alpn", "h2"]
+            let run = try #require(try Handshaker.observe(.distribution, [line]).runs.first)
+            try #require(run.status == 0)
+            for role in ["client", "server"] {
+                let known = run.witnesses.filter { $0.role == role }.sorted { $0.start < $1.start }
+                let told = run.rows.filter { $0.role == role }.sorted { ($0.time ?? "") < ($1.time ?? "") }
+                try #require(known.count == 2 && told.count == 2)
+                for (row, witness) in zip(told, known) {
+                    try compareFigures(row, witness, isSlow: role == slow, delay: delay, version)
+                }
+            }
+        }
+
+        private func compareFigures(
+            _ row: SessionRow, _ witness: Witness, isSlow: Bool, delay: Int, _ version: String
+        ) throws {
+            let text = Comment(rawValue: "\(row) against \(witness)")
+            let clientHello = try #require(witness.clientHello)
+            let serverHello = try #require(witness.serverHello)
+            let finishedRead = try #require(witness.finishedRead)
+            // The slow side sleeps between its calls: that is waiting.
+            if isSlow {
+                let slept = (witness.delays ?? []).reduce(0, +)
+                #expect((row.wait ?? 0) >= slept && (row.busy ?? 0) < (row.duration ?? 0) - slept + 1, text)
+            }
+            // From the peer's share to the keys nobody sleeps.
+            let exchange = try #require(row.keyExchange, text)
+            let compute = try #require(row.keyExchangeCompute, text)
+            #expect(compute <= exchange && exchange < delay / 2, text)
+            let alpn = try #require(row.alpnNegotiation, text)
+            let slack = 2_000_000
+            if row.isServer {
+                #expect(alpn < delay / 2, "it reads and decides at once: \(text)")
+                if isSlow { #expect((row.firstRecordDelay ?? 0) >= witness.delayBeforeStart ?? .max, text) }
+                if version == "1.3" {
+                    let finished = try #require(row.finished, text)
+                    #expect(abs(finished - (finishedRead - witness.start)) <= slack, text)
+                } else {
+                    #expect(row.finished == nil, text)
+                }
+            } else {
+                // Sent to decided: EncryptedExtensions stand between ServerHello and Finished; below 1.3 it is ServerHello.
+                let last = version == "1.3" ? finishedRead : serverHello
+                #expect(alpn >= serverHello - clientHello - slack && alpn <= last - clientHello + slack, text)
+                #expect(
+                    alpn >= delay - slack, "the peer slept before its flight, or this side before reading it: \(text)")
+            }
+        }
+
         // MARK: distributions and load
 
         @Test(

@@ -82,8 +82,12 @@ extension Session {
         if let fatal {
             return rules.failure(fatal.alert, fatal.reason, version)
         }
-        if closeNotify { return FailureReason(reason: "close_notify", alert: 0, direction: .received) }
+        // SSL_OP_IGNORE_UNEXPECTED_EOF makes an end of file look like a close_notify: only bytes that came can be one.
+        if closeNotify, let io, io > 0 {
+            return FailureReason(reason: "close_notify", alert: 0, direction: .received)
+        }
         switch io {
+        case nil where closeNotify: return FailureReason(reason: "peer_closed")
         case 0?, .some(-32): return FailureReason(reason: "peer_closed")
         case .some(-104): return FailureReason(reason: "connection_reset")
         case .some(let code) where code < 0 && code != -11 && code != -4:

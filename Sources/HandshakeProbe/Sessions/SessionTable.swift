@@ -204,7 +204,7 @@ extension SessionTable: EventSink {
         let hand = event.scalar(.handState)
         let state = ExitState(
             result: fixed.result, flow: event.scalar(.flowState), hand: hand, version: event.scalar(.version), io: io,
-            want: event.scalar(.want))
+            want: event.scalar(.want), peerHasEnded: event.scalar(.shutdown).map { $0 & 2 != 0 } ?? false)
         var kind = profile.rules.exit(state)
         if kind == .insane {
             return reject(.insane, profile: fixed.header.profile)
@@ -222,9 +222,8 @@ extension SessionTable: EventSink {
             end(key, at: time, outcome: .completed, facts: SessionFacts(event, role: role), inOneCall: whole)
         case .failed:
             if let hand { sessions[key]?.notePeerHello(handState: hand, rules: profile.rules) }
-            let closeNotify = event.scalar(.shutdown).map { $0 & 2 != 0 } ?? false
             let reason = sessions[key]?.failure(
-                rules: profile.rules, io: io, version: event.scalar(.version), closeNotify: closeNotify)
+                rules: profile.rules, io: io, version: event.scalar(.version), closeNotify: state.peerHasEnded)
             end(
                 key, at: time, outcome: .failed, reason: reason, facts: SessionFacts(event, role: role),
                 inOneCall: whole)

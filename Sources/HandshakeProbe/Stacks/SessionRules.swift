@@ -50,6 +50,8 @@ struct ExitState {
     var io: Int32?
     /// What the library waits for, in its own numbers.
     var want: UInt32?
+    /// The peer has ended the connection in the protocol's own way.
+    var peerHasEnded = false
 }
 
 enum ExitKind: Equatable {

@@ -15,6 +15,13 @@ struct Witness: Codable, Sendable {
     var enter: Int?
     var exit: Int?
     var returned: Int?
+    /// When the message was sent (by its sender) or read, from the library's message callback.
+    var clientHello: Int?
+    var serverHello: Int?
+    var finishedRead: Int?
+    /// What this side slept before its first call, and between its calls.
+    var delayBeforeStart: Int?
+    var delays: [Int]?
     var calls: Int?
     var tlsVersion: String?
     var cipher: String?
@@ -41,6 +48,11 @@ struct Witness: Codable, Sendable {
         case enter = "enter_ns"
         case exit = "exit_ns"
         case returned = "returned_ns"
+        case clientHello = "client_hello_ns"
+        case serverHello = "server_hello_ns"
+        case finishedRead = "finished_read_ns"
+        case delayBeforeStart = "delay_before_start_ns"
+        case delays = "delays_ns"
         case tlsVersion = "tls_version"
         case earlyData = "early_data"
         case helloRetryRequest = "hello_retry_request"

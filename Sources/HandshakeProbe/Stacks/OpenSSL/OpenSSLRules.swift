@@ -30,7 +30,7 @@ extension SessionRules {
             default: break
             }
             // A hard error leaves the state machine where it was, waiting for nothing or for a broken transport.
-            if state.want == OpenSSLState.wantsNothing { return .failed }
+            if state.want == OpenSSLState.wantsNothing || state.peerHasEnded { return .failed }
             if let io = state.io, io == 0 || (io < 0 && !OpenSSLState.isRetry(io)) {
                 return .failed
             }
@@ -99,10 +99,10 @@ enum OpenSSLState {
         guard alert >= 0, alert <= 255 else {
             return FailureReason(reason: named ?? "library_error_\(reason)", alert: nil, direction: nil)
         }
+        // SSL_R_UNEXPECTED_EOF_WHILE_READING: the peer is gone; whether the alert after it got out is not known.
+        if reason == 294 { return FailureReason(reason: "peer_closed") }
         let code = onTheWire(UInt8(alert), version: version)
-        // SSL_R_UNEXPECTED_EOF_WHILE_READING: the peer is gone, whatever alert is still sent after it.
-        let told = reason == 294 ? "peer_closed" : sentReason(code, named: named)
-        return FailureReason(reason: told, alert: code, direction: .sent)
+        return FailureReason(reason: sentReason(code, named: named), alert: code, direction: .sent)
     }
 
     /// Alerts that only TLS 1.3 knows go out as handshake_failure below it (ssl/t1_enc.c: `tls1_alert_code`).
