@@ -204,6 +204,188 @@ import Testing
         #expect(handshake?.alpnNegotiation == nil, "no protocol was read: absent, not guessed")
     }
 
+    private func used(_ time: UInt64, cookie: UInt64 = 9) -> tlswatch_socket {
+        var event = tlswatch_socket()
+        event.header = header(time)
+        event.cookie = cookie
+        event.family = 2
+        event.direction = TLSWATCH_RECEIVE.rawValue
+        return event
+    }
+
+    private func closed(_ time: UInt64, cookie: UInt64 = 9) -> tlswatch_socket_closed {
+        tlswatch_socket_closed(header: header(time), cookie: cookie, old_state: 1, new_state: 7)
+    }
+
+    /// One call that waits for the peer, and then the socket closes.
+    private func closedInBetween() -> SessionTable {
+        var table = table()
+        table.callEntered(enter(100))
+        table.socketUsed(used(110))
+        table.callReturned(back(130, from: 100, result: -1, flow: 2, io: -11))
+        table.socketClosed(closed(200))
+        return table
+    }
+
+    @Test("After the socket closed the library has the last word: reset, the peer's alert, or done after all")
+    func lastWord() {
+        var table = closedInBetween()
+        #expect(table.takeFinished().isEmpty, "not yet")
+        table.callReturned(back(260, from: 250, result: -1, flow: 2, io: -104))
+        #expect(table.takeFinished().map(\.reason) == ["connection_reset"])
+        table = closedInBetween()
+        let alert = step(255, .fatal, argument: -1, argument2: 1048)
+        table.callReturned(back(260, from: 250, result: -1, flow: 1, steps: [alert]))
+        let failed = table.takeFinished().first
+        #expect(failed?.reason == "unknown_ca" && failed?.alert == 48 && failed?.alertDirection == .received)
+        table = closedInBetween()
+        table.callReturned(back(260, from: 250, result: 1, flow: 4))
+        #expect(table.takeFinished().map(\.outcome) == [.completed])
+    }
+
+    @Test("Where no word comes, the close was the end: told after the grace, or when the object goes")
+    func noLastWord() {
+        var table = closedInBetween()
+        table.expire(now: 200 + SessionTable.closeGrace)
+        #expect(table.takeFinished().isEmpty)
+        table.expire(now: 201 + SessionTable.closeGrace)
+        let finished = table.takeFinished()
+        #expect(finished.map(\.outcome) == [.abandoned] && finished.map(\.end) == [200])
+        table = closedInBetween()
+        table.stepped(alone(step(900, .objectFree)))
+        #expect(table.takeFinished().map(\.end) == [200])
+        table = closedInBetween()
+        table.endClosed()
+        #expect(table.takeFinished().map(\.end) == [200])
+        #expect(table.inFlight == 0)
+    }
+
+    @Test("Of a session in flight during a loss nothing is claimed, unless one call told all of it")
+    func losses() {
+        var table = table()
+        table.callEntered(enter(100))
+        table.note(loss: LossSpan(from: 150, to: 160))
+        table.callReturned(back(250, from: 210, result: 1, flow: 4, scalars: [.version: 0x0304]))
+        let lost = table.takeFinished().first
+        #expect(lost?.outcome == .abandoned && lost?.reason == "events_lost" && lost?.tlsVersion == nil)
+        table.callEntered(enter(140))
+        table.callReturned(back(170, from: 140, result: 1, flow: 4))
+        table.callEntered(enter(300))
+        table.callReturned(back(350, from: 320, result: 1, flow: 4))
+        #expect(table.takeFinished().map(\.outcome) == [.completed, .completed])
+    }
+
+    @Test("Early data parts one handshake in two calls; a HelloRequest is none")
+    func notTheEnd() {
+        var table = table()
+        table.callEntered(enter(100))
+        table.callReturned(back(130, from: 100, result: 1, flow: 4, scalars: [.handState: 46]))
+        var again = enter(200, flow: 4)
+        again.hand_state = 46
+        table.callEntered(again)
+        #expect(table.takeFinished().isEmpty)
+        table.callReturned(back(240, from: 200, result: 1, flow: 4))
+        #expect(table.takeFinished().map(\.calls) == [2])
+        var request = enter(300, flow: 4, version: 0x0303)
+        request.request_state = 19
+        request.present |= 1 << UInt32(Fact.requestState.rawValue)
+        table.callEntered(request)
+        #expect(table.inFlight == 0)
+        request.server = 0
+        table.callEntered(request)
+        #expect(table.inFlight == 1, "a client that renegotiates begins with the same state")
+    }
+
+    @Test(
+        "An alert that only TLS 1.3 knows goes out as handshake_failure below it",
+        arguments: [(0x0303, 40, "handshake_failure"), (0x0304, 116, "certificate_required")]
+            as [(UInt32, UInt8, String)])
+    func alertOnTheWire(_ version: UInt32, _ alert: UInt8, _ reason: String) {
+        var table = table()
+        table.callEntered(enter(100))
+        let fatal = step(120, .fatal, argument: 116, argument2: 199)
+        table.callReturned(back(130, from: 100, result: -1, flow: 1, scalars: [.version: version], steps: [fatal]))
+        let failed = table.takeFinished().first
+        #expect(failed?.alert == alert && failed?.reason == reason && failed?.alertDirection == .sent)
+    }
+
+    @Test("An error of the record layer fails the handshake although the state machine stands where it was")
+    func recordLayer() {
+        var table = table()
+        table.callEntered(enter(100))
+        let fatal = step(120, .fatal, argument: -1, argument2: 156)
+        table.callReturned(back(130, from: 100, result: -1, flow: 2, scalars: [.want: 3], steps: [fatal]))
+        #expect(table.takeFinished().map(\.reason) == ["http_request"])
+    }
+
+    @Test("close_notify is told where bytes came, and not where an end of file only looks like it")
+    func closeNotify() {
+        var table = table()
+        for (io, reason) in [(Int32(7), "close_notify"), (0, "peer_closed"), (1 << 30, "peer_closed")] {
+            table.callEntered(enter(100))
+            table.callReturned(back(130, from: 100, result: -1, flow: 2, io: io, scalars: [.want: 3, .shutdown: 2]))
+            #expect(table.takeFinished().map(\.reason) == [reason])
+        }
+    }
+
+    @Test(
+        "The group is the handshake's own: not one that a client offered for TLS 1.3, nor an earlier session's",
+        arguments: [
+            (0x0304, 0, "X25519MLKEM768"), (0x0304, 1, "X25519MLKEM768"), (0x0303, 0, "secp384r1"), (0x0303, 1, nil),
+        ] as [(UInt32, UInt32, String?)])
+    func group(_ version: UInt32, _ resumed: UInt32, _ expected: String?) {
+        var table = table()
+        table.callEntered(enter(100, server: 0))
+        let facts: [Fact: UInt32] = [.version: version, .resumed: resumed, .group: 4588, .sessionGroup: 24]
+        table.callReturned(back(130, from: 100, result: 1, flow: 4, scalars: facts))
+        #expect(table.takeFinished().map(\.group) == [expected])
+    }
+
+    @Test("Client certificates: what a server asks in this handshake, and what a client was asked")
+    func clientCertificates() {
+        var table = table()
+        func facts(_ server: UInt32, _ scalars: [Fact: UInt32]) -> [Bool?] {
+            table.callEntered(enter(100, server: server))
+            table.callReturned(back(130, from: 100, result: 1, flow: 4, scalars: scalars))
+            let handshake = table.takeFinished().first
+            return [handshake?.clientCertificateRequested, handshake?.clientCertificateGiven]
+        }
+        let tls13: [Fact: UInt32] = [.version: 0x0304, .resumed: 0]
+        #expect(facts(1, tls13.merging([.verifyMode: 1, .peerCertificate: 5]) { $1 }) == [true, true])
+        #expect(facts(1, tls13.merging([.verifyMode: 1, .peerCertificate: 0]) { $1 }) == [true, false])
+        #expect(facts(1, tls13.merging([.verifyMode: 9, .peerCertificate: 5]) { $1 }) == [false, nil], "asked later")
+        #expect(
+            facts(1, [.version: 0x0304, .resumed: 1, .verifyMode: 1, .peerCertificate: 5]) == [false, nil],
+            "the earlier session's certificate")
+        #expect(facts(0, tls13.merging([.certificateRequest: 1]) { $1 }) == [true, true])
+        #expect(facts(0, tls13.merging([.certificateRequest: 2]) { $1 }) == [true, false])
+        #expect(facts(0, tls13.merging([.certificateRequest: 0]) { $1 }) == [false, nil])
+        #expect(facts(0, tls13.merging([.certificateRequest: 77]) { $1 }) == [nil, nil], "no value of the field")
+    }
+
+    @Test("The verified Finished is a server's, and only the client's application keys tell it")
+    func peerFinished() {
+        var table = table()
+        for (server, argument, expected) in [(1, 0x121, 80), (1, 0x122, nil), (0, 0x121, nil)]
+            as [(UInt32, Int32, UInt64?)]
+        {
+            table.callEntered(enter(100, server: server))
+            let steps = [step(180, .keyChange, argument: argument)]
+            table.callReturned(back(200, from: 100, result: 1, flow: 4, steps: steps))
+            #expect(table.takeFinished().map(\.finished) == [expected])
+        }
+    }
+
+    @Test("A paused job leaves its call; a return whose entry is not known counts no other")
+    func paused() {
+        var table = table()
+        table.callEntered(enter(100))
+        table.stepped(alone(step(130, .pause)))
+        table.callReturned(back(500, from: 0, result: 1, flow: 4))
+        let handshake = table.takeFinished().first
+        #expect(handshake?.calls == 1 && handshake?.busy == 30 && handshake?.duration == 400)
+    }
+
     @Test("A library whose first records make no sense is distrusted")
     func insane() {
         var table = table()

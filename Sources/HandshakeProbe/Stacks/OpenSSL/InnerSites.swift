@@ -26,7 +26,10 @@ struct InnerSites {
     /// One instruction on every way out of the state machine that comes behind its count of nested calls being
     /// lowered (`st->in_handshake--`), which is the last thing it does; `nil` where the code does not show them all.
     func exits(of function: UInt64) -> [Site]? {
-        guard let extent = code.file.functionExtent(containing: function) else { return nil }
+        code.file.functionExtent(containing: function).flatMap(exits)
+    }
+
+    func exits(in extent: Range<UInt64>) -> [Site]? {
         let body = instructions(extent)
         // Where the count is raised the object's register is fresh from the parameter. The same field of the same
         // register is lowered: between the two a compiler may use the register for other things.
@@ -86,6 +89,11 @@ struct InnerSites {
         return functions.sorted { ($0.key?.lowerBound ?? 0) < ($1.key?.lowerBound ?? 0) }.compactMap { extent, calls in
             extent.flatMap { agreement(calls, instructions($0)) }
         }
+    }
+
+    /// The working one of two calls at those addresses.
+    func agreement(_ calls: [UInt64], in extent: Range<UInt64>) -> Agreement? {
+        agreement(calls, instructions(extent))
     }
 
     private func agreement(_ calls: [UInt64], _ body: [Instruction]) -> Agreement? {
