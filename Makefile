@@ -11,7 +11,9 @@ deps:
 build:
 	$(SWIFT) build -c release --static-swift-stdlib --product tlswatch
 
-run: deps build
+run:
+	@./scripts/deps.sh build
+	@$(MAKE) --no-print-directory build
 	@./scripts/run.sh .build/release/tlswatch
 
 test: deps

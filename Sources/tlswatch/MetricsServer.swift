@@ -15,16 +15,13 @@ struct MetricsServer {
     func application() -> some ApplicationProtocol {
         let router = Router()
         let scrapes = Scrapes()
-        router.get("/metrics") { [engine] _, _ -> Response in
-            guard let snapshot = engine.snapshot else { return plain(.serviceUnavailable, "starting\n") }
-            let begin = monotonicNow()
-            var bytes: [UInt8] = []
-            TextExposition.encode(
-                snapshot.metrics.adding(process: ProcessSample.current(), scrape: scrapes.sample()), into: &bytes)
-            scrapes.served(in: monotonicNow() - begin)
-            return Response(
-                status: .ok, headers: [.contentType: TextExposition.contentType],
-                body: .init(byteBuffer: ByteBuffer(bytes: bytes)))
+        router.get("/metrics") { [engine] request, _ -> Response in
+            scrape(request, engine, scrapes)
+        }
+        router.head("/metrics") { [engine] request, _ -> Response in
+            var response = scrape(request, engine, scrapes)
+            response.body = .init()
+            return response
         }
         router.get("/healthz") { _, _ -> Response in plain(.ok, "ok\n") }
         router.get("/readyz") { [engine] _, _ -> Response in
@@ -43,6 +40,25 @@ struct MetricsServer {
             configuration: .init(address: .hostname(address.host, port: address.port), serverName: "tlswatch"),
             logger: quiet)
     }
+}
+
+/// One scrape, in the format that was asked for, compressed if that was asked for too.
+private func scrape(_ request: Request, _ engine: Engine, _ scrapes: Scrapes) -> Response {
+    guard let snapshot = engine.snapshot else { return plain(.serviceUnavailable, "starting\n") }
+    let begin = monotonicNow()
+    let process = ProcessSample.current()
+    let format = ExpositionFormat.negotiate(request.headers[.accept])
+    var bytes: [UInt8] = []
+    TextExposition.encode(
+        snapshot.metrics.adding(process: process, scrape: scrapes.sample()), as: format, created: process.startTime,
+        into: &bytes)
+    var headers: HTTPFields = [.contentType: format.contentType, .vary: "Accept, Accept-Encoding"]
+    if Gzip.isAccepted(request.headers[.acceptEncoding]), let compressed = Gzip.compress(bytes) {
+        bytes = compressed
+        headers[.contentEncoding] = "gzip"
+    }
+    scrapes.served(in: monotonicNow() - begin)
+    return Response(status: .ok, headers: headers, body: .init(byteBuffer: ByteBuffer(bytes: bytes)))
 }
 
 private func plain(_ status: HTTPResponse.Status, _ text: String) -> Response {

@@ -66,6 +66,56 @@ extension KernelTests {
             }
         }
 
+        /// Reads standard input strictly; prints the families with samples.
+        private static let strictParser = """
+            import sys
+            from prometheus_client.openmetrics.parser import text_string_to_metric_families
+            for family in text_string_to_metric_families(sys.stdin.read()):
+                if family.samples:
+                    print(family.name, family.type, family.unit)
+            """
+
+        @Test("Each format is what its own strict parser reads; gzip and HEAD are served")
+        func formats() throws {
+            let certificates = try TestCertificates()
+            let nginx = try Nginx(certificates)
+            let daemon = try Daemon()
+            _ = try Curl.get(count: 3, port: nginx.port, authority: certificates.authority)
+            _ = try daemon.quietMetrics { $0.sum("tlswatch_handshakes_total", ["role": "server"]) >= 3 }
+            let url = "http://127.0.0.1:\(daemon.port)/metrics"
+            func curl(_ options: [String]) throws -> String {
+                let result = try ChildProcess.run(
+                    "curl", ["-q", "--noproxy", "*", "-sS", "--max-time", "10"] + options + [url])
+                #expect(result.status == .exited(0), "\(result.errors)")
+                return result.output
+            }
+            let directory = try TemporaryDirectory()
+            let open = "Accept: application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5"
+            let text = try directory.write(curl(["-H", open]), to: "open.txt")
+            let parsed = try ChildProcess.run(
+                "sh",
+                [
+                    "-c", "PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=\"$1\" python3 -c \"$2\" <\"$3\"", "sh",
+                    TLSBuild.cache() + "/python-prometheus", Self.strictParser, text,
+                ])
+            #expect(parsed.status == .exited(0), "\(parsed.errors.suffix(600))")
+            #expect(parsed.output.contains("tlswatch_handshakes counter"), "\(parsed.output.prefix(600))")
+            #expect(parsed.output.contains("tlswatch_handshake_duration_seconds histogram seconds"))
+            for (accept, type) in [
+                (open, "application/openmetrics-text; version=1.0.0"), ("Accept: */*", "text/plain; version=0.0.4"),
+                ("Accept: text/plain;version=1.0.0", "text/plain; version=1.0.0"),
+            ] {
+                let head = try curl(["-I", "-H", accept]).lowercased()
+                #expect(head.contains("200") && head.contains("content-type: \(type)"), "\(head)")
+            }
+            #expect(try curl(["-I", "-H", "Accept-Encoding: gzip"]).lowercased().contains("content-encoding: gzip"))
+            #expect(!(try curl(["-I", "-H", "Accept-Encoding: gzip;q=0"])).lowercased().contains("content-encoding"))
+            // curl unpacks what it asked for; promtool reads it.
+            let unpacked = try directory.write(curl(["--compressed"]), to: "plain.txt")
+            let check = try ChildProcess.run("sh", ["-c", "promtool check metrics <\"$1\"", "sh", unpacked])
+            #expect(check.status == .exited(0) && check.errors.isEmpty, "\(check.output)\(check.errors)")
+        }
+
         @Test("The key-exchange failure ratio and the reasons of failures reach the metrics")
         func failures() throws {
             let server = try OpenSSLServer(TestCertificates(), ["-www", "-alpn", "http/1.1"])

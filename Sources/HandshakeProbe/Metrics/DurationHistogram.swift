@@ -6,6 +6,8 @@ public struct DurationBounds: Sendable {
     public let nanoseconds: InlineArray<17, UInt64>
     /// `le` values as they are written, without quotes.
     let texts: [[UInt8]]
+    /// The same as OpenMetrics wants them: always with a fraction.
+    let canonicalTexts: [[UInt8]]
 
     private init(_ nanoseconds: InlineArray<17, UInt64>) {
         self.nanoseconds = nanoseconds
@@ -14,6 +16,7 @@ public struct DurationBounds: Sendable {
             DecimalText.append(seconds: nanoseconds[index], to: &text)
             return text
         }
+        canonicalTexts = texts.map { $0.contains(UInt8(ascii: ".")) ? $0 : $0 + Array(".0".utf8) }
     }
 
     /// 100 µs to 30 s: whole handshakes.
