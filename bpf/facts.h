@@ -44,21 +44,27 @@ static __noinline __u32 read_more(const struct tlswatch_profile *profile, struct
 	return done;
 }
 
+/* Where in the scratch a fact is, or a negative number where it is absent. */
+static __always_inline long place_of(const struct tlswatch_field *field, __u32 done)
+{
+	if (!field->size || !((done >> (field->read & 31)) & 1))
+		return -1;
+	return field->at;
+}
+
 /* Takes a scalar fact out of the scratch; returns its bit, or 0 where it is absent. */
 static __noinline __u32 field(const struct tlswatch_profile *profile, const struct frames *frames, __u32 done,
 			      __u32 fact, __u32 *value)
 {
 	const struct tlswatch_field *field;
-	__u64 at;
 	__u32 found;
+	__u64 at;
 
 	*value = 0;
 	if (fact >= TLSWATCH_FACT_SCALARS)
 		return 0;
 	field = &profile->fact[fact];
-	if (!field->size || !((done >> (field->read & 31)) & 1))
-		return 0;
-	at = field->at;
+	at = place_of(field, done); /* -1 is beyond every bound */
 	asm volatile("" : "+r"(at));
 	if (at > TLSWATCH_SCRATCH_SIZE - sizeof(found))
 		return 0;
@@ -81,9 +87,7 @@ static __noinline __u64 text_address(const struct tlswatch_profile *profile, con
 	if (fact >= TLSWATCH_FACT_COUNT)
 		return 0;
 	field = &profile->fact[fact];
-	if (!field->size || !((done >> (field->read & 31)) & 1))
-		return 0;
-	at = field->at;
+	at = place_of(field, done);
 	asm volatile("" : "+r"(at));
 	if (at > TLSWATCH_SCRATCH_SIZE - sizeof(address))
 		return 0;

@@ -43,6 +43,19 @@ final class CodeReader {
     }
 }
 
+extension CodeReader {
+    /// The instructions of a function in the order of their addresses, `limit` at most; up to what is none.
+    func instructions(in extent: Range<UInt64>, limit: Int) -> [Instruction] {
+        var instructions: [Instruction] = []
+        var address = extent.lowerBound
+        while instructions.count < limit, let next = instruction(at: address, before: extent.upperBound) {
+            instructions.append(next)
+            address = next.end
+        }
+        return instructions
+    }
+}
+
 extension tlswatch_instruction {
     var kind: tlswatch_operation { tlswatch_operation(UInt32(operation)) }
     var end: UInt64 { address &+ UInt64(size) }

@@ -114,12 +114,6 @@ extension FactFinder {
         let extent =
             code.file.functionExtent(containing: symbol.address)
             ?? symbol.address..<symbol.address.addingClamped(symbol.size)
-        var instructions: [Instruction] = []
-        var address = extent.lowerBound
-        while instructions.count < Self.bodyLimit, let next = code.instruction(at: address, before: extent.upperBound) {
-            instructions.append(next)
-            address = next.end
-        }
-        return instructions
+        return code.instructions(in: extent, limit: Self.bodyLimit)
     }
 }

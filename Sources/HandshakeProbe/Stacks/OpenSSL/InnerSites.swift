@@ -125,13 +125,7 @@ struct InnerSites {
     // MARK: reading a body
 
     private func instructions(_ extent: Range<UInt64>) -> [Instruction] {
-        var body: [Instruction] = []
-        var address = extent.lowerBound
-        while body.count < Self.bodyLimit, let next = code.instruction(at: address, before: extent.upperBound) {
-            body.append(next)
-            address = next.end
-        }
-        return body
+        code.instructions(in: extent, limit: Self.bodyLimit)
     }
 
     /// The registers that hold the first parameter, or an address in it, from the function's beginning to its end:

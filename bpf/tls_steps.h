@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* What happens inside a call, and the end of an object. */
+#ifndef TLSWATCH_TLS_STEPS_H
+#define TLSWATCH_TLS_STEPS_H
+
+/* The frame that a key agreement belongs to: that of its object, where the site tells it. */
+static __always_inline struct frame *frame_of(struct frames *frames, struct pt_regs *ctx, __u64 cookie)
+{
+	struct frame *frame = top_frame(frames);
+
+	if (frame && ((cookie >> 24) & 15) != TLSWATCH_NO_PARAMETER && frame->object != object_of(ctx, cookie))
+		return 0;
+	return frame;
+}
+
+static __noinline int enter_agreement(struct pt_regs *ctx, __u64 cookie, __u64 now)
+{
+	const __u32 program = TLSWATCH_PROGRAM_ENTER;
+	struct frames *frames = bpf_task_storage_get(&thread_frames, bpf_get_current_task_btf(), 0, 0);
+	struct frame *frame = frame_of(frames, ctx, cookie);
+
+	if (!frame) {
+		count_drop(program, TLSWATCH_DROP_OUTSIDE_HANDSHAKE);
+		return 1;
+	}
+	if (parameter(ctx, (cookie >> 28) & 15) == 0) {
+		count_drop(program, TLSWATCH_DROP_SIZE_QUERY);
+		return 1;
+	}
+	frame->agreement_enter_ns = now;
+	count_drop(program, TLSWATCH_DROP_NOTED);
+	return 0;
+}
+
+static __noinline int exit_agreement(struct pt_regs *ctx, __u64 cookie, __u64 now)
+{
+	const __u32 program = TLSWATCH_PROGRAM_RETURN;
+	struct frames *frames = bpf_task_storage_get(&thread_frames, bpf_get_current_task_btf(), 0, 0);
+	struct frame *frame = frame_of(frames, ctx, cookie);
+	struct tlswatch_step *step;
+	__u64 duration;
+
+	if (!frame || !frame->agreement_enter_ns) {
+		count_drop(program, frame ? TLSWATCH_DROP_SIZE_QUERY : TLSWATCH_DROP_OUTSIDE_HANDSHAKE);
+		return 0;
+	}
+	step = next_step(frames, frame);
+	if (!step) {
+		flush_steps(frames);
+		step = &frames->step[0];
+	}
+	duration = now - frame->agreement_enter_ns;
+	step->time_ns = now;
+	step->input_ns = frame->input_ns;
+	step->argument = 0;
+	step->argument2 = parameter(ctx, (cookie >> 28) & 15);
+	step->duration_ns = duration >> 32 ? ~0U : duration;
+	step->hook = TLSWATCH_HOOK_KEY_AGREEMENT;
+	step->hand_state = TLSWATCH_NO_STATE;
+	frame->agreement_enter_ns = 0;
+	frame->steps++;
+	count_drop(program, TLSWATCH_DROP_NOTED);
+	return 0;
+}
+
+/* What a step inside a call reads of its object besides its arguments. */
+static __noinline int step_facts(struct tlswatch_step *step, struct frames *frames, struct frame *frame)
+{
+	struct tlswatch_profile *profile = bpf_map_lookup_elem(&profiles, &frame->profile);
+	__u32 done, value;
+
+	step->input_ns = frame->input_ns;
+	if (!profile)
+		return 0;
+	if (step->hook == TLSWATCH_HOOK_ALPN_SELECT) {
+		frame->alpn_looked = 1;
+	} else if (step->hook == TLSWATCH_HOOK_FATAL) {
+		done = read_state(profile, frames, frame->object);
+		if (field(profile, frames, done, TLSWATCH_FACT_HAND_STATE, &value))
+			step->hand_state = value;
+	} else if (step->hook == TLSWATCH_HOOK_KEY_CHANGE && !frame->alpn_looked &&
+		   (frame->server || !profile->answer_hooked)) {
+		/* A server decides before it changes keys: one look in a call is enough. */
+		frame->alpn_looked = frame->server;
+		done = read_more(profile, frames, frame->object, profile->alpn_reads, 0);
+		if (field(profile, frames, done, TLSWATCH_FACT_ALPN_LENGTH, &value) && value) {
+			step->argument2 = value;
+			frame->alpn_looked = 1;
+		}
+	}
+	return 0;
+}
+
+static __always_inline void fill_step(struct tlswatch_step *step, struct pt_regs *ctx, __u64 cookie, __u64 now)
+{
+	step->time_ns = now;
+	step->input_ns = 0;
+	step->argument = parameter(ctx, (cookie >> 28) & 15);
+	step->argument2 = parameter(ctx, (cookie >> 32) & 15);
+	step->duration_ns = 0;
+	step->hook = (cookie >> 16) & 0xff;
+	step->hand_state = TLSWATCH_NO_STATE;
+}
+
+/* A step that belongs to no call, or for which the call has no room. */
+static __noinline int step_alone(struct pt_regs *ctx, __u64 cookie, __u64 now)
+{
+	struct tlswatch_step_record *record = bpf_ringbuf_reserve(&ring, sizeof(*record), 0);
+
+	if (!record) {
+		count_drop(TLSWATCH_PROGRAM_ENTER, TLSWATCH_DROP_RING_FULL);
+		return 0;
+	}
+	fill_header(&record->header, now, object_of(ctx, cookie), TLSWATCH_STEP, cookie & 0xffff,
+		    sizeof(*record), (cookie >> 16) & 0xff);
+	fill_step(&record->step, ctx, cookie, now);
+	submit(record, TLSWATCH_PROGRAM_ENTER);
+	return 0;
+}
+
+static __noinline int step(struct pt_regs *ctx, __u64 cookie, __u64 now)
+{
+	const __u32 program = TLSWATCH_PROGRAM_ENTER;
+	struct frames *frames = bpf_task_storage_get(&thread_frames, bpf_get_current_task_btf(), 0, 0);
+	struct frame *frame = top_frame(frames);
+	struct tlswatch_step *step;
+
+	if (((cookie >> 24) & 15) == TLSWATCH_NO_PARAMETER) {
+		if (!frame) {
+			count_drop(program, TLSWATCH_DROP_OUTSIDE_HANDSHAKE);
+			return 0;
+		}
+	} else if (!frame || frame->object != object_of(ctx, cookie)) {
+		return step_alone(ctx, cookie, now);
+	}
+	step = next_step(frames, frame);
+	if (!step) {
+		flush_steps(frames);
+		step = &frames->step[0];
+	}
+	fill_step(step, ctx, cookie, now);
+	step_facts(step, frames, frame);
+	frame->steps++;
+	count_drop(program, TLSWATCH_DROP_NOTED);
+	return 0;
+}
+
+/* A reference to the object is dropped: told only where it is the last and a handshake may be in progress. */
+static __noinline int object_free(struct pt_regs *ctx, __u64 cookie, __u64 now)
+{
+	const __u32 program = TLSWATCH_PROGRAM_ENTER;
+	__u64 object = object_of(ctx, cookie);
+	__u32 index = cookie & 0xffff, done, value;
+	struct tlswatch_profile *profile = bpf_map_lookup_elem(&profiles, &index);
+	struct frames *frames;
+
+	if (!object || !profile || !profile->enabled) {
+		count_drop(program, object ? TLSWATCH_DROP_DISABLED : TLSWATCH_DROP_NOTED);
+		return 0;
+	}
+	frames = bpf_task_storage_get(&thread_frames, bpf_get_current_task_btf(), 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (!frames) {
+		count_drop(program, TLSWATCH_DROP_NO_MEMORY);
+		return 0;
+	}
+	done = read_state(profile, frames, object);
+	if (field(profile, frames, done, TLSWATCH_FACT_FLOW_STATE, &value) &&
+	    ((profile->over_states >> (value & 31)) & 1)) {
+		count_drop(program, TLSWATCH_DROP_NOTED);
+		return 0;
+	}
+	done = read_more(profile, frames, object, profile->reference_reads, done);
+	if (field(profile, frames, done, TLSWATCH_FACT_REFERENCES, &value) && value > 1) {
+		count_drop(program, TLSWATCH_DROP_NOTED);
+		return 0;
+	}
+	return step_alone(ctx, cookie, now);
+}
+
+#endif
