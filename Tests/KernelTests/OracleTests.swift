@@ -193,8 +193,9 @@ extension KernelTests {
                 // Sent to decided: EncryptedExtensions stand between ServerHello and Finished; below 1.3 it is ServerHello.
                 let last = version == "1.3" ? finishedRead : serverHello
                 #expect(alpn >= serverHello - clientHello - slack && alpn <= last - clientHello + slack, text)
-                #expect(
-                    alpn >= delay - slack, "the peer slept before its flight, or this side before reading it: \(text)")
+                // A server sleeps before its first flight. A client need not sleep at all where the answer is there before
+                // it has gone to sleep.
+                if !isSlow { #expect(alpn >= delay - slack, "the peer slept before its flight: \(text)") }
             }
         }
 

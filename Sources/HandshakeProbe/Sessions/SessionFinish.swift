@@ -117,12 +117,14 @@ extension Session {
         let hadKeyExchange = agreed || handshake.tlsVersion == "TLSv1.3" || handshake.resumed == false
         if keyExchangeEnd != 0, hadKeyExchange {
             handshake.keyExchangeSucceeded = true
-            if keyExchangeBegin != 0, keyExchangeEnd >= keyExchangeBegin {
+            if keyExchangeBegin != 0, keyExchangeEnd >= keyExchangeBegin, keyExchangeEnd <= handshake.end {
                 handshake.keyExchange = keyExchangeEnd - keyExchangeBegin
             }
         }
         if agreed { handshake.keyExchangeCompute = keyExchangeCompute }
-        if role == .server, peerFinished > start { handshake.finished = peerFinished - start }
+        if role == .server, peerFinished > start, peerFinished <= handshake.end {
+            handshake.finished = peerFinished - start
+        }
         if agreementFailed || (handshake.outcome == .failed && keyExchangeEnd == 0 && (peerHelloRead || agreed)) {
             handshake.keyExchangeSucceeded = false
         }

@@ -83,6 +83,11 @@ struct SessionTable {
         for (key, session) in closed { endClosed(key, session) }
         let idle = sessions.filter { now > $0.value.lastActivity && now - $0.value.lastActivity > timeout }.map(\.key)
         for key in idle {
+            // Closed is closed, however short the timeout.
+            if let session = sessions[key], session.closed != nil {
+                endClosed(key, session)
+                continue
+            }
             end(key, at: now, outcome: .timeout)
         }
     }

@@ -31,6 +31,10 @@ struct InnerSites {
 
     func exits(in extent: Range<UInt64>) -> [Site]? {
         let body = instructions(extent)
+        // A byte that is no instruction, or a body beyond all bounds, may hide a way out.
+        guard body.last?.end == extent.upperBound else { return nil }
+        let targets = jumpTargets(body)
+        var held: [Int: [Int: ObjectPlace]] = [:]
         // Where the count is raised the object's register is fresh from the parameter. The same field of the same
         // register is lowered: between the two a compiler may use the register for other things.
         let raised = body.indices.filter { Self.change(body[$0]) == 1 }
@@ -40,13 +44,16 @@ struct InnerSites {
             guard
                 let raise = raised.first(where: {
                     body[$0].first.base == counter.base && body[$0].first.value == counter.value
-                }), let object = heldObject(Array(body[..<raise]))[Int(counter.base)],
-                let site = emulated(body, after: index, keeping: Int(counter.base))
+                })
+            else { return nil }
+            let objects = held[raise] ?? heldObject(body[..<raise])
+            held[raise] = objects
+            guard let object = objects[Int(counter.base)],
+                let site = emulated(body, after: index, keeping: Int(counter.base), targets)
             else { return nil }
             sites.append(Site(address: site, object: object))
         }
-        guard !sites.isEmpty, sites.allSatisfy({ site in onlyFallenInto(site.address, body) }) else { return nil }
-        return sites
+        return sites.isEmpty ? nil : sites
     }
 
     /// +1 or -1 where the instruction raises or lowers an int in memory by one.
@@ -76,10 +83,10 @@ struct InnerSites {
     /// The work's call of `callee` in functions that call it twice: once with a null second parameter, which asks
     /// for the size, and once for the work. `caller` is libssl's function that does so, where the file names it.
     func agreements(_ callee: String, in caller: ELFSymbol?) -> [Agreement] {
-        if let caller {
-            guard let target = code.file.symbol(callee)?.address,
-                let extent = code.file.functionExtent(containing: caller.address)
-            else { return [] }
+        // In a shared library the callee is another one's: then its calls are found through its slot.
+        if let caller, let target = code.file.symbol(callee)?.address,
+            let extent = code.file.functionExtent(containing: caller.address)
+        {
             let body = instructions(extent)
             let calls = body.filter { $0.kind == TLSWATCH_OP_CALL && $0.directTarget == target }.map(\.address)
             return agreement(calls, body).map { [$0] } ?? []
@@ -101,11 +108,9 @@ struct InnerSites {
         guard calls.count == 2, working.count == 1, let call = working.first,
             let index = body.firstIndex(where: { $0.address == call }), SiteChooser.isEmulated(body[index])
         else { return nil }
-        let held = heldObject(body)
+        let held = heldObject(body[...])
         let object = held.count == 1 ? held.values.first : nil
-        guard let exit = emulated(body, after: index, keeping: Register.rax), onlyFallenInto(exit, body) else {
-            return nil
-        }
+        guard let exit = emulated(body, after: index, keeping: Register.rax, jumpTargets(body)) else { return nil }
         return Agreement(call: Site(address: call, object: object), exit: Site(address: exit, object: object))
     }
 
@@ -130,7 +135,7 @@ struct InnerSites {
 
     /// The registers that hold the first parameter, or an address in it, from the function's beginning to its end:
     /// every write to them but the restoring ones puts it there.
-    private func heldObject(_ body: [Instruction]) -> [Int: ObjectPlace] {
+    private func heldObject(_ body: ArraySlice<Instruction>) -> [Int: ObjectPlace] {
         var writes: [Int: Set<Int64?>] = [:]
         var parameterIsWhole = true
         for instruction in body {
@@ -165,9 +170,13 @@ struct InnerSites {
         return nil
     }
 
-    /// The first instruction behind `index` that the kernel emulates, in a straight line, with `register` as it was.
-    private func emulated(_ body: [Instruction], after index: Int, keeping register: Int) -> UInt64? {
+    /// The first instruction behind `index` that the kernel emulates, in a straight line, with `register` as it was;
+    /// `nil` where a jump leads into that line, and so past what stands at `index`.
+    private func emulated(
+        _ body: [Instruction], after index: Int, keeping register: Int, _ targets: Set<UInt64>
+    ) -> UInt64? {
         for instruction in body[(index + 1)...].prefix(Self.reach) {
+            if targets.contains(instruction.address) { return nil }
             if SiteChooser.isEmulated(instruction) { return instruction.address }
             switch instruction.kind {
             case TLSWATCH_OP_RET, TLSWATCH_OP_JMP, TLSWATCH_OP_JCC, TLSWATCH_OP_CALL, TLSWATCH_OP_TRAP: return nil
@@ -178,11 +187,7 @@ struct InnerSites {
         return nil
     }
 
-    /// Whether no jump of the function leads to the instruction itself: only what stands before it does.
-    private func onlyFallenInto(_ address: UInt64, _ body: [Instruction]) -> Bool {
-        !body.contains { instruction in
-            (instruction.kind == TLSWATCH_OP_JMP || instruction.kind == TLSWATCH_OP_JCC)
-                && instruction.directTarget == address
-        }
+    private func jumpTargets(_ body: [Instruction]) -> Set<UInt64> {
+        Set(body.filter { $0.kind == TLSWATCH_OP_JMP || $0.kind == TLSWATCH_OP_JCC }.compactMap(\.directTarget))
     }
 }

@@ -1,0 +1,160 @@
+import CBPF
+import Foundation
+import Synchronization
+import Testing
+
+@testable import HandshakeProbe
+
+/// Losses and closed sockets in a recording: a replay must judge the same sessions in the same way as the capture did.
+@Suite struct RecordedStreamTests: SessionStream {
+    private static let header = RecordingHeader(
+        wireVersion: Int(TLSWATCH_WIRE_VERSION), version: "test", host: "host", kernel: "kernel", wallClockOffset: 0)
+    private static let library = RecordedLibrary(
+        profile: 1, stack: "openssl", path: "/libssl.so.3", version: "3.0.19")
+
+    /// A recording's bytes; `write` fills it.
+    private func recording(_ write: (consuming RecordingWriter) throws -> Void) throws -> [UInt8] {
+        let path = FileManager.default.temporaryDirectory.appending(path: "loss-\(UUID().uuidString)").path
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        try write(try RecordingWriter(path: path, header: Self.header))
+        return try Machine.bytes(path)
+    }
+
+    /// A record's bytes, with the head that the kernel gives it.
+    private func bytes<Record: BitwiseCopyable>(_ record: Record, _ kind: tlswatch_kind) -> [UInt8] {
+        var record = record
+        let bytes = unsafe withUnsafeBytes(of: &record) { unsafe Array($0) }
+        return headed(bytes, kind)
+    }
+
+    private func headed(_ bytes: [UInt8], _ kind: tlswatch_kind) -> [UInt8] {
+        var bytes = bytes
+        let (kindAt, sizeAt) = (
+            MemoryLayout<tlswatch_header>.offset(of: \.kind) ?? 0, MemoryLayout<tlswatch_header>.offset(of: \.size) ?? 0
+        )
+        bytes[kindAt] = UInt8(kind.rawValue)
+        (bytes[sizeAt], bytes[sizeAt + 1]) = (UInt8(bytes.count & 0xff), UInt8(bytes.count >> 8))
+        return bytes
+    }
+
+    private func entered(_ time: UInt64) -> [UInt8] { bytes(enter(time), TLSWATCH_CALL_ENTER) }
+
+    /// The second call's return, which completes the handshake.
+    private func returned(_ time: UInt64, from enter: UInt64) -> [UInt8] {
+        headed(
+            back(time, from: enter, result: 1, flow: 4, scalars: [.version: 0x0304]), TLSWATCH_CALL_RETURN)
+    }
+
+    @Test("What was written is read back, frame by frame, the loss where it stood")
+    func roundTrip() throws {
+        let loss = LossSpan(from: 1, to: .max)
+        let (first, second) = (entered(100), returned(250, from: 210))
+        let bytes = try recording { writer in
+            var writer = writer
+            writer.append(Self.library)
+            unsafe first.withUnsafeBytes { unsafe writer.append($0) }
+            writer.append(loss)
+            unsafe second.withUnsafeBytes { unsafe writer.append($0) }
+            try writer.flush()
+        }
+        var reader = try RecordingReader(bytes: bytes, name: "loss")
+        #expect(reader.header == Self.header)
+        var told: [String] = []
+        var records: [[UInt8]] = []
+        while let frame = try reader.next() {
+            switch frame {
+            case .record(let range):
+                told.append("record")
+                unsafe reader.withRecord(range) { record in unsafe records.append(Array(record)) }
+            case .library(let library):
+                told.append("library")
+                #expect(library == Self.library)
+            case .process: told.append("process")
+            case .loss(let span):
+                told.append("loss")
+                #expect(span == loss)
+            }
+        }
+        #expect(told == ["library", "record", "loss", "record"])
+        #expect(records == [first, second])
+    }
+
+    @Test(
+        "A replay claims nothing of a handshake that a recorded loss overlaps",
+        arguments: [(150, 160, Outcome.abandoned), (10, 20, .completed)] as [(UInt64, UInt64, Outcome)])
+    func replayed(_ from: UInt64, _ to: UInt64, _ outcome: Outcome) throws {
+        let records = [entered(100), returned(250, from: 210)]
+        let bytes = try recording { writer in
+            var writer = writer
+            writer.append(Self.library)
+            unsafe records[0].withUnsafeBytes { unsafe writer.append($0) }
+            writer.append(LossSpan(from: from, to: to))
+            unsafe records[1].withUnsafeBytes { unsafe writer.append($0) }
+            try writer.flush()
+        }
+        let result = try Replay.run(
+            try RecordingReader(bytes: bytes, name: "loss"), timeout: Self.timeout, version: "test")
+        #expect(result.handshakes.map(\.outcome) == [outcome] && result.rejected == 0 && result.inFlight == 0)
+        #expect(result.handshakes.map(\.reason) == [outcome == .abandoned ? "events_lost" : nil])
+    }
+
+    @Test("The consumer writes a loss before the record that it found it before, and judges as a replay does")
+    func consumed() throws {
+        let losses = Mutex<(now: UInt64, told: tlswatch_losses)>((50, tlswatch_losses()))
+        var live: [Handshake] = []
+        let bytes = try recording { writer in
+            let watch = LossWatch(now: { losses.withLock { $0.now } }, read: { losses.withLock { $0.told } })
+            let consumer = EventConsumer(
+                table: table(), metrics: MetricsRegistry(version: "test"), recorder: writer, losses: watch)
+            consumer.record(library: Self.library)
+            unsafe entered(100).withUnsafeBytes { unsafe consumer.consume($0) }
+            losses.withLock { $0 = (200, tlswatch_losses(count: 3, last_ns: 150)) }
+            consumer.lookForLosses()
+            unsafe returned(250, from: 210).withUnsafeBytes { unsafe consumer.consume($0) }
+            live = consumer.takeFinished(now: 300)
+            try consumer.flushRecording()
+        }
+        #expect(live.map(\.reason) == ["events_lost"])
+        var reader = try RecordingReader(bytes: bytes, name: "loss")
+        var spans: [LossSpan] = []
+        while let frame = try reader.next() {
+            if case .loss(let span) = frame { spans.append(span) }
+        }
+        #expect(spans == [LossSpan(from: 50, to: 150)])
+        let replayed = try Replay.run(
+            try RecordingReader(bytes: bytes, name: "loss"), timeout: Self.timeout, version: "test")
+        #expect(replayed.handshakes.map(\.reason) == live.map(\.reason))
+        #expect(replayed.handshakes.map(\.end) == live.map(\.end))
+    }
+
+    @Test("A session whose socket had closed when the recording ends was over at the close")
+    func closedAtTheEnd() throws {
+        let records = [
+            entered(100), bytes(used(110), TLSWATCH_SOCKET),
+            headed(back(130, from: 100, result: -1, flow: 2, io: -11), TLSWATCH_CALL_RETURN),
+            bytes(closed(200), TLSWATCH_SOCKET_CLOSED),
+        ]
+        let recorded = try recording { writer in
+            var writer = writer
+            writer.append(Self.library)
+            for record in records { unsafe record.withUnsafeBytes { unsafe writer.append($0) } }
+            try writer.flush()
+        }
+        let result = try Replay.run(
+            try RecordingReader(bytes: recorded, name: "closed"), timeout: Self.timeout, version: "test")
+        #expect(result.handshakes.map(\.outcome) == [.abandoned] && result.handshakes.map(\.end) == [200])
+        #expect(result.rejected == 0 && result.inFlight == 0)
+    }
+
+    @Test("A loss that does not say from when to when is refused", arguments: [#"{"from":1}"#, "[]", ""])
+    func garbled(_ text: String) throws {
+        var bytes = try recording { writer in
+            var writer = writer
+            try writer.flush()
+        }
+        bytes += [4, 0, 0, 0, UInt8(text.utf8.count), 0, 0, 0] + Array(text.utf8)
+        #expect(throws: RecordingError.self) {
+            try Replay.run(try RecordingReader(bytes: bytes, name: "loss"), timeout: 1, version: "test")
+        }
+    }
+}

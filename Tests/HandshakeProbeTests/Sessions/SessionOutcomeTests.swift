@@ -1,0 +1,395 @@
+import CBPF
+import Testing
+
+@testable import HandshakeProbe
+
+/// How a session ends, and what may be told of it then: the edges of each rule, on streams made by hand.
+@Suite struct SessionOutcomeTests: SessionStream {
+    /// One call of a handshake, from 100 to 130.
+    private func oneCall(
+        server: UInt32 = 1, result: Int32 = 1, flow: UInt32 = 4, io: Int32 = 5, scalars: [Fact: UInt32] = [:],
+        steps: [tlswatch_step] = []
+    ) -> Handshake? {
+        var table = table()
+        table.callEntered(enter(100, server: server))
+        table.callReturned(
+            back(130, from: 100, result: result, flow: flow, io: io, scalars: scalars, steps: steps))
+        return table.takeFinished().first
+    }
+
+    // MARK: the socket closed first
+
+    @Test(
+        "A call that fails on the closed socket tells why, until the grace is over",
+        arguments: [
+            (-104, "connection_reset"), (0, "peer_closed"), (-32, "peer_closed"), (-110, "transport_error"),
+        ] as [(Int32, String)])
+    func failsAfterClose(_ io: Int32, _ reason: String) {
+        var table = closedInBetween()
+        let last = 200 + SessionTable.closeGrace
+        table.expire(now: last)
+        table.callReturned(back(last, from: last - 10, result: -1, flow: 2, io: io))
+        let failed = table.takeFinished()
+        #expect(failed.map(\.outcome) == [.failed] && failed.map(\.reason) == [reason])
+        #expect(failed.map(\.end) == [last], "its end is the library's word, not the close")
+        #expect(failed.map(\.calls) == [2] && failed.map(\.alert) == [nil])
+        table.expire(now: last + 1 + SessionTable.closeGrace)
+        #expect(table.takeFinished().isEmpty && table.inFlight == 0)
+    }
+
+    @Test("A call that only wants more after the close is not the last word: the close was the end")
+    func wantsAfterClose() {
+        var table = closedInBetween()
+        table.callReturned(back(260, from: 250, result: -1, flow: 2, io: -11))
+        #expect(table.takeFinished().isEmpty)
+        table.expire(now: 201 + SessionTable.closeGrace)
+        let finished = table.takeFinished()
+        #expect(finished.map(\.outcome) == [.abandoned] && finished.map(\.end) == [200])
+        #expect(finished.map(\.duration) == [100] && finished.map(\.busy) == [40])
+
+        table = closedInBetween()
+        table.callReturned(back(900, from: 300, result: -1, flow: 2, io: -11))
+        table.endClosed()
+        #expect(table.takeFinished().map(\.busy) == [100], "no longer in calls than the session lasted")
+    }
+
+    @Test("The handshake that is done after the close ends when it is done")
+    func completesAfterClose() {
+        var table = closedInBetween()
+        table.callReturned(back(260, from: 250, result: 1, flow: 4, scalars: [.version: 0x0304]))
+        let finished = table.takeFinished().first
+        #expect(finished?.outcome == .completed && finished?.end == 260 && finished?.tlsVersion == "TLSv1.3")
+    }
+
+    @Test("What nothing follows is abandoned at the close, once, and no later word brings it back")
+    func closedForGood() {
+        var table = closedInBetween()
+        table.socketClosed(closed(700))
+        table.expire(now: 201 + SessionTable.closeGrace)
+        let finished = table.takeFinished()
+        #expect(finished.map(\.outcome) == [.abandoned] && finished.map(\.reason) == [nil])
+        #expect(finished.map(\.end) == [200], "the first close")
+        table.callReturned(back(3_000_000_000, from: 2_999_999_000, result: -1, flow: 2, io: -104))
+        table.stepped(alone(step(3_000_000_100, .objectFree)))
+        table.endClosed()
+        table.expire(now: 1 + 4 * Self.timeout)
+        #expect(table.takeFinished().isEmpty && table.inFlight == 0)
+        #expect(table.counts.inFlight[SessionCounts.Key(role: .server, stack: "openssl")] == 0)
+    }
+
+    @Test("Another connection's socket closes no session, nor does one of a session that used none")
+    func foreignSocket() {
+        var table = table()
+        table.callEntered(enter(100))
+        table.socketClosed(closed(150, cookie: 0))
+        table.socketUsed(used(160, cookie: 9))
+        table.socketClosed(closed(170, cookie: 10))
+        table.endClosed()
+        #expect(table.takeFinished().isEmpty && table.inFlight == 1)
+        table.socketClosed(closed(180, cookie: 9))
+        table.endClosed()
+        #expect(table.takeFinished().map(\.end) == [180])
+    }
+
+    @Test("Freed, used anew, or its process gone after the close: abandoned at the close")
+    func goneAfterClose() {
+        var table = closedInBetween()
+        table.stepped(alone(step(900, .objectFree)))
+        #expect(table.takeFinished().map(\.end) == [200])
+
+        table = closedInBetween()
+        table.callEntered(enter(900))
+        #expect(table.takeFinished().map(\.end) == [200])
+        table.callReturned(back(950, from: 900, result: 1, flow: 4))
+        #expect(table.takeFinished().map(\.duration) == [50], "the object's next handshake is its own")
+
+        table = closedInBetween()
+        table.processes.set(pid: 7, start: 5, exe: "/x")
+        var exit = tlswatch_process()
+        exit.header = header(900)
+        table.processEnded(exit)
+        let finished = table.takeFinished()
+        #expect(finished.map(\.end) == [200] && finished.map(\.outcome) == [.abandoned])
+    }
+
+    @Test("A socket that closes inside a call ends the call as well, and it takes no longer than the session")
+    func closedInsideCall() {
+        var table = table()
+        table.callEntered(enter(100))
+        table.socketUsed(used(110))
+        table.socketClosed(closed(150))
+        table.endClosed()
+        let finished = table.takeFinished().first
+        #expect(finished?.duration == 50 && finished?.busy == 50 && finished?.calls == 1)
+    }
+
+    // MARK: losses
+
+    @Test(
+        "A loss taints a session of several calls from its first moment to its last",
+        arguments: [
+            (10, 99, false), (10, 100, true), (250, 900, true), (251, 900, false), (150, 160, true), (10, 900, true),
+        ] as [(UInt64, UInt64, Bool)])
+    func lossEdges(_ from: UInt64, _ to: UInt64, _ taints: Bool) {
+        var table = table()
+        table.callEntered(enter(100))
+        table.note(loss: LossSpan(from: from, to: to))
+        table.callReturned(back(130, from: 100, result: -1, flow: 2, io: -11))
+        let facts: [Fact: UInt32] = [.version: 0x0304, .cipher: 0x0300_1301, .resumed: 0]
+        let keys = [step(240, .keyChange, argument: 0xa2)]
+        table.callReturned(back(250, from: 210, result: 1, flow: 4, scalars: facts, steps: keys))
+        let finished = table.takeFinished()
+        #expect(finished.map(\.tlsVersion) == [taints ? nil : "TLSv1.3"])
+        #expect(finished.map(\.outcome) == [taints ? .abandoned : .completed])
+        #expect(finished.map(\.reason) == [taints ? "events_lost" : nil])
+        #expect(finished.map(\.cipher) == [taints ? nil : "TLS_AES_128_GCM_SHA256"])
+        #expect(finished.map(\.resumed) == [taints ? nil : false])
+        #expect(table.inFlight == 0)
+    }
+
+    @Test("No end but one call's own return is believed over a loss: not a failure, a timeout or a freed object")
+    func lossAndOtherEnds() {
+        let loss = LossSpan(from: 110, to: 120)
+        let fatal = step(240, .fatal, argument: 40, argument2: 193)
+
+        var table = table()
+        table.callEntered(enter(100))
+        table.note(loss: loss)
+        table.callReturned(back(250, from: 210, result: -1, flow: 1, steps: [fatal]))
+        let failed = table.takeFinished()
+        #expect(failed.map(\.outcome) == [.abandoned] && failed.map(\.reason) == ["events_lost"])
+        #expect(failed.map(\.alert) == [nil] && failed.map(\.alertDirection) == [nil])
+
+        table.callEntered(enter(100))
+        table.stepped(alone(step(130, .objectFree)))
+        table.callEntered(enter(100))
+        table.expire(now: 101 + Self.timeout)
+        #expect(table.takeFinished().map(\.reason) == ["events_lost", "events_lost"])
+        #expect(table.inFlight == 0)
+
+        table.callEntered(enter(100))
+        table.callReturned(back(250, from: 100, result: -1, flow: 1, steps: [fatal]))
+        let whole = table.takeFinished()
+        #expect(whole.map(\.outcome) == [.failed] && whole.map(\.alert) == [40])
+    }
+
+    // MARK: beginnings and what is none
+
+    @Test(
+        "Between the halves of a handshake with early data nothing ends and nothing begins",
+        arguments: [(46, 0x0304), (49, 0x0304), (46, 0x0303), (46, 0x10000)] as [(UInt32, UInt32)])
+    func earlyData(_ hand: UInt32, _ version: UInt32) {
+        var table = table()
+        table.callEntered(enter(100))
+        table.callReturned(back(130, from: 100, result: 1, flow: 4, scalars: [.handState: hand]))
+        #expect(table.takeFinished().isEmpty && table.inFlight == 1)
+        var again = enter(200, flow: 4, version: version)
+        again.hand_state = hand
+        table.callEntered(again)
+        #expect(table.takeFinished().isEmpty && table.inFlight == 1)
+        // The entry is known: a return that does not know it ends that call.
+        table.callReturned(back(240, from: 0, result: 1, flow: 4, scalars: [.earlyData: 2]))
+        let finished = table.takeFinished()
+        #expect(finished.map(\.busy) == [70] && finished.map(\.duration) == [140])
+        #expect(finished.map(\.earlyData) == [.accepted])
+        again.header.time_ns = 300
+        table.callEntered(again)
+        #expect(table.inFlight == 0, "the second half of a handshake that was not seen to begin")
+        #expect(table.counts.started[SessionCounts.Key(role: .server, stack: "openssl")] == 1)
+    }
+
+    @Test(
+        "Of entries into a finished connection only a renegotiation's own begins a handshake",
+        arguments: [
+            (1, 0x0303, 19, false), (1, 0x0303, 0, true), (0, 0x0303, 19, true), (0, 0x0304, 0, false),
+            (1, 0x0304, 0, false), (1, 0xfefd, 19, false), (1, 0xfefd, 0, true),
+        ] as [(UInt32, UInt32, UInt32, Bool)])
+    func renegotiation(_ server: UInt32, _ version: UInt32, _ request: UInt32, _ begins: Bool) {
+        var table = table()
+        var entry = enter(300, flow: 4, version: version, server: server)
+        entry.request_state = request
+        entry.present |= 1 << UInt32(Fact.requestState.rawValue)
+        table.callEntered(entry)
+        #expect(table.inFlight == (begins ? 1 : 0))
+        #expect(table.takeRejections().isEmpty)
+    }
+
+    // MARK: alerts
+
+    @Test(
+        "The alert is the one on the wire: two that only TLS 1.3 knows become handshake_failure below it",
+        arguments: [
+            (116, 0x0303, 40), (109, 0x0303, 40), (116, 0xfefd, 40), (116, 0x0304, 116), (109, 0x0304, 109),
+            (120, 0x0303, 120), (116, nil, 116),
+        ] as [(Int32, UInt32?, UInt8)])
+    func sentAlert(_ alert: Int32, _ version: UInt32?, _ wire: UInt8) {
+        let failed = oneCall(
+            result: -1, flow: 1, scalars: version.map { [.version: $0] } ?? [:],
+            steps: [step(120, .fatal, argument: alert, argument2: 199)])
+        #expect(failed?.alert == wire && failed?.reason == IANA.alert(wire) && failed?.alertDirection == .sent)
+    }
+
+    @Test(
+        "A reason from 1001 to 1255 is the peer's alert, whatever this side would have sent",
+        arguments: [
+            (-1, 1048, 48, "unknown_ca"), (-1, 1255, 255, "alert_255"), (-1, 1001, 1, "alert_1"),
+            (40, 1120, 120, "no_application_protocol"), (-1, 1000, nil, "library_error_1000"),
+            (-1, 1256, nil, "library_error_1256"),
+        ] as [(Int32, Int32, UInt8?, String)])
+    func receivedAlert(_ alert: Int32, _ reason: Int32, _ code: UInt8?, _ text: String) {
+        let failed = oneCall(
+            result: -1, flow: 1, scalars: [.version: 0x0303],
+            steps: [step(120, .fatal, argument: alert, argument2: reason)])
+        #expect(failed?.outcome == .failed && failed?.alert == code && failed?.reason == text)
+        #expect(failed?.alertDirection == (code == nil ? nil : .received))
+    }
+
+    @Test(
+        "The library's reason stands where the alert says nothing, and the alert where it does",
+        arguments: [
+            (80, 134, 80, "certificate_verify_failed"), (80, 68, 80, "internal_error"),
+            (40, 193, 40, "handshake_failure"), (80, 294, nil, "peer_closed"), (-1, 294, nil, "peer_closed"),
+            (-1, 156, nil, "http_request"), (256, 267, nil, "wrong_version_number"),
+            (-1, 777, nil, "library_error_777"),
+        ] as [(Int32, Int32, UInt8?, String)])
+    func reasons(_ alert: Int32, _ reason: Int32, _ code: UInt8?, _ text: String) {
+        let failed = oneCall(
+            result: -1, flow: 1, steps: [step(120, .fatal, argument: alert, argument2: reason)])
+        #expect(failed?.reason == text && failed?.alert == code)
+        #expect(failed?.alertDirection == (code == nil ? nil : .sent))
+    }
+
+    @Test("close_notify is the peer's, received: this side's own ends nothing")
+    func closeNotify() {
+        let received = oneCall(result: -1, flow: 2, io: 31, scalars: [.want: 3, .shutdown: 3])
+        #expect(received?.outcome == .failed && received?.reason == "close_notify")
+        #expect(received?.alert == 0 && received?.alertDirection == .received)
+        #expect(oneCall(result: -1, flow: 2, io: 31, scalars: [.want: 3, .shutdown: 1]) == nil, "sent")
+        #expect(oneCall(result: -1, flow: 2, io: 31, scalars: [.want: 3, .shutdown: 0]) == nil)
+    }
+
+    @Test(
+        "A call that waits is no end: not while the transport may be asked again",
+        arguments: [(-11, 3, nil), (-4, 3, nil), (5, 2, nil), (1 << 30, 3, nil), (5, 1, .failed), (-104, 3, .failed)]
+            as [(Int32, UInt32, Outcome?)])
+    func waits(_ io: Int32, _ want: UInt32, _ outcome: Outcome?) {
+        #expect(oneCall(result: -1, flow: 2, io: io, scalars: [.want: want])?.outcome == outcome)
+    }
+
+    @Test("A fatal error in a call that wants more is the end, be it told with the call or before it")
+    func fatalInWaitingCall() {
+        let first = step(115, .fatal, argument: -1, argument2: 156)
+        let second = step(120, .fatal, argument: 80, argument2: 134)
+        let told = oneCall(result: -1, flow: 2, io: -11, scalars: [.want: 3], steps: [first, second])
+        #expect(told?.outcome == .failed && told?.reason == "http_request", "the first is the cause")
+
+        var table = table()
+        table.callEntered(enter(100))
+        table.stepped(alone(first))
+        #expect(table.takeFinished().isEmpty)
+        table.callReturned(back(130, from: 100, result: -1, flow: 2, io: -11, steps: [second]))
+        #expect(table.takeFinished().map(\.reason) == ["http_request"])
+        table.callReturned(back(150, from: 140, result: -1, flow: 2, io: -11))
+        #expect(table.takeFinished().isEmpty && table.inFlight == 0)
+    }
+
+    // MARK: facts
+
+    @Test(
+        "The group comes from where this handshake left it, and only if it is a registered one",
+        arguments: [
+            (0x0304, 0, 29, 24, "x25519"), (0x0304, 1, 29, 24, "x25519"), (0x0304, 0, nil, 24, "secp384r1"),
+            (0x0304, 0, 0x2001d, 24, "secp384r1"), (0x0304, 0, 9999, 24, "secp384r1"), (0x0303, 0, 29, 24, "secp384r1"),
+            (0x0303, 0, 29, nil, nil), (0x0303, 1, 29, 24, nil), (0x0303, nil, 29, 24, nil), (0x0303, 0, 29, 9999, nil),
+        ] as [(UInt32, UInt32?, UInt32?, UInt32?, String?)])
+    func group(_ version: UInt32, _ resumed: UInt32?, _ own: UInt32?, _ session: UInt32?, _ expected: String?) {
+        let told: [Fact: UInt32?] = [.version: version, .resumed: resumed, .group: own, .sessionGroup: session]
+        let finished = oneCall(server: 0, scalars: told.compactMapValues { $0 })
+        #expect(finished?.outcome == .completed && finished?.group == expected)
+    }
+
+    @Test(
+        "Client certificates are told by the side that knows, of the handshake that asked",
+        arguments: [
+            (1, [.resumed: 0, .verifyMode: 3, .peerCertificate: 9], true, true),
+            (1, [.resumed: 0, .verifyMode: 1], true, nil),
+            (1, [.resumed: 0, .verifyMode: 0, .peerCertificate: 9], false, nil),
+            (1, [.verifyMode: 1, .peerCertificate: 9], nil, nil),
+            (1, [.resumed: 0, .verifyMode: 0x11, .peerCertificate: 9], nil, nil),
+            (1, [.resumed: 0, .verifyMode: 9, .peerCertificate: 9, .version: 0x0303], true, true),
+            (1, [.resumed: 0, .certificateRequest: 1], nil, nil),
+            (0, [.resumed: 0, .verifyMode: 1, .peerCertificate: 9], nil, nil),
+            (0, [.resumed: 0, .certificateRequest: 2, .peerCertificate: 9], true, false),
+            (0, [.certificateRequest: 3], nil, nil),
+        ] as [(UInt32, [Fact: UInt32], Bool?, Bool?)])
+    func clientCertificate(_ server: UInt32, _ told: [Fact: UInt32], _ requested: Bool?, _ given: Bool?) {
+        let finished = oneCall(server: server, scalars: told.merging([.version: 0x0304]) { own, _ in own })
+        #expect(finished?.outcome == .completed)
+        #expect(finished?.clientCertificateRequested == requested && finished?.clientCertificateGiven == given)
+    }
+
+    @Test("A failed handshake tells nothing that it only offered")
+    func failedFacts() {
+        let facts: [Fact: UInt32] = [
+            .version: 0x0304, .cipher: 0x0300_1301, .resumed: 0, .group: 29, .verifyMode: 1, .peerCertificate: 9,
+            .helloRetry: 1, .earlyData: 1,
+        ]
+        let failed = oneCall(result: -1, flow: 1, scalars: facts)
+        #expect(failed?.outcome == .failed && failed?.tlsVersion == nil && failed?.cipher == nil)
+        #expect(failed?.group == nil && failed?.resumed == nil && failed?.helloRetryRequest == nil)
+        #expect(failed?.clientCertificateRequested == nil && failed?.earlyData == nil)
+        let done = oneCall(scalars: facts)
+        #expect(done?.cipher == "TLS_AES_128_GCM_SHA256" && done?.helloRetryRequest == true)
+        #expect(done?.earlyData == .rejected)
+    }
+
+    @Test(
+        "The client's Finished is verified where a server takes its application keys for reading into use",
+        arguments: [
+            (1, [0x121], 20), (1, [0x122], nil), (1, [0x111], nil), (1, [0xa1], nil), (1, [0x21], nil),
+            (0, [0x121], nil), (1, [0x122, 0x121], 21), (1, [0x121, 0x121], 20),
+        ] as [(UInt32, [Int32], UInt64?)])
+    func finished(_ server: UInt32, _ changes: [Int32], _ expected: UInt64?) {
+        let steps = changes.enumerated().map { step(120 + UInt64($0.offset), .keyChange, argument: $0.element) }
+        let done = oneCall(server: server, scalars: [.version: 0x0304], steps: steps)
+        #expect(done?.outcome == .completed && done?.finished == expected)
+    }
+
+    // MARK: calls
+
+    @Test("A return whose entry is not known ends the call that is known, and counts no other")
+    func unknownEntry() {
+        var table = table()
+        table.callEntered(enter(100))
+        table.callReturned(back(150, from: 0, result: -1, flow: 2, io: -11))
+        table.callReturned(back(400, from: 0, result: 1, flow: 4))
+        let finished = table.takeFinished().first
+        #expect(finished?.outcome == .completed && finished?.calls == 1)
+        #expect(finished?.busy == 50, "the second time it was in no call that is known")
+        #expect(finished?.duration == 300)
+    }
+
+    @Test("A known entry and a return that does not know it are one call")
+    func entryOfItsOwn() {
+        var table = table()
+        table.callEntered(enter(100))
+        table.callReturned(back(130, from: 100, result: -1, flow: 2, io: -11))
+        table.callEntered(enter(200, flow: 2))
+        table.callReturned(back(240, from: 0, result: 1, flow: 4))
+        let finished = table.takeFinished().first
+        #expect(finished?.busy == 70 && finished?.wait == 70)
+    }
+
+    @Test("A pause leaves the call, a second one none, and the paused job's end does not begin it anew")
+    func pause() {
+        var table = table()
+        table.callEntered(enter(100))
+        table.stepped(alone(step(130, .pause)))
+        table.stepped(alone(step(170, .pause)))
+        #expect(table.takeFinished().isEmpty && table.inFlight == 1)
+        table.stepped(alone(step(300, .objectFree)))
+        let finished = table.takeFinished().first
+        #expect(finished?.outcome == .abandoned && finished?.busy == 30 && finished?.duration == 200)
+        #expect(finished?.calls == 1)
+    }
+}

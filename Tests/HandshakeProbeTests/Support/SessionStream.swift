@@ -1,0 +1,121 @@
+import CBPF
+import Testing
+
+@testable import HandshakeProbe
+
+/// What a suite needs to make a session table's input by hand: the records as the kernel writes them.
+protocol SessionStream {}
+
+extension SessionStream {
+    static var timeout: UInt64 { 60_000_000_000 }
+
+    func table(capacity: Int = 100) -> SessionTable {
+        var table = SessionTable(capacity: capacity, timeout: Self.timeout, wallClockOffset: 0)
+        table.processes.readsProc = false
+        table.register(
+            ProfileEntry(rules: .openSSL, stack: "openssl", library: "/libssl.so.3", version: "3.0.19"), at: 1)
+        return table
+    }
+
+    func header(_ time: UInt64, object: UInt64 = 0x1000, pid: UInt32 = 7, hook: HookKind? = nil)
+        -> tlswatch_header
+    {
+        var header = tlswatch_header()
+        header.time_ns = time
+        header.process_start_ns = 5
+        header.object = object
+        header.pid = pid
+        header.tid = pid
+        header.profile = 1
+        header.hook = hook?.rawValue ?? 0
+        return header
+    }
+
+    func enter(
+        _ time: UInt64, object: UInt64 = 0x1000, pid: UInt32 = 7, flow: UInt32 = 0, version: UInt32 = 0x0304,
+        server: UInt32 = 1
+    ) -> tlswatch_call_enter {
+        var event = tlswatch_call_enter()
+        event.header = header(time, object: object, pid: pid, hook: .stateMachine)
+        event.flow_state = flow
+        event.version = version
+        event.server = server
+        event.hand_state = flow == 4 ? 1 : 0
+        event.present = 0b1101
+        return event
+    }
+
+    /// A call's return as the kernel writes it, with the steps in it.
+    func back(
+        _ time: UInt64, from enter: UInt64, result: Int32, flow: UInt32, io: Int32 = 5, object: UInt64 = 0x1000,
+        pid: UInt32 = 7, firstSend: UInt64 = 0, scalars: [Fact: UInt32] = [:], steps: [tlswatch_step] = []
+    ) -> [UInt8] {
+        var event = tlswatch_call_return()
+        event.header = header(time, object: object, pid: pid, hook: .stateMachine)
+        event.enter_ns = enter
+        event.input_ns = enter
+        event.first_send_ns = firstSend
+        event.result = result
+        event.io_result = io
+        event.steps = UInt16(steps.count)
+        // Finished: TLS_ST_OK; else some state on the way.
+        let facts = [.flowState: flow, .handState: flow == 4 ? 1 : 20].merging(scalars) { $1 }
+        event.present = facts.keys.reduce(0) { $0 | 1 << UInt32($1.rawValue) }
+        unsafe withUnsafeMutableBytes(of: &event.scalar) { bytes in
+            for (fact, value) in facts {
+                unsafe bytes.storeBytes(of: value, toByteOffset: 4 * fact.rawValue, as: UInt32.self)
+            }
+        }
+        return unsafe withUnsafeBytes(of: &event) { fixed in
+            unsafe steps.withUnsafeBytes { unsafe Array(fixed) + Array($0) }
+        }
+    }
+
+    func step(
+        _ time: UInt64, _ hook: HookKind, argument: Int32 = 0, argument2: Int32 = 0, input: UInt64 = 0,
+        duration: UInt32 = 0
+    ) -> tlswatch_step {
+        tlswatch_step(
+            time_ns: time, input_ns: input, argument: argument, argument2: argument2, duration_ns: duration,
+            hook: hook.rawValue, hand_state: UInt16(TLSWATCH_NO_STATE))
+    }
+
+    /// A step as a record of its own.
+    func alone(_ step: tlswatch_step) -> tlswatch_step_record {
+        tlswatch_step_record(header: header(step.time_ns, hook: HookKind(rawValue: step.hook)), step: step)
+    }
+
+    func used(_ time: UInt64, cookie: UInt64 = 9) -> tlswatch_socket {
+        var event = tlswatch_socket()
+        event.header = header(time)
+        event.cookie = cookie
+        event.family = 2
+        event.direction = TLSWATCH_RECEIVE.rawValue
+        return event
+    }
+
+    func closed(_ time: UInt64, cookie: UInt64 = 9) -> tlswatch_socket_closed {
+        tlswatch_socket_closed(header: header(time), cookie: cookie, old_state: 1, new_state: 7)
+    }
+
+    /// One call that waits for the peer, and then the socket closes.
+    func closedInBetween() -> SessionTable {
+        var table = table()
+        table.callEntered(enter(100))
+        table.socketUsed(used(110))
+        table.callReturned(back(130, from: 100, result: -1, flow: 2, io: -11))
+        table.socketClosed(closed(200))
+        return table
+    }
+}
+
+extension SessionTable {
+    /// Takes a return from its bytes, as the decoder does.
+    mutating func callReturned(_ bytes: [UInt8]) {
+        guard let event = unsafe CallReturn(bytes.span.bytes) else {
+            Issue.record("a malformed record of \(bytes.count) bytes")
+            return
+        }
+        callReturned(event)
+    }
+}
