@@ -35,20 +35,6 @@ static __noinline int submit_step(const struct tlswatch_step *step, __u64 object
 	return 0;
 }
 
-/*
- * Where the next step of the innermost call is written, or 0 where there is no room. It becomes part of
- * the call with `keep_step`.
- */
-static __always_inline struct tlswatch_step *next_step(struct frames *frames, struct frame *frame)
-{
-	__u64 index = frame->steps;
-
-	asm volatile("" : "+r"(index));
-	if (index >= TLSWATCH_STEPS)
-		return 0;
-	return &frames->step[index];
-}
-
 /* Enters a call: returns its frame. */
 static __noinline struct frame *push_frame(struct frames *frames, __u64 object, __u32 profile, __u64 now,
 					     __u32 server)
@@ -118,6 +104,19 @@ static __noinline int flush_steps(struct frames *frames)
 	}
 	frame->steps = 0;
 	return 0;
+}
+
+/* Where the next step of the innermost call is written: it counts once `frame->steps` is raised. */
+static __always_inline struct tlswatch_step *next_step(struct frames *frames, struct frame *frame)
+{
+	__u64 index = frame->steps;
+
+	asm volatile("" : "+r"(index));
+	if (index < TLSWATCH_STEPS)
+		return &frames->step[index];
+	/* No room: those before go out on their own. */
+	flush_steps(frames);
+	return &frames->step[0];
 }
 
 #endif

@@ -12,14 +12,10 @@
 
 #if defined(__TARGET_ARCH_x86)
 #define REGISTER_OFFSET(name) __builtin_offsetof(struct pt_regs, name)
+#define PARAMETER_OFFSET(n, name) REGISTER_OFFSET(name)
 #elif defined(__TARGET_ARCH_arm64)
 /* Parameters alone: code is not read there yet. */
 #define REGISTER_OFFSET(name) 0
-#endif
-
-#if defined(__TARGET_ARCH_x86)
-#define PARAMETER_OFFSET(n, name) REGISTER_OFFSET(name)
-#elif defined(__TARGET_ARCH_arm64)
 #define PARAMETER_OFFSET(n, name) (8 * (n))
 #endif
 

@@ -45,10 +45,6 @@ static __noinline int exit_agreement(struct pt_regs *ctx, __u64 cookie, __u64 no
 		return 0;
 	}
 	step = next_step(frames, frame);
-	if (!step) {
-		flush_steps(frames);
-		step = &frames->step[0];
-	}
 	duration = now - frame->agreement_enter_ns;
 	step->time_ns = now;
 	step->input_ns = frame->input_ns;
@@ -134,10 +130,6 @@ static __noinline int step(struct pt_regs *ctx, __u64 cookie, __u64 now)
 		return step_alone(ctx, cookie, now);
 	}
 	step = next_step(frames, frame);
-	if (!step) {
-		flush_steps(frames);
-		step = &frames->step[0];
-	}
 	fill_step(step, ctx, cookie, now);
 	step_facts(step, frames, frame);
 	frame->steps++;

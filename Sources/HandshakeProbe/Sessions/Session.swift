@@ -28,8 +28,8 @@ struct Session {
     var calls = 1
     var firstReturn: UInt64 = 0
 
-    // The kernel's side of the socket closed while the library may still have a word to say.
-    var closed: (at: UInt64, state: UInt32)?
+    /// When the kernel's side of the socket closed, while the library may still have a word to say.
+    var closed: UInt64?
 
     // Socket
     var socket: tlswatch_socket?

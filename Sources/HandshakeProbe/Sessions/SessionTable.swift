@@ -79,7 +79,7 @@ struct SessionTable {
     /// Ends what has been idle for longer than the timeout, or closed for longer than the grace. Call about once a
     /// second.
     mutating func expire(now: UInt64) {
-        let closed = sessions.filter { $0.value.closed.map { now > $0.at && now - $0.at > Self.closeGrace } ?? false }
+        let closed = sessions.filter { $0.value.closed.map { now > $0 && now - $0 > Self.closeGrace } ?? false }
         for (key, session) in closed { endClosed(key, session) }
         let idle = sessions.filter { now > $0.value.lastActivity && now - $0.value.lastActivity > timeout }.map(\.key)
         for key in idle {
@@ -99,12 +99,12 @@ struct SessionTable {
 
     private mutating func endClosed(_ key: SessionKey, _ session: Session) {
         guard let closed = session.closed else { return }
-        end(key, at: closed.at, outcome: .abandoned)
+        end(key, at: closed, outcome: .abandoned)
     }
 
     /// Ends a session whose object or process is gone: at that moment, or when its socket had closed before.
     private mutating func abandon(_ key: SessionKey, at time: UInt64) {
-        end(key, at: min(sessions[key]?.closed?.at ?? time, time), outcome: .abandoned)
+        end(key, at: min(sessions[key]?.closed ?? time, time), outcome: .abandoned)
     }
 
     private func entry(_ index: UInt16) -> ProfileEntry? {
@@ -254,7 +254,7 @@ extension SessionTable: EventSink {
         guard let session = sessions[key], session.socket?.cookie == event.cookie, session.closed == nil else { return }
         // The library may still have the last word: the peer's alert or Finished may wait to be read, or a call is
         // on its way. Its return tells how the handshake ended; where none comes, this moment was the end.
-        sessions[key]?.closed = (event.header.time_ns, event.new_state)
+        sessions[key]?.closed = event.header.time_ns
     }
 
     mutating func processStarted(_ event: tlswatch_process) {
