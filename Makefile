@@ -1,5 +1,5 @@
 # The developer's verbs. `make run` and `make test` are all that a newcomer needs.
-.PHONY: deps build run test test-unit test-kernel bench bench-overhead fmt check install
+.PHONY: deps build run test test-unit test-kernel test-kernels bench bench-overhead fmt docs check install protobuf
 
 SWIFT ?= swift
 PREFIX ?= /usr/local
@@ -16,16 +16,20 @@ run:
 	@$(MAKE) --no-print-directory build
 	@./scripts/run.sh .build/release/tlswatch
 
-test: deps
+# The kernel tests try the binary that is shipped: a debug build reads code a hundred times slower.
+test: deps build
 	$(SWIFT) build --build-tests
-	$(SWIFT) test --skip-build
+	TLSWATCH_BINARY=$(CURDIR)/.build/release/tlswatch $(SWIFT) test --skip-build
 
 test-unit:
-	$(SWIFT) test --filter HandshakeProbeTests
+	$(SWIFT) test --filter "HandshakeProbeTests|tlswatchTests"
 
-test-kernel: deps
+test-kernel: deps build
 	$(SWIFT) build --build-tests
-	$(SWIFT) test --skip-build --filter KernelTests
+	TLSWATCH_BINARY=$(CURDIR)/.build/release/tlswatch $(SWIFT) test --skip-build --filter KernelTests
+
+test-kernels: deps build
+	./scripts/test-kernels.sh .build/release/tlswatch
 
 bench:
 	$(SWIFT) run -c release --package-path Benchmarks WindowBenchmarks
@@ -36,8 +40,18 @@ bench-overhead: deps build
 fmt:
 	$(SWIFT) format format --in-place --recursive $(SOURCES)
 
+# Writes the metric catalogue, its tables and what is written about the settings anew; the tests fail while they differ from the code.
+docs:
+	TLSWATCH_WRITE_DOCS=1 $(SWIFT) test --filter "CatalogueDocumentTests|SettingsDocumentTests"
+
 check:
 	@./scripts/check.sh $(SOURCES)
+
+# Makes metrics.pb.swift anew; needs protoc (Debian: protobuf-compiler).
+protobuf:
+	$(SWIFT) build --package-path .build/checkouts/swift-protobuf --product protoc-gen-swift
+	cd Sources/PrometheusProtobuf && protoc --swift_opt=Visibility=Public --swift_out=. metrics.proto \
+		--plugin=../../.build/checkouts/swift-protobuf/.build/debug/protoc-gen-swift
 
 install: build
 	install -D -m 0755 .build/release/tlswatch $(DESTDIR)$(PREFIX)/bin/tlswatch

@@ -21,7 +21,13 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+        .package(url: "https://github.com/apple/swift-configuration", from: "1.4.0", traits: []),
+        .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"),
         .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1", traits: []),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-nio-extras", from: "1.35.2"),
+        .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
+        .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
     ],
     targets: [
         // libbpf and the kernel's bpf(2), with the wire contract of bpf/event.h.
@@ -37,31 +43,61 @@ let package = Package(
         // zlib's gzip, for the HTTP side, which has nothing to do with the kernel's. CBPF's archives name libz last,
         // and once is enough.
         .target(name: "CGzip"),
+        // Generated from metrics.proto (`make protobuf`), for the exposition that carries native histograms.
+        .target(
+            name: "PrometheusProtobuf", dependencies: [.product(name: "SwiftProtobuf", package: "swift-protobuf")],
+            exclude: ["metrics.proto"]
+        ),
+        // libxcrypt's bcrypt, for the HTTP side's passwords. Its archive: one file to deploy.
+        .target(name: "CPassword", linkerSettings: [.linkedLibrary(":libcrypt.a")]),
         .plugin(name: "CompileBPF", capability: .buildTool()),
         .target(
             name: "HandshakeProbe",
-            dependencies: ["CBPF", "CCapstone"],
+            dependencies: [
+                "CBPF", "CCapstone", "PrometheusProtobuf",
+                .product(name: "SwiftProtobuf", package: "swift-protobuf"),
+            ],
             swiftSettings: settings,
             plugins: ["CompileBPF"]
         ),
         .executableTarget(
             name: "tlswatch",
             dependencies: [
-                "HandshakeProbe", "CGzip",
+                "HandshakeProbe", "CGzip", "CPassword",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+                .product(name: "UnixSignals", package: "swift-service-lifecycle"),
+                .product(name: "Configuration", package: "swift-configuration"),
                 .product(name: "Hummingbird", package: "hummingbird"),
+                .product(name: "HummingbirdCore", package: "hummingbird"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "NIOHTTPTypes", package: "swift-nio-extras"),
+                .product(name: "NIOHTTPTypesHTTP1", package: "swift-nio-extras"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
+                .product(name: "Yams", package: "Yams"),
             ],
             swiftSettings: settings
         ),
         .testTarget(
-            name: "HandshakeProbeTests", dependencies: ["HandshakeProbe"],
+            name: "HandshakeProbeTests",
+            dependencies: [
+                "HandshakeProbe", "PrometheusProtobuf", .product(name: "SwiftProtobuf", package: "swift-protobuf"),
+            ],
             resources: [.copy("Fixtures")], swiftSettings: settings
+        ),
+        // The command's own parts. No root, no kernel; the status page is tried in Chromium.
+        .testTarget(
+            name: "tlswatchTests",
+            dependencies: ["tlswatch", "HandshakeProbe", .product(name: "Logging", package: "swift-log")],
+            swiftSettings: settings
         ),
         // Black box: the built command against real programs. Needs root.
         .testTarget(
-            name: "KernelTests", dependencies: ["tlswatch"], resources: [.copy("Scripts"), .copy("Programs")],
+            name: "KernelTests", dependencies: ["tlswatch", "HandshakeProbe"],
+            resources: [.copy("Scripts"), .copy("Programs")],
             swiftSettings: settings
         ),
     ]

@@ -3,11 +3,18 @@ import PackageDescription
 
 let package = Package(
     name: "Benchmarks",
-    dependencies: [.package(name: "tlswatch", path: "..")],
+    dependencies: [
+        .package(name: "tlswatch", path: ".."),
+        // Measured beside our own windows.
+        .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", from: "0.2.0"),
+    ],
     targets: [
         .executableTarget(
             name: "WindowBenchmarks",
-            dependencies: [.product(name: "HandshakeProbe", package: "tlswatch")],
+            dependencies: [
+                .product(name: "HandshakeProbe", package: "tlswatch"),
+                .product(name: "Histogram", package: "hdrhistogram-swift"),
+            ],
             swiftSettings: [
                 .swiftLanguageMode(.v6),
                 .strictMemorySafety(),

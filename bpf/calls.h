@@ -4,6 +4,10 @@
  *
  * The functions are not inlined, so that each keeps its own small stack: a program whose frame
  * reaches 64 bytes gets a private stack since 6.13, which has crashed hosts under TLS load.
+ *
+ * Most are global (not static): the verifier checks a global function once and by itself, a static
+ * one again at each call, and Linux 6.1 gives up after a million instructions. In return it holds
+ * that their pointers may be null.
  */
 #ifndef TLSWATCH_CALLS_H
 #define TLSWATCH_CALLS_H
@@ -21,10 +25,13 @@ static __always_inline struct frame *top_frame(struct frames *frames)
 }
 
 /* A step as a record of its own. */
-static __noinline int submit_step(const struct tlswatch_step *step, __u64 object, __u32 profile, __u32 program)
+__noinline int submit_step(const struct tlswatch_step *step, __u64 object, __u32 profile, __u32 program)
 {
-	struct tlswatch_step_record *record = bpf_ringbuf_reserve(&ring, sizeof(*record), 0);
+	struct tlswatch_step_record *record;
 
+	if (!step)
+		return 0;
+	record = bpf_ringbuf_reserve(&ring, sizeof(*record), 0);
 	if (!record) {
 		count_drop(program, TLSWATCH_DROP_RING_FULL);
 		return 0;
@@ -68,10 +75,13 @@ static __noinline struct frame *push_frame(struct frames *frames, __u64 object, 
 }
 
 /* Forgets the call of `object` that is not the innermost one. */
-static __noinline int drop_frame(struct frames *frames, __u64 object)
+__noinline int drop_frame(struct frames *frames, __u64 object)
 {
-	__u32 depth = frames->depth, kept = 0;
+	__u32 depth, kept = 0;
 
+	if (!frames)
+		return 0;
+	depth = frames->depth;
 #pragma clang loop unroll(disable)
 	for (__u32 i = 0; i < FRAMES; i++) {
 		if (i >= depth)
@@ -86,7 +96,7 @@ static __noinline int drop_frame(struct frames *frames, __u64 object)
 }
 
 /* The steps of an outer call go out before an inner call takes their place. */
-static __noinline int flush_steps(struct frames *frames)
+__noinline int flush_steps(struct frames *frames)
 {
 	struct frame *frame = top_frame(frames);
 	__u32 program;

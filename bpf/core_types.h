@@ -32,6 +32,7 @@ enum {
 	BPF_MAP_TYPE_HASH = 1,
 	BPF_MAP_TYPE_ARRAY = 2,
 	BPF_MAP_TYPE_PERCPU_ARRAY = 6,
+	BPF_MAP_TYPE_LRU_HASH = 9,
 	BPF_MAP_TYPE_SK_STORAGE = 24,
 	BPF_MAP_TYPE_RINGBUF = 27,
 	BPF_MAP_TYPE_TASK_STORAGE = 29,
@@ -41,9 +42,10 @@ enum { BPF_F_NO_PREALLOC = 1 };
 enum { BPF_LOCAL_STORAGE_GET_F_CREATE = 1 };
 enum { BPF_RB_NO_WAKEUP = 1, BPF_RB_FORCE_WAKEUP = 2 };
 enum { BPF_RB_AVAIL_DATA = 0 };
-enum { BPF_ANY = 0 };
+enum { BPF_ANY = 0, BPF_NOEXIST = 1 };
 
 enum { EAGAIN = 11 };
+enum { S_IFMT = 0170000, S_IFSOCK = 0140000 };
 enum { AF_INET = 2, AF_INET6 = 10, IPPROTO_TCP = 6 };
 enum { TCP_ESTABLISHED = 1, TCP_SYN_SENT = 2, TCP_SYN_RECV = 3, TCP_FIN_WAIT1 = 4, TCP_CLOSE = 7, TCP_LAST_ACK = 9 };
 
@@ -60,7 +62,6 @@ struct user_pt_regs {
 	__u64 pc;
 	__u64 pstate;
 };
-struct pt_regs;
 #endif
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
@@ -68,6 +69,43 @@ struct pt_regs;
 typedef struct {
 	int counter;
 } atomic_t;
+
+#if defined(__TARGET_ARCH_arm64)
+struct pt_regs {
+	__u64 orig_x0;
+	__s32 syscallno;
+};
+#endif
+
+struct socket {
+	struct sock *sk;
+};
+
+struct super_block {
+	__u32 s_dev;
+};
+
+struct inode {
+	unsigned short i_mode;
+	unsigned long i_ino;
+	struct super_block *i_sb;
+	__s64 i_size;
+	__u32 i_generation;
+};
+
+struct file {
+	struct inode *f_inode;
+	void *private_data; /* of a socket: its struct socket */
+};
+
+struct fdtable {
+	unsigned int max_fds;
+	struct file **fd;
+};
+
+struct files_struct {
+	struct fdtable *fdt;
+};
 
 struct signal_struct {
 	atomic_t live; /* threads of the group that have not begun to exit */
@@ -78,11 +116,29 @@ struct task_struct {
 	int tgid;
 	struct task_struct *group_leader;
 	struct signal_struct *signal;
+	struct files_struct *files;
 	__u64 start_boottime; /* nanoseconds; real_start_time before 5.5 (kernel cf25e24db61c) */
 };
 
 struct linux_binprm {
 	const char *interp; /* the binary that really runs: a script's interpreter */
+};
+
+struct vm_area_struct {
+	unsigned long vm_start, vm_end, vm_flags;
+	struct file *vm_file;
+};
+
+struct seq_file;
+
+struct bpf_iter_meta {
+	struct seq_file *seq;
+};
+
+struct bpf_iter__task_vma {
+	struct bpf_iter_meta *meta;
+	struct task_struct *task;
+	struct vm_area_struct *vma;
 };
 
 struct in6_addr {

@@ -176,6 +176,20 @@ struct tlswatch_process {
 	char path[TLSWATCH_TEXT_SIZE]; /* TLSWATCH_PROCESS_EXEC: the program as execve resolved it, NUL-terminated */
 };
 
+/* ---- what processes map ---- */
+
+/* A file that a process maps as code, from list_mappings. Not in the ring. */
+struct tlswatch_mapping {
+	__u64 start;
+	__u64 end;
+	__u64 inode;
+	__u64 size;        /* of the file, bytes */
+	__u32 generation;  /* tells a file from an earlier one with its inode number */
+	__u32 device;      /* the kernel's dev_t: major << 20 | minor */
+	__u32 pid;         /* thread group */
+	__u32 reserved;
+};
+
 /* ---- profile ---- */
 
 /*

@@ -4,11 +4,16 @@
 #define TLSWATCH_FACTS_H
 
 /* Does one read of the profile; returns its bit, or 0 where there is nothing to read. */
-static __noinline __u32 do_read(const struct tlswatch_read *read, struct frames *frames, __u64 object, __u32 index,
-				__u32 done)
+__noinline __u32 do_read(const struct tlswatch_read *read, struct frames *frames, __u64 object, __u32 index,
+			 __u32 done)
 {
-	__u64 address = object, to = read->to, length = read->length, base = read->base;
+	__u64 address = object, to, length, base;
 
+	if (!read || !frames)
+		return 0;
+	to = read->to;
+	length = read->length;
+	base = read->base;
 	if (read->after != TLSWATCH_FROM_OBJECT) {
 		if (!((done >> (read->after & 31)) & 1))
 			return 0;
@@ -34,9 +39,11 @@ static __always_inline __u32 read_state(const struct tlswatch_profile *profile, 
 }
 
 /* Those reads of `wanted` that are not `done` yet, in order. Returns the set of all that are done. */
-static __noinline __u32 read_more(const struct tlswatch_profile *profile, struct frames *frames, __u64 object,
-				  __u32 wanted, __u32 done)
+__noinline __u32 read_more(const struct tlswatch_profile *profile, struct frames *frames, __u64 object, __u32 wanted,
+			   __u32 done)
 {
+	if (!profile || !frames)
+		return 0;
 #pragma clang loop unroll(disable)
 	for (__u32 i = 1; i < TLSWATCH_READS; i++)
 		if ((wanted & ~done) >> i & 1)
@@ -53,13 +60,15 @@ static __always_inline long place_of(const struct tlswatch_field *field, __u32 d
 }
 
 /* Takes a scalar fact out of the scratch; returns its bit, or 0 where it is absent. */
-static __noinline __u32 field(const struct tlswatch_profile *profile, const struct frames *frames, __u32 done,
-			      __u32 fact, __u32 *value)
+__noinline __u32 field(const struct tlswatch_profile *profile, const struct frames *frames, __u32 done, __u32 fact,
+		       __u32 *value)
 {
 	const struct tlswatch_field *field;
 	__u32 found;
 	__u64 at;
 
+	if (!profile || !frames || !value)
+		return 0;
 	*value = 0;
 	if (fact >= TLSWATCH_FACT_SCALARS)
 		return 0;
@@ -78,13 +87,13 @@ static __noinline __u32 field(const struct tlswatch_profile *profile, const stru
 }
 
 /* The address of a text, or 0 where it is absent. */
-static __noinline __u64 text_address(const struct tlswatch_profile *profile, const struct frames *frames, __u32 done,
-				     __u32 fact)
+__noinline __u64 text_address(const struct tlswatch_profile *profile, const struct frames *frames, __u32 done,
+			      __u32 fact)
 {
 	const struct tlswatch_field *field;
 	__u64 at, address;
 
-	if (fact >= TLSWATCH_FACT_COUNT)
+	if (!profile || !frames || fact >= TLSWATCH_FACT_COUNT)
 		return 0;
 	field = &profile->fact[fact];
 	at = place_of(field, done);

@@ -5,6 +5,7 @@
 
 /* Knobs, set before load. */
 const volatile __u8 filter_processes = 0;          /* only processes in observed_processes */
+const volatile __u8 sockets_by_address = 0;        /* sockets are known by address alone: before 6.3 */
 const volatile __u32 wake_bytes = 256 * 1024;      /* the consumer is woken at this fill; else it polls */
 
 /* Records lost so far, and when the last one was: read by the consumer from mapped memory. */
@@ -105,6 +106,14 @@ struct {
 	__type(key, int);
 	__type(value, struct socket_state);
 } sockets SEC(".maps");
+
+/* The same by the socket's address, where sockets_by_address is set; else the map is not made. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 65536);
+	__type(key, __u64);
+	__type(value, struct socket_state);
+} socket_table SEC(".maps");
 
 #define NO_IO (1 << 30)
 

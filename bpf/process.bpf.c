@@ -15,8 +15,7 @@ static __always_inline void submit_process(__u16 kind, __u32 program, const char
 	__builtin_memset(record->path, 0, sizeof(record->path));
 	if (path)
 		bpf_probe_read_kernel_str(record->path, sizeof(record->path), path);
-	/* A new program is looked at before its first handshake: beside an exec the wake-up costs little. */
-	bpf_ringbuf_submit(record, path ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP);
+	bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);
 	count(program, __builtin_offsetof(struct tlswatch_counters, submitted));
 }
 

@@ -24,12 +24,14 @@ static __always_inline void output(void *record, __u64 size, __u32 program)
 		count(program, __builtin_offsetof(struct tlswatch_counters, submitted));
 }
 
-/* Not inlined: see the note on stacks in calls.h. `what` packs kind, profile, size and hook, 16 bits each. */
-static __noinline int write_header(struct tlswatch_header *header, __u64 now, __u64 object, __u64 what)
+/* Not inlined: see the note in calls.h. `what` packs kind, profile, size and hook, 16 bits each. */
+__noinline int write_header(struct tlswatch_header *header, __u64 now, __u64 object, __u64 what)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	__u64 pid_tgid = bpf_get_current_pid_tgid();
 
+	if (!header)
+		return 0;
 	header->time_ns = now;
 	header->process_start_ns = task->group_leader->start_boottime;
 	header->object = object;

@@ -7,8 +7,8 @@
 static __always_inline void fill_socket(struct tlswatch_socket *record, struct sock *sk)
 {
 	record->cookie = (__u64)sk;
-	record->family = sk->__sk_common.skc_family;
-	record->protocol = sk->sk_protocol;
+	record->family = BPF_CORE_READ(sk, __sk_common.skc_family);
+	record->protocol = BPF_CORE_READ(sk, sk_protocol);
 	__builtin_memset(record->local, 0, sizeof(record->local));
 	__builtin_memset(record->remote, 0, sizeof(record->remote));
 	record->local_port = 0;
@@ -22,13 +22,45 @@ static __always_inline void fill_socket(struct tlswatch_socket *record, struct s
 	} else {
 		return;
 	}
-	record->local_port = sk->__sk_common.skc_num;
-	record->remote_port = bpf_ntohs(sk->__sk_common.skc_dport);
+	record->local_port = BPF_CORE_READ(sk, __sk_common.skc_num);
+	record->remote_port = bpf_ntohs(BPF_CORE_READ(sk, __sk_common.skc_dport));
 }
 
-static __always_inline int socket_io(struct sock *sk, int length, __u32 direction, __u32 program)
+/* What is kept of a socket by its address: made where there is nothing yet. */
+__noinline int make_state(__u64 sk)
 {
-	struct frame *frame = top_frame(bpf_task_storage_get(&thread_frames, bpf_get_current_task_btf(), 0, 0));
+	struct socket_state state = {};
+
+	bpf_map_update_elem(&socket_table, &sk, &state, BPF_NOEXIST);
+	return 0;
+}
+
+static __always_inline struct socket_state *state_by_address(__u64 sk, bool create)
+{
+	struct socket_state *state = bpf_map_lookup_elem(&socket_table, &sk);
+
+	if (state || !create)
+		return state;
+	make_state(sk);
+	return bpf_map_lookup_elem(&socket_table, &sk);
+}
+
+/* The same for a socket that is the kernel's own pointer. */
+static __always_inline struct socket_state *state_of(struct sock *sk, bool create)
+{
+	if (sockets_by_address)
+		return state_by_address((__u64)sk, create);
+	return bpf_sk_storage_get(&sockets, sk, 0, create ? BPF_LOCAL_STORAGE_GET_F_CREATE : 0);
+}
+
+/* The handshake call that this thread is in, if any. */
+static __always_inline struct frame *current_frame(void)
+{
+	return top_frame(bpf_task_storage_get(&thread_frames, bpf_get_current_task_btf(), 0, 0));
+}
+
+static __always_inline int socket_io(struct frame *frame, struct sock *sk, int length, __u32 direction, __u32 program)
+{
 	struct tlswatch_socket *record;
 	struct socket_state *state;
 	__u64 now;
@@ -55,7 +87,7 @@ static __always_inline int socket_io(struct sock *sk, int length, __u32 directio
 		return 0;
 	}
 	frame->socket = (__u64)sk;
-	state = bpf_sk_storage_get(&sockets, sk, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	state = state_of(sk, true);
 	if (!state) {
 		count_drop(program, TLSWATCH_DROP_NO_MEMORY);
 		return 0;
@@ -92,13 +124,69 @@ static __always_inline int socket_io(struct sock *sk, int length, __u32 directio
 SEC("tp_btf/sock_send_length")
 int BPF_PROG(socket_send, struct sock *sk, int length, int flags)
 {
-	return socket_io(sk, length, TLSWATCH_SEND, TLSWATCH_PROGRAM_SOCKET_SEND);
+	return socket_io(current_frame(), sk, length, TLSWATCH_SEND, TLSWATCH_PROGRAM_SOCKET_SEND);
 }
 
 SEC("tp_btf/sock_recv_length")
 int BPF_PROG(socket_receive, struct sock *sk, int length, int flags)
 {
-	return socket_io(sk, length, TLSWATCH_RECEIVE, TLSWATCH_PROGRAM_SOCKET_RECEIVE);
+	return socket_io(current_frame(), sk, length, TLSWATCH_RECEIVE, TLSWATCH_PROGRAM_SOCKET_RECEIVE);
+}
+
+#if defined(__TARGET_ARCH_x86)
+#define SYSTEM_CALL(registers) (registers)->orig_ax
+#define FIRST_ARGUMENT(registers) (registers)->di
+enum { READ = 0, WRITE = 1, READV = 19, WRITEV = 20, SENDTO = 44, RECVFROM = 45, SENDMSG = 46, RECVMSG = 47 };
+#elif defined(__TARGET_ARCH_arm64)
+#define SYSTEM_CALL(registers) (registers)->syscallno
+#define FIRST_ARGUMENT(registers) (registers)->orig_x0
+enum { READ = 63, WRITE = 64, READV = 65, WRITEV = 66, SENDTO = 206, RECVFROM = 207, SENDMSG = 211, RECVMSG = 212 };
+#endif
+
+/* The socket behind a descriptor of this process, or 0 where there is none. */
+__noinline __u64 socket_of(__u32 descriptor)
+{
+	struct fdtable *table = BPF_CORE_READ(bpf_get_current_task_btf(), files, fdt);
+	struct file *file = 0;
+	struct socket *socket;
+
+	if (descriptor >= BPF_CORE_READ(table, max_fds))
+		return 0;
+	bpf_probe_read_kernel(&file, sizeof(file), BPF_CORE_READ(table, fd) + descriptor);
+	if ((BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT) != S_IFSOCK)
+		return 0;
+	socket = BPF_CORE_READ(file, private_data);
+	return (__u64)BPF_CORE_READ(socket, sk);
+}
+
+/*
+ * Stands in for the two above before Linux 6.3. It runs at the end of every system call of the host; the
+ * call's number and first argument are still in the registers it was made with.
+ */
+SEC("tp_btf/sys_exit")
+int BPF_PROG(system_call_exit, struct pt_regs *registers, long result)
+{
+	struct frame *frame = current_frame();
+	struct sock *sk;
+
+	if (!frame)
+		return 0;
+	switch (SYSTEM_CALL(registers)) {
+	case READ:
+	case READV:
+	case RECVFROM:
+	case RECVMSG:
+		sk = (struct sock *)socket_of(FIRST_ARGUMENT(registers));
+		return sk ? socket_io(frame, sk, result, TLSWATCH_RECEIVE, TLSWATCH_PROGRAM_SOCKET_RECEIVE) : 0;
+	case WRITE:
+	case WRITEV:
+	case SENDTO:
+	case SENDMSG:
+		sk = (struct sock *)socket_of(FIRST_ARGUMENT(registers));
+		return sk ? socket_io(frame, sk, result, TLSWATCH_SEND, TLSWATCH_PROGRAM_SOCKET_SEND) : 0;
+	default:
+		return 0;
+	}
 }
 
 SEC("tp_btf/inet_sock_set_state")
@@ -114,7 +202,7 @@ int BPF_PROG(socket_state, struct sock *sk, int old_state, int new_state)
 		if (sk->sk_protocol != IPPROTO_TCP)
 			return 0;
 		count_hit(TLSWATCH_PROGRAM_SOCKET_STATE);
-		state = bpf_sk_storage_get(&sockets, sk, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+		state = state_of(sk, true);
 		if (!state) {
 			count_drop(TLSWATCH_PROGRAM_SOCKET_STATE, TLSWATCH_DROP_NO_MEMORY);
 			return 0;
@@ -131,7 +219,7 @@ int BPF_PROG(socket_state, struct sock *sk, int old_state, int new_state)
 	case TCP_FIN_WAIT1:
 	case TCP_LAST_ACK:
 	case TCP_CLOSE:
-		state = bpf_sk_storage_get(&sockets, sk, 0, 0);
+		state = state_of(sk, false);
 		if (!state || !state->object)
 			return 0;
 		count_hit(TLSWATCH_PROGRAM_SOCKET_STATE);

@@ -3,12 +3,14 @@
 #ifndef TLSWATCH_TLS_CALLS_H
 #define TLSWATCH_TLS_CALLS_H
 
-static __noinline int submit_enter(struct frames *frames, struct tlswatch_profile *profile, struct frame *frame,
-				   __u32 done)
+__noinline int submit_enter(struct frames *frames, struct tlswatch_profile *profile, struct frame *frame, __u32 done)
 {
-	struct tlswatch_call_enter *record = bpf_ringbuf_reserve(&ring, sizeof(*record), 0);
+	struct tlswatch_call_enter *record;
 	__u32 present;
 
+	if (!frames || !profile || !frame)
+		return 0;
+	record = bpf_ringbuf_reserve(&ring, sizeof(*record), 0);
 	if (!record) {
 		count_drop(TLSWATCH_PROGRAM_ENTER, TLSWATCH_DROP_RING_FULL);
 		return 0;

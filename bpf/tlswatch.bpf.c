@@ -16,5 +16,6 @@
 #include "tls.bpf.c"
 #include "tcp.bpf.c"
 #include "process.bpf.c"
+#include "mappings.bpf.c"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -3,12 +3,12 @@
 set -euo pipefail
 
 # `deps.sh build` installs what building and `make run` need; without it, what the tests need as well.
-packages=(libbpf-dev libelf-dev zlib1g-dev libcapstone-dev openssl curl)
+packages=(libbpf-dev libelf-dev zlib1g-dev libcapstone-dev libcrypt-dev openssl curl)
 if [[ ${1:-all} != build ]]; then
     # what the tests start and ask
     packages+=(
         nginx-light haproxy python3 python3-pip nodejs prometheus shellcheck bpftool binutils libssl-dev gcc util-linux
-        tshark
+        tshark chromium-headless-shell qemu-system-x86 busybox-static cpio
     )
 fi
 

@@ -114,3 +114,17 @@ bool tlswatch_read_losses(struct bpf_object *object, struct tlswatch_losses *los
 	losses->last_ns = __atomic_load_n(&mapped->last_ns, __ATOMIC_RELAXED);
 	return true;
 }
+
+bool tlswatch_btf_has_enumerator(const struct btf *btf, const char *enumeration, const char *enumerator)
+{
+	int id = btf__find_by_name_kind(btf, enumeration, BTF_KIND_ENUM);
+	const struct btf_type *type = id > 0 ? btf__type_by_id(btf, (__u32)id) : NULL;
+	const char *name;
+
+	for (int i = 0; type && i < btf_vlen(type); i++) {
+		name = btf__name_by_offset(btf, btf_enum(type)[i].name_off);
+		if (name && strcmp(name, enumerator) == 0)
+			return true;
+	}
+	return false;
+}

@@ -36,12 +36,6 @@ enum OutputFormat: String, ExpressibleByArgument, CaseIterable {
     case table, json, summary
 }
 
-enum PhaseChoice: String, ExpressibleByArgument, CaseIterable {
-    case on, off
-}
-
-extension ProbeRung: ExpressibleByArgument {}
-
 /// What `run` and `capture` share.
 struct ObservationOptions: ParsableArguments {
     @Option(
@@ -49,46 +43,46 @@ struct ObservationOptions: ParsableArguments {
             "Observe only this process and its children. May be given several times.", valueName: "pid"))
     var pid: [UInt32] = []
 
-    @Option(
-        help: ArgumentHelp(
-            "Observe only this TLS library or binary. May be given several times.", valueName: "path"))
+    @Option(help: Setting.library.help("path"))
     var library: [String] = []
 
-    @Option(
-        help: "Probes inside the handshake: key exchange and ALPN times. Off halves the cost a handshake bears.")
-    var phases: PhaseChoice = .on
+    @Option(help: Setting.phases.help(), completion: .list(["on", "off"]))
+    var phases: String?
 
-    @Option(
-        help: ArgumentHelp(
-            "Force one way of probing instead of the best this kernel has.",
-            discussion: "session (Linux 6.13), multi (6.6) or perf."))
-    var probes: ProbeRung?
+    @Option(help: Setting.probes.help(), completion: .list(ProbeRung.allCases.map(\.rawValue)))
+    var probes: String?
 
-    @Option(help: ArgumentHelp("Idle time after which a handshake counts as timed out.", valueName: "duration"))
-    var handshakeTimeout: DurationArgument = .seconds(60)
+    @Option(help: Setting.handshakeTimeout.help("duration"))
+    var handshakeTimeout: String?
 
-    @Option(
-        help: ArgumentHelp(
-            "Ring buffer, MiB: a power of two, 1 to 1024. Allocated once, in the kernel.", valueName: "mib"))
-    var ringSize: UInt32 = 8
+    @Option(help: Setting.ringSize.help("mib"))
+    var ringSize: String?
 
-    func validate() throws {
-        guard (1...1024).contains(ringSize), ringSize & (ringSize - 1) == 0 else {
-            throw ValidationError("--ring-size takes a power of two from 1 to 1024 (MiB)")
-        }
+    @Option(help: Setting.sweepInterval.help("duration"))
+    var sweepInterval: String?
+
+    @Option(help: Setting.maxSessions.help("count"))
+    var maxSessions: String?
+
+    /// Those that were given.
+    var texts: SettingTexts {
+        SettingTexts(
+            (.library, library), (.phases, phases.texts), (.probes, probes.texts),
+            (.handshakeTimeout, handshakeTimeout.texts), (.ringSize, ringSize.texts),
+            (.sweepInterval, sweepInterval.texts), (.maxSessions, maxSessions.texts))
     }
 
-    func engineOptions() throws(CommandFailure) -> EngineOptions {
+    func validate() throws { try Setting.validate(flags: texts) }
+
+    /// For a command that has flags only.
+    func engineOptions() throws(CommandFailure) -> EngineOptions { try engineOptions(RunSettings(texts)) }
+
+    func engineOptions(_ settings: RunSettings) throws(CommandFailure) -> EngineOptions {
         for process in pid where !processExists(process) {
             throw CommandFailure(.usage, "no process \(process)")
         }
-        var options = EngineOptions(version: Version.current)
-        options.rung = probes
-        options.phases = phases == .on
-        options.handshakeTimeout = handshakeTimeout.nanoseconds
-        options.ringBytes = ringSize << 20
+        var options = settings.engine
         options.processes = pid
-        options.libraries = library
         return options
     }
 }

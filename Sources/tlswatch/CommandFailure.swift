@@ -41,15 +41,16 @@ func reporting(_ body: () throws -> Void) throws {
     }
 }
 
-/// Tells of an error on standard error; what is returned carries the exit status.
-func report(_ error: any Error) -> any Error {
+/// Tells of an error, on standard error or as told; what is returned carries the exit status.
+func report(_ error: any Error, by tell: (String) -> Void = { tell("tlswatch: \($0)") }) -> any Error {
     let failure: CommandFailure
     switch error {
     case let error as CommandFailure: failure = error
     case let error as BPFError: failure = CommandFailure(error)
+    case let error as WebConfigurationError: failure = CommandFailure(.input, error.description)
     case let error as RecordingError: failure = CommandFailure(.input, error.description)
     default: return error
     }
-    tell("tlswatch: \(failure.message)")
+    tell(failure.message)
     return ExitCode(failure.status.rawValue)
 }

@@ -20,7 +20,7 @@ struct DoctorCommand: ParsableCommand {
 
     func run() throws {
         let features = KernelFeatures.probe()
-        let privileges = Privileges.current()
+        let privileges = Privileges.current(rung: features.rungs.first)
         let libraries = LibrarySurvey.host()
         let out = try OutputFile(path: nil)
         try out.write(format == .json ? json(features, privileges, libraries) : text(features, privileges, libraries))
@@ -35,19 +35,21 @@ struct DoctorCommand: ParsableCommand {
         lines.append(mark(features.hasBTF, "BTF", features.hasBTF ? "present" : "missing: nothing can be observed"))
         for rung in ProbeRung.allCases {
             let there = features.rungs.contains(rung)
-            let used = features.rungs.first == rung ? "in use" : there ? "available" : "not in this kernel"
+            let inUse = features.rungs.first == rung
+            let used = inUse ? "in use: \(rung.loss)" : there ? "available" : "not in this kernel"
             lines.append(mark(there, "\(rung.rawValue) probes", used))
         }
         for tracepoint in Tracepoint.allCases {
-            let there = features.has(tracepoint)
-            lines.append(mark(there, tracepoint.rawValue, there ? "present" : "missing: \(tracepoint.loss)"))
+            guard let sentence = features.sentence(on: tracepoint) else { continue }
+            lines.append(mark(features.has(tracepoint), tracepoint.rawValue, sentence))
         }
         lines.append("Privileges")
         for capability in privileges.capabilities {
             lines.append(
                 mark(
                     capability.held, capability.name,
-                    (capability.held ? "held" : "MISSING") + ": to \(capability.purpose)"))
+                    (capability.held ? "held" : capability.required ? "MISSING" : "not held")
+                        + ": to \(capability.purpose)"))
         }
         lines.append("TLS libraries")
         if libraries.isEmpty { lines.append("  none found in the linker's cache or in running processes") }
@@ -102,7 +104,7 @@ extension LibrarySurvey.Entry {
         object.text("stack", stack)
         object.text("version", version)
         object.literal("observable", "\(observable)")
-        object.literal("processes", "[" + processes.map { String($0) }.joined(separator: ",") + "]")
+        object.literal("processes", "[" + processes.sorted().map { String($0) }.joined(separator: ",") + "]")
         object.literal(
             "sites",
             "["

@@ -12,5 +12,6 @@ struct TLSWatch: AsyncParsableCommand {
         version: Version.current,
         subcommands: [
             RunCommand.self, CaptureCommand.self, ReplayCommand.self, DoctorCommand.self, TargetsCommand.self,
+            CheckConfigCommand.self,
         ])
 }

@@ -2,6 +2,7 @@ import ArgumentParser
 import HandshakeProbe
 import Logging
 import ServiceLifecycle
+import UnixSignals
 
 struct RunCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -10,49 +11,88 @@ struct RunCommand: AsyncParsableCommand {
         discussion: """
             Serves /metrics (Prometheus), /healthz and /readyz. SIGINT and SIGTERM end it cleanly.
 
+            Each option but --pid can also be set in the file and by the environment: flags before environment before \
+            file. SIGHUP reads the file again. 'tlswatch check-config' tells what holds.
+
             EXAMPLES
               tlswatch run
-              tlswatch run --listen 127.0.0.1:9899 --window 5m
+              tlswatch run --window 60s --window 15m --label sni:50
+              tlswatch run --config tlswatch.yml
+              TLSWATCH_RING_SIZE=32 tlswatch run
+              tlswatch run --listen 0.0.0.0:9899 --web.config.file /etc/tlswatch/web.yml
             """)
+
+    @Option(
+        help: ArgumentHelp(
+            "Settings, in YAML. [default: \(SettingsFile.standardPath) where it exists]", valueName: "file"))
+    var config: String?
 
     @OptionGroup var observation: ObservationOptions
 
-    @Option(help: ArgumentHelp("Address to serve on: loopback unless told otherwise.", valueName: "host:port"))
-    var listen: ListenAddress = ListenAddress.standard
+    @Option(help: Setting.listen.help("host:port"))
+    var listen: String?
 
-    @Option(help: ArgumentHelp("Length of the sliding windows, 1s to 1h.", valueName: "duration"))
-    var window: DurationArgument = .seconds(60)
+    @Option(name: .customLong("web.config.file"), help: Setting.webConfigurationFile.help("file"))
+    var webConfigurationFile: String?
 
-    func validate() throws {
-        guard (1_000_000_000...3_600_000_000_000).contains(window.nanoseconds) else {
-            throw ValidationError("--window takes 1s to 1h")
-        }
+    @Option(help: Setting.logFormat.help(), completion: .list(LogFormat.allCases.map(\.rawValue)))
+    var logFormat: String?
+
+    @OptionGroup var metrics: MetricsArguments
+
+    private var own: SettingTexts {
+        SettingTexts(
+            (.listen, listen.texts), (.webConfigurationFile, webConfigurationFile.texts),
+            (.logFormat, logFormat.texts))
     }
+
+    func validate() throws { try Setting.validate(flags: own) }
 
     func run() async throws {
-        LoggingSystem.bootstrap { StreamLogHandler.standardError(label: $0) }
+        let flags = own.merging(observation.texts) { $1 }.merging(metrics.texts) { $1 }
+        let sources = SettingSources(flags: flags, path: config)
+        let format = SharedLogFormat(RunSettings(own).logFormat)
+        format.bootstrap()
         let logger = Logger(label: "tlswatch")
         do {
-            var options = try observation.engineOptions()
-            options.windowSeconds = window.nanoseconds / 1_000_000_000
-            try await serve(options, logger)
+            let resolved = try sources.resolve()
+            format.set(resolved.settings.logFormat)
+            try await serve(resolved, from: sources, format, logger)
         } catch {
-            throw report(error)
+            throw report(error) { logger.critical("\($0)") }
         }
     }
 
-    private func serve(_ options: EngineOptions, _ logger: Logger) async throws {
+    private func serve(
+        _ resolved: ResolvedSettings, from sources: SettingSources, _ format: SharedLogFormat, _ logger: Logger
+    ) async throws {
+        for notice in resolved.notices { logger.warning("\(notice)") }
+        let hangUps = await UnixSignalsSequence(trapping: .sighup)
+        let settings = resolved.settings
+        let listen = settings.listen
+        let web = try WebConfigurationSource(path: settings.webConfigurationFile, logger: logger)
         try listen.check()
-        let engine = try Engine(options: options)
+        let engine = try Engine(options: observation.engineOptions(settings))
         try engine.start { _ in }
         let attached = engine.catalog.libraries.filter { $0.state == .attached }
         logger.info("attached", metadata: ["libraries": "\(attached.count)", "probes": "\(engine.rung.rawValue)"])
-        let server = MetricsServer(engine: engine, address: listen, logger: logger)
+        let reload = ReloadService(
+            sources: sources, started: resolved, engine: engine, logFormat: format, logger: logger, signals: hangUps)
+        let report = ServiceReport(engine: engine, logger: logger)
+        let server = MetricsServer(
+            source: MetricsSource(engine), address: listen, configuration: web, logger: logger,
+            onListening: { port in
+                logger.info("listening", metadata: ["port": "\(port)"])
+                if format.value == .text { tell("ready") }
+                report.ready()
+            })
         let group = ServiceGroup(
             configuration: .init(
-                services: [.init(service: EngineService(engine: engine)), .init(service: server.application())],
+                services: [
+                    .init(service: EngineService(engine: engine)), .init(service: server), .init(service: report),
+                    .init(service: reload),
+                ],
                 gracefulShutdownSignals: [.sigterm, .sigint], logger: logger))
-        tell("ready")
         try await group.run()
     }
 }

@@ -20,7 +20,7 @@ struct TargetsCommand: ParsableCommand {
             for entry in entries {
                 let how = entry.observable ? "observable" : "not observable"
                 try out.write("\(entry.path)\n  \(entry.stack) \(entry.version ?? "(version unknown)"), \(how)\n")
-                let pids = entry.processes.prefix(12).map { String($0) }.joined(separator: " ")
+                let pids = entry.processes.sorted().prefix(12).map { String($0) }.joined(separator: " ")
                 let more = entry.processes.count > 12 ? " and \(entry.processes.count - 12) more" : ""
                 try out.write("  processes: \(entry.processes.isEmpty ? "none now" : pids + more)\n")
                 for note in entry.notes { try out.write("  note: \(note)\n") }

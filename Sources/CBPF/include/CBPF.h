@@ -9,6 +9,7 @@
 #include <bpf/libbpf.h>
 
 #include "../../../bpf/event.h"
+#include "mappings.h"
 
 /* What libbpf 1.1 lacks: names from the kernel's include/uapi/linux/bpf.h. */
 enum {
@@ -37,7 +38,10 @@ int tlswatch_set_knob(struct bpf_map *map, size_t offset, uint8_t value);
 bool tlswatch_read_losses(struct bpf_object *object, struct tlswatch_losses *losses);
 
 /* BTF kinds that CBPF's users look up; the headers define them both as macro and enumerator. */
-enum { TLSWATCH_BTF_STRUCT = 4, TLSWATCH_BTF_TYPEDEF = 8, TLSWATCH_BTF_FUNC = 12 };
+enum { TLSWATCH_BTF_STRUCT = 4, TLSWATCH_BTF_TYPEDEF = 8 };
+
+/* Whether an enumeration of the kernel has this enumerator. */
+bool tlswatch_btf_has_enumerator(const struct btf *btf, const char *enumeration, const char *enumerator);
 
 /* Attaches a perf-event uprobe. Returns NULL and sets errno on failure. */
 struct bpf_link *tlswatch_attach_perf_uprobe(struct bpf_program *program, const char *path, size_t offset,

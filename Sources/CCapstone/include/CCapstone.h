@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stddef.h>
 
 /* The instructions that code reading tells apart; every other is OTHER. */
 enum tlswatch_operation {
@@ -90,5 +91,8 @@ void tlswatch_decoder_destroy(struct tlswatch_decoder *decoder);
 /* Decodes the instruction that `bytes` begins with; false where the bytes are none, or are cut short. */
 bool tlswatch_decode(struct tlswatch_decoder *decoder, const uint8_t *bytes, size_t count, uint64_t address,
 		     struct tlswatch_instruction *instruction);
+
+/* memmem(3), which Swift's Glibc does not show. */
+const void *tlswatch_find(const void *bytes, size_t count, const void *wanted, size_t length);
 
 #endif

@@ -26,6 +26,9 @@ struct Attacher: ~Copyable {
     private let rung: ProbeRung
     private var links: [Int: Links] = [:]
     private var nextProfile = 1
+    /// Profiles let go, oldest first: used again only when there are no others, so that no late record of the old
+    /// library is taken for one of the new.
+    private var released: [Int] = []
 
     init(rung: ProbeRung, phases: Bool) {
         self.rung = rung
@@ -51,7 +54,9 @@ struct Attacher: ~Copyable {
 
     /// Reserves a profile's index; `nil` when all are used.
     mutating func reserveProfile() -> Int? {
-        guard nextProfile < Int(TLSWATCH_MAX_PROFILES) else { return nil }
+        guard nextProfile < Int(TLSWATCH_MAX_PROFILES) else {
+            return released.isEmpty ? nil : released.removeFirst()
+        }
         defer { nextProfile += 1 }
         return nextProfile
     }
@@ -107,7 +112,10 @@ struct Attacher: ~Copyable {
 
     /// Takes a library's probes off: first no call begins to be observed any more, then the probes go.
     mutating func detach(profile: Int, object: borrowing LoadedBPFObject) throws(BPFError) {
-        defer { links.removeValue(forKey: profile) }
+        defer {
+            links.removeValue(forKey: profile)
+            released.append(profile)
+        }
         try object.setProfile(UInt32(profile), tlswatch_profile())
     }
 }

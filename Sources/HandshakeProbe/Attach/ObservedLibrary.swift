@@ -10,10 +10,14 @@ public enum LibraryState: Sendable, Equatable {
 /// Why something that holds TLS is not observed. The raw value is the metric's `reason` label.
 public enum UnobservedReason: String, Sendable, Codable {
     case permission
+    /// A TLS stack that is recognised and not observed yet.
+    case unknownStack = "unknown_stack"
     case noCheapSite = "no_cheap_site"
     case analysisFailed = "analysis_failed"
     case sanityCheckFailed = "sanity_check_failed"
     case attachFailed = "attach_failed"
+    /// It was written over in place while it was probed.
+    case fileModified = "file_modified"
     case tooManyLibraries = "too_many_libraries"
 }
 
@@ -22,16 +26,21 @@ public struct ObservedLibrary: Sendable {
     /// The profile's index in the kernel; 0 where there is none.
     public var profile: Int
     public var path: String
-    public var identity: FileIdentity
+    var inode: MappedInode
+    /// As stat(2) tells it where it was found.
+    var identity: FileIdentity
     public var analysis: LibraryAnalysis?
     public var state: LibraryState
     /// The probes in place.
     public var sites: [ProbeSite] = []
     /// Sites left out, and why.
     public var omitted: [String] = []
-    /// Processes that mapped it at the last sweep.
-    public var processes: [UInt32] = []
+    /// Processes that map it.
+    public var processes: Set<UInt32> = []
 
-    public var stack: String { analysis?.stack ?? "unknown" }
+    /// The name of a stack that is recognised without being observed.
+    var unobservedStack: String?
+
+    public var stack: String { analysis?.stack ?? unobservedStack ?? "unknown" }
     public var version: String? { analysis?.version }
 }

@@ -1,3 +1,5 @@
+import CCapstone
+
 /// Bounded search of a file's constants.
 enum DataSearch {
     private static let chunk = 1 << 20
@@ -35,16 +37,24 @@ enum DataSearch {
     }
 
     private static func search(
-        _ bytes: [UInt8], _ wanted: [UInt8], _ count: Int, _ visit: ([UInt8], Int) -> Bool
+        _ whole: [UInt8], _ wanted: [UInt8], _ count: Int, _ visit: ([UInt8], Int) -> Bool
     ) -> Bool {
-        guard let first = wanted.first else { return false }
-        let span = bytes.span
-        var offset = 0
-        let end = min(count, span.count)
-        while offset < end {
-            if span[offset] == first, span.holds(wanted, at: offset), visit(bytes, offset) { return true }
-            offset += 1
+        // memmem(3): this is most of what looking at a new file costs.
+        unsafe whole.withUnsafeBytes { bytes in
+            let count = min(count, bytes.count)
+            var offset = 0
+            while offset < count {
+                let rest = unsafe UnsafeRawBufferPointer(rebasing: bytes[offset...])
+                guard let found = unsafe tlswatch_find(rest.baseAddress, rest.count, wanted, wanted.count) else {
+                    return false
+                }
+                let place = unsafe offset + (found - rest.baseAddress!)
+                // What begins in the overlap is the next chunk's.
+                guard place < count else { return false }
+                if visit(whole, place) { return true }
+                offset = place + 1
+            }
+            return false
         }
-        return false
     }
 }

@@ -10,6 +10,8 @@ public struct FileIdentity: Hashable, Sendable, Codable {
 struct OpenFile: ~Copyable {
     let descriptor: Int32
     let identity: FileIdentity
+    /// Bytes.
+    let size: UInt64
 
     /// Opens for reading; `nil` with errno set if it cannot or it is no regular file.
     init?(_ path: String) {
@@ -21,6 +23,7 @@ struct OpenFile: ~Copyable {
             return nil
         }
         self.descriptor = descriptor
+        size = UInt64(max(0, status.st_size))
         identity = FileIdentity(device: UInt64(status.st_dev), inode: UInt64(status.st_ino))
     }
 

@@ -9,7 +9,7 @@ public enum LibrarySurvey {
         public var notes: [String]
         /// Whether its state machine, or of a library beside one its own hook, has a site that the kernel emulates.
         public var observable: Bool
-        public var processes: [UInt32]
+        public var processes: Set<UInt32>
     }
 
     /// The linker cache's libraries and those that running processes map.
@@ -38,11 +38,11 @@ public enum LibrarySurvey {
                 } else {
                     switch ProcessMaps.open(mapping, of: pid) {
                     case .failed: found = nil
-                    case .opened(let file): found = index(file, mapping.path)
+                    case .opened(let file, _): found = index(file, mapping.path)
                     }
                     mappings[key] = .some(found)
                 }
-                if let found { entries[found].processes.append(pid) }
+                if let found { entries[found].processes.insert(pid) }
             }
         }
         return entries
@@ -52,7 +52,12 @@ public enum LibrarySurvey {
         guard let elf = try? ELFFile(fileDescriptor: file.descriptor) else { return nil }
         do {
             guard let analysis = try TLSStacks.analyse(elf), !analysis.sites.isEmpty || !analysis.notes.isEmpty else {
-                return nil
+                return UnsupportedStacks.recognise(elf).map { stack in
+                    Entry(
+                        path: path, stack: stack, version: nil, sites: [],
+                        notes: ["unknown_stack: recognised, and cannot be observed yet"], observable: false,
+                        processes: [])
+                }
             }
             let essential = analysis.observesSessions ? HookKind.stateMachine : .pause
             return Entry(

@@ -1,12 +1,22 @@
+import Glibc
+
 /// The dynamic linker's cache, /etc/ld.so.cache (glibc's sysdeps/generic/dl-cache.h): where a program that starts
 /// later will find its libraries, so that its first handshake is seen.
 enum LinkerCache {
     private static let magic = Array("glibc-ld.so.cache1.1".utf8)
+    private static let path = "/etc/ld.so.cache"
     private static let headerSize = 48
     private static let entrySize = 24
 
+    /// When it was last written, nanoseconds since 1970; 0 where there is none.
+    static func changed() -> Int64 {
+        var status = stat()
+        guard unsafe stat(path, &status) == 0 else { return 0 }
+        return Int64(status.st_mtim.tv_sec) &* 1_000_000_000 &+ Int64(status.st_mtim.tv_nsec)
+    }
+
     /// Paths of the libraries whose names begin with one of `prefixes`, in the cache's order.
-    static func libraries(_ prefixes: [String], cache: String = "/etc/ld.so.cache") -> [String] {
+    static func libraries(_ prefixes: [String], cache: String = path) -> [String] {
         guard let bytes = readFile(cache, limit: 64 << 20) else { return [] }
         return libraries(prefixes, in: bytes)
     }

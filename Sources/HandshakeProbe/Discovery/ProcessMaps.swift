@@ -58,7 +58,7 @@ enum ProcessMaps {
         var seen: Set<String> = []
         for line in bytes.split(separator: UInt8(ascii: "\n")) {
             guard let file = parse(line) else { continue }
-            if seen.insert(file.key).inserted { files.append(file) }
+            if seen.insert(file.range).inserted { files.append(file) }
         }
         return files
     }
@@ -80,17 +80,28 @@ enum ProcessMaps {
             range: String(decoding: fields[0], as: UTF8.self))
     }
 
+    /// Opens the file behind a mapping, and tells its name as its process sees it.
+    static func open(_ mapping: KernelMapping) -> OpenFileResult {
+        let link = "/proc/\(mapping.pid)/map_files/\(mapping.range)"
+        if let mapped = OpenFile(link), let path = linkTarget(link) { return .opened(mapped, path: path) }
+        guard let files = codeFiles(of: mapping.pid) else { return .failed(errno) }
+        guard let file = files.first(where: { $0.range == mapping.range }) else { return .failed(ESRCH) }
+        return open(file, of: mapping.pid)
+    }
+
     /// Opens the file behind a mapping: the mapped one itself, whatever its name leads to now.
     static func open(_ file: MappedFile, of pid: UInt32) -> OpenFileResult {
-        if let mapped = OpenFile("/proc/\(pid)/map_files/\(file.range)") { return .opened(mapped) }
+        if let mapped = OpenFile("/proc/\(pid)/map_files/\(file.range)") { return .opened(mapped, path: file.path) }
         let mappedError = errno
         // map_files wants CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE; the name will do while it is the same file.
-        if !file.deleted, let named = OpenFile("/proc/\(pid)/root" + file.path) { return .opened(named) }
+        if !file.deleted, let named = OpenFile("/proc/\(pid)/root" + file.path) {
+            return .opened(named, path: file.path)
+        }
         return .failed(mappedError)
     }
 
     enum OpenFileResult: ~Copyable {
-        case opened(OpenFile)
+        case opened(OpenFile, path: String)
         case failed(Int32)
     }
 }

@@ -13,22 +13,24 @@ public final class Engine: Sendable {
     public let rung: ProbeRung
     private let kernel: KernelSide
     private let options: EngineOptions
+    private let tuning: SharedTuning
     private let tracepoints: TracepointLinks
     private let announced = AnnouncedLibraries()
     private let latest = Mutex<EngineSnapshot?>(nil)
     private let failure = Mutex<String?>(nil)
     private let stopDescriptor: Int32
     private let finished = DispatchGroup()
-    private let discovery: DiscoveryQueue
+    private let discovery: DiscoveryLoop
 
     /// Loads the programs and attaches to everything that can be found now.
     ///
     /// - Throws: `BPFError`; nothing stays attached then.
     public init(options: EngineOptions) throws(BPFError) {
-        try Privileges.current().require()
         self.options = options
+        tuning = SharedTuning(options)
         features = KernelFeatures.probe()
         rung = try features.rung(forced: options.rung)
+        try Privileges.current(rung: rung).require()
         let opened = try OpenBPFObject()
         try opened.setRingSize(options.ringBytes)
         let filters = !options.processes.isEmpty
@@ -42,8 +44,9 @@ public final class Engine: Sendable {
         tracepoints = try TracepointLinks(kernel: kernel, features: features)
         stopDescriptor = tlswatch_eventfd()
         guard stopDescriptor >= 0 else { throw .from(errno, operation: "create an eventfd") }
-        discovery = DiscoveryQueue(catalog: catalog, options: options)
+        discovery = DiscoveryLoop(catalog: catalog, options: options, tuning: tuning, stopDescriptor: stopDescriptor)
         try discovery.first()
+        try catalog.requirePermission()
     }
 
     deinit { close(stopDescriptor) }
@@ -66,28 +69,33 @@ public final class Engine: Sendable {
             }
         }
         let consumer = EventConsumer(
-            table: SessionTable(capacity: 65536, timeout: options.handshakeTimeout, wallClockOffset: offset),
-            metrics: MetricsRegistry(version: options.version, windowSeconds: options.windowSeconds),
+            table: SessionTable(
+                capacity: options.maxSessions, timeout: tuning.value.handshakeTimeout, wallClockOffset: offset),
+            metrics: MetricsRegistry(version: options.version, options: options.metrics),
             recorder: recorder,
             losses: LossWatch { [kernel] in kernel.object.losses() }
         )
         let loop = try RingLoop(engine: self, consumer: consumer, deliver: deliver)
         finished.enter()
         let thread = Thread { [finished] in
+            // From inside: a name given before the start never reaches the kernel.
+            Thread.current.name = "tlswatch-ring"
             loop.run()
             finished.leave()
         }
-        thread.name = "tlswatch-ring"
         thread.start()
         discovery.start()
     }
 
+    /// Puts another tuning in force within a second or so. Any thread.
+    public func reconfigure(_ next: EngineTuning) { tuning.set(next) }
+
     /// Ends consumption after what the ring still holds, and joins the threads. Idempotent.
     public func stop() {
-        discovery.stop()
         var one: UInt64 = 1
         unsafe _ = write(stopDescriptor, &one, 8)
         finished.wait()
+        discovery.join()
     }
 
     private func recordingHeader(wallClockOffset: Int64) -> RecordingHeader {
@@ -101,6 +109,8 @@ public final class Engine: Sendable {
     var ringDescriptor: Int32 { kernel.object.ringDescriptor }
     var stopSignal: Int32 { stopDescriptor }
 
+    var handshakeTimeout: UInt64 { tuning.value.handshakeTimeout }
+
     func takeAnnounced() -> [ObservedLibrary] {
         announced.libraries.withLock { libraries in
             defer { libraries.removeAll() }
@@ -108,7 +118,6 @@ public final class Engine: Sendable {
         }
     }
 
-    func look(at pids: [UInt32]) { discovery.add(pids) }
     func distrust(profile: Int) { catalog.distrust(profile: profile) }
     func publish(_ snapshot: EngineSnapshot) { latest.withLock { $0 = snapshot } }
     func note(recordingFailure text: String) { failure.withLock { $0 = text } }
@@ -134,7 +143,7 @@ final class TracepointLinks: @unchecked Sendable {
 
     init(kernel: KernelSide, features: KernelFeatures) throws(BPFError) {
         var links: [Holder] = []
-        for tracepoint in Tracepoint.allCases where features.has(tracepoint) {
+        for tracepoint in Tracepoint.allCases where features.uses(tracepoint) {
             let program = try unsafe kernel.object.program(tracepoint.program)
             links.append(Holder(try unsafe ProbeLink(tracepoint: program, name: tracepoint.rawValue)))
         }

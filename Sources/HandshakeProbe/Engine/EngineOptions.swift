@@ -10,8 +10,12 @@ public struct EngineOptions: Sendable {
     public var phases = true
     /// Nanoseconds without an event after which a session times out.
     public var handshakeTimeout: UInt64 = 60_000_000_000
-    /// Length of the sliding windows, seconds.
-    public var windowSeconds: UInt64 = 60
+    /// Windows, extra labels, exemplars and limits of the metrics.
+    public var metrics = MetricsRegistry.Options()
+    /// Nanoseconds between two looks at all processes, behind the stream of what they map.
+    public var sweepInterval: UInt64 = 30_000_000_000
+    /// Sessions in flight at most; past it the one idle longest ends.
+    public var maxSessions = 65536
     /// Bytes of the ring buffer; a power of two.
     public var ringBytes: UInt32 = 8 << 20
     /// Only these processes and their children; empty observes all.
@@ -37,6 +41,8 @@ public struct EngineOptions: Sendable {
 /// What the engine has seen, at one instant.
 public struct EngineSnapshot: Sendable {
     public var metrics: MetricsSnapshot
+    /// Worked out once a second.
+    public var status: StatusSnapshot?
     public var outcomes: [Outcome: UInt64]
     public var inFlight: Int
     /// Events that were lost: the ring was full, or memory was short.

@@ -9,13 +9,17 @@ final class RingLoop: @unchecked Sendable {
     private static let pollMilliseconds: Int32 = 20
     private static let publishInterval: UInt64 = 200_000_000
     private static let expireInterval: UInt64 = 250_000_000
+    private static let statusInterval: UInt64 = 1_000_000_000
 
     private let ring: RingBuffer
     private unowned let engine: Engine
     private let consumer: EventConsumer
     private let deliver: @Sendable ([Handshake]) -> Void
-    private var libraries: [ObservedLibrary] = []
+    private var hits = LibraryHits()
     private var distrusted: Set<Int> = []
+    private var status: StatusSnapshot?
+    private var statusTime: UInt64 = 0
+    private let started = monotonicNow()
 
     init(engine: Engine, consumer: EventConsumer, deliver: @escaping @Sendable ([Handshake]) -> Void) throws(BPFError) {
         ring = try RingBuffer(descriptor: engine.ringDescriptor, consumer: consumer)
@@ -32,6 +36,7 @@ final class RingLoop: @unchecked Sendable {
             let now = drain()
             if now - expired >= Self.expireInterval {
                 expired = now
+                consumer.table.timeout = engine.handshakeTimeout
                 consumer.table.expire(now: now)
                 hand(now)
             }
@@ -66,8 +71,6 @@ final class RingLoop: @unchecked Sendable {
         register()
         consumer.lookForLosses()
         ring.drain()
-        let started = consumer.takeStarted()
-        if !started.isEmpty { engine.look(at: started) }
         let now = monotonicNow()
         hand(now)
         return now
@@ -82,7 +85,7 @@ final class RingLoop: @unchecked Sendable {
     private func register() {
         for library in engine.takeAnnounced() {
             guard let rules = SessionRules.of(stack: library.stack) else { continue }
-            libraries.append(library)
+            hits.register(library, hits: engine.hits(profile: library.profile))
             consumer.table.register(
                 ProfileEntry(rules: rules, stack: library.stack, library: library.path, version: version(of: library)),
                 at: library.profile)
@@ -105,25 +108,31 @@ final class RingLoop: @unchecked Sendable {
         let kernel = KernelCounters(counters, decoder: consumer.decoder)
         consumer.metrics.update(kernel: kernel, now: now)
         consumer.metrics.update(sessions: consumer.tallies)
-        consumer.metrics.update(coverage: coverage(counters))
+        let observed = engine.catalog.libraries
+        let coverage = coverage(counters, observed)
+        consumer.metrics.update(coverage: coverage)
+        if status == nil || now - statusTime >= Self.statusInterval {
+            statusTime = now
+            status = StatusSnapshot(
+                consumer.metrics.status(now: now), uptime: now - started,
+                inFlight: UInt64(consumer.table.inFlight), lost: kernel.lost, coverage: coverage, libraries: observed)
+        }
         engine.publish(
             EngineSnapshot(
-                metrics: consumer.metrics.snapshot(now: now), outcomes: consumer.outcomes,
+                metrics: consumer.metrics.snapshot(now: now), status: status, outcomes: consumer.outcomes,
                 inFlight: consumer.table.inFlight, lost: kernel.lostInKernel,
                 rejected: consumer.decoder.submitted &- consumer.decoder.decoded, drained: now))
     }
 
-    private func coverage(_ counters: [tlswatch_counters]) -> CoverageSample {
+    private func coverage(_ counters: [tlswatch_counters], _ observed: [ObservedLibrary]) -> CoverageSample {
         var sample = CoverageSample()
-        sample.probeHits = libraries.map {
-            .init(stack: $0.stack, library: $0.path, count: engine.hits(profile: $0.profile))
-        }
+        sample.probeHits = hits.samples(live: observed) { engine.hits(profile: $0) }
         // The tracepoint programs' hits, so that hits = submitted + dropped holds over everything.
         for program in KernelProgram.allCases where program.isTracepoint && program.rawValue < counters.count {
             sample.probeHits.append(
                 .init(stack: "kernel", library: program.label, count: counters[program.rawValue].hits))
         }
-        sample.add(engine.catalog.libraries, unreadable: engine.catalog.unreadableProcesses)
+        sample.add(observed, unreadable: engine.catalog.unreadableProcesses)
         return sample
     }
 }

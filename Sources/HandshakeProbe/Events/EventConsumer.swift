@@ -5,8 +5,6 @@ final class EventConsumer {
     private(set) var decoder = EventDecoder()
     var table: SessionTable
     var metrics: MetricsRegistry
-    /// Programs started since the last `takeStarted`, for discovery.
-    private var started: [UInt32] = []
     private var recorder: RecordingWriter?
     /// Watches for losses; `nil` in a replay, whose recording tells them.
     private var losses: LossWatch?
@@ -29,7 +27,6 @@ final class EventConsumer {
         if let span = losses?.beforeRecord() { note(span) }
         unsafe recorder?.append(record)
         let span = unsafe RawSpan(_unsafeBytes: record)
-        if let pid = startedProcess(span) { started.append(pid) }
         decoder.decode(span, into: &table)
         for process in table.processes.takeFresh() { recorder?.append(process) }
         for reason in table.takeRejections() { decoder.rejectDecoded(reason) }
@@ -43,17 +40,6 @@ final class EventConsumer {
     private func note(_ span: LossSpan) {
         recorder?.append(span)
         table.note(loss: span)
-    }
-
-    private func startedProcess(_ span: RawSpan) -> UInt32? {
-        guard span.byteCount == MemoryLayout<tlswatch_process>.size else { return nil }
-        let header = unsafe span.unsafeLoadUnaligned(as: tlswatch_header.self)
-        return UInt32(header.kind) == TLSWATCH_PROCESS_EXEC.rawValue ? header.pid : nil
-    }
-
-    func takeStarted() -> [UInt32] {
-        defer { started.removeAll(keepingCapacity: true) }
-        return started
     }
 
     /// Hands over the sessions that finished, having counted them.

@@ -1,5 +1,5 @@
 /// Text that a peer chose: made safe before it goes anywhere.
-enum PeerText {
+public enum PeerText {
     /// Valid UTF-8 without control characters: every other byte or character becomes U+FFFD.
     static func clean(_ bytes: UnsafeRawBufferPointer) -> String {
         let plain = unsafe bytes.allSatisfy { (0x20..<0x7f).contains($0) }
@@ -8,7 +8,7 @@ enum PeerText {
     }
 
     /// The same for text that is a `String` already.
-    static func clean(_ text: String) -> String {
+    public static func clean(_ text: String) -> String {
         var result = String.UnicodeScalarView()
         for scalar in text.unicodeScalars {
             switch scalar.properties.generalCategory {

@@ -20,6 +20,7 @@ public struct RecordedProcess: Codable, Sendable, Equatable {
     public var pid: UInt32
     public var start: UInt64
     public var exe: String
+    public var container: String?
 }
 
 /// The first line of a recording, JSON.
@@ -121,7 +122,7 @@ struct RecordingWriter: ~Copyable {
 }
 
 /// Reads a recording. It may come from anybody: every length is checked.
-public struct RecordingReader {
+public struct RecordingReader: Sendable {
     public let header: RecordingHeader
     private let bytes: [UInt8]
     private var offset: Int
@@ -193,58 +194,5 @@ public struct RecordingReader {
 
     func withRecord(_ range: Range<Int>, _ body: (UnsafeRawBufferPointer) -> Void) {
         unsafe bytes.withUnsafeBytes { unsafe body(UnsafeRawBufferPointer(rebasing: $0[range])) }
-    }
-}
-
-/// Runs a recording through the same consumer as live events.
-public enum Replay {
-    public struct Result: Sendable {
-        public var handshakes: [Handshake]
-        public var metrics: MetricsSnapshot
-        public var rejected: UInt64
-        public var inFlight: Int
-    }
-
-    /// - Parameter timeout: as `--handshake-timeout`, nanoseconds, on the recording's own clock.
-    public static func run(_ reader: RecordingReader, timeout: UInt64, version: String) throws(RecordingError) -> Result
-    {
-        var reader = reader
-        let table = SessionTable(
-            capacity: 65536, timeout: timeout, wallClockOffset: reader.header.wallClockOffset)
-        let consumer = EventConsumer(table: table, metrics: MetricsRegistry(version: version), recorder: nil)
-        consumer.table.processes.readsProc = false
-        var handshakes: [Handshake] = []
-        var now: UInt64 = 0
-        var swept: UInt64 = 0
-        while let frame = try reader.next() {
-            switch frame {
-            case .library(let library):
-                guard (1..<Int(TLSWATCH_MAX_PROFILES)).contains(library.profile),
-                    let rules = SessionRules.of(stack: library.stack)
-                else { continue }
-                consumer.table.register(
-                    ProfileEntry(rules: rules, stack: library.stack, library: library.path, version: library.version),
-                    at: library.profile)
-            case .process(let process):
-                consumer.table.processes.set(pid: process.pid, start: process.start, exe: PeerText.clean(process.exe))
-            case .loss(let span): consumer.table.note(loss: span)
-            case .record(let range):
-                unsafe reader.withRecord(range) { record in
-                    if record.count >= 8 { now = unsafe max(now, record.loadUnaligned(as: UInt64.self)) }
-                    unsafe consumer.consume(record)
-                }
-                if now &- swept > 1_000_000_000 {
-                    swept = now
-                    consumer.table.expire(now: now)
-                }
-                handshakes += consumer.takeFinished(now: now)
-            }
-        }
-        consumer.table.endClosed()
-        handshakes += consumer.takeFinished(now: now)
-        consumer.metrics.update(sessions: consumer.tallies)
-        return Result(
-            handshakes: handshakes, metrics: consumer.metrics.snapshot(now: now),
-            rejected: consumer.decoder.submitted &- consumer.decoder.decoded, inFlight: consumer.table.inFlight)
     }
 }

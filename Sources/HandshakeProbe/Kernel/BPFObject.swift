@@ -9,6 +9,16 @@ public enum ProbeRung: String, Sendable, CaseIterable, Codable {
     case multi
     /// Two perf events a site.
     case perf
+
+    /// What it loses against the best one, for `doctor`.
+    public var loss: String {
+        switch self {
+        case .session: "nothing is lost"
+        case .multi: "nothing is lost; a build that needs return probes pays for one at every call"
+        case .perf:
+            "nothing is lost, but it needs CAP_SYS_ADMIN, and probes are attached one by one: starting takes longer"
+        }
+    }
 }
 
 /// Owns libbpf's object; closing it takes every program and map out of the kernel.
@@ -47,12 +57,13 @@ public enum ProbeRung: String, Sendable, CaseIterable, Codable {
     }
 
     /// Restricts observation to the processes of the `observed_processes` map.
-    func filterProcesses() throws(BPFError) {
+    func filterProcesses() throws(BPFError) { try set(.filterProcesses) }
+
+    private func set(_ knob: EmbeddedObject.Knob) throws(BPFError) {
         guard let map = unsafe bpf_object__find_map_by_name(object, ".rodata") else {
             throw BPFError(.system, operation: "find the knobs in the embedded BPF object")
         }
-        // filter_processes is the one byte-sized knob; the linker puts it behind the wider ones.
-        let result = unsafe tlswatch_set_knob(map, EmbeddedObject.filterProcessesOffset, 1)
+        let result = unsafe tlswatch_set_knob(map, knob.rawValue, 1)
         guard result == 0 else { throw .from(result, operation: "set the knobs of the embedded BPF object") }
     }
 
@@ -72,9 +83,19 @@ public enum ProbeRung: String, Sendable, CaseIterable, Codable {
                 unsafe bpf_program__set_expected_attach_type(program, bpf_attach_type(rawValue: type))
             }
         }
-        for tracepoint in Tracepoint.allCases where !features.has(tracepoint) {
+        for tracepoint in Tracepoint.allCases where !features.uses(tracepoint) {
             guard let program = unsafe bpf_object__find_program_by_name(object, tracepoint.program) else { continue }
             unsafe bpf_program__set_autoload(program, false)
+        }
+        if !features.listsMappings,
+            let program = unsafe bpf_object__find_program_by_name(object, EmbeddedObject.mappingsProgram)
+        {
+            unsafe bpf_program__set_autoload(program, false)
+        }
+        if features.uses(.systemCallExit) {
+            try set(.socketsByAddress)
+        } else if let table = unsafe bpf_object__find_map_by_name(object, "socket_table") {
+            unsafe bpf_map__set_autocreate(table, false)
         }
         let result = unsafe bpf_object__load(object)
         guard result == 0 else {
@@ -83,7 +104,7 @@ public enum ProbeRung: String, Sendable, CaseIterable, Codable {
                 .unsupported, operation: "load the BPF programs", errno: abs(result),
                 advice: "The kernel's own words: " + LibbpfLog.recent())
         }
-        return LoadedBPFObject(handle, rung: rung)
+        return LoadedBPFObject(handle, rung: rung, listsMappings: features.listsMappings)
     }
 }
 
@@ -92,14 +113,16 @@ public enum ProbeRung: String, Sendable, CaseIterable, Codable {
     private let handle: ObjectHandle
     private var object: OpaquePointer { unsafe handle.pointer }
     let rung: ProbeRung
+    let listsMappings: Bool
     private let profilesMap: Int32
     private let countersMap: Int32
     private let hitsMap: Int32
     private let observedMap: Int32
     private let processors: Int
 
-    fileprivate init(_ handle: ObjectHandle, rung: ProbeRung) {
+    fileprivate init(_ handle: ObjectHandle, rung: ProbeRung, listsMappings: Bool) {
         self.handle = handle
+        self.listsMappings = listsMappings
         let object = unsafe handle.pointer
         self.rung = rung
         unsafe profilesMap = bpf_object__find_map_fd_by_name(object, "profiles")
@@ -131,6 +154,13 @@ public enum ProbeRung: String, Sendable, CaseIterable, Codable {
         var one: UInt8 = 1
         let result = unsafe bpf_map_update_elem(observedMap, &key, &one, 0)
         guard result == 0 else { throw .from(errno, operation: "add process \(pid) to the observed ones") }
+    }
+
+    /// Whether a process is in the `observed_processes` map, which the kernel side adds children to.
+    func observes(process pid: UInt32) -> Bool {
+        var key = pid
+        var value: UInt8 = 0
+        return unsafe bpf_map_lookup_elem(observedMap, &key, &value) == 0
     }
 
     /// The counters of every program, summed over the processors.

@@ -1,7 +1,12 @@
 /// The BPF object that the build plugin compiled and embedded as base64.
 enum EmbeddedObject {
-    /// Where `filter_processes` stands among the knobs: the first of maps.h.
-    static let filterProcessesOffset = 0
+    /// Where the knobs of maps.h stand: each is a byte, in their order.
+    enum Knob: Int {
+        case filterProcesses
+        case socketsByAddress
+    }
+
+    static let mappingsProgram = "list_mappings"
 
     /// The object file's bytes.
     static func bytes() -> [UInt8] {

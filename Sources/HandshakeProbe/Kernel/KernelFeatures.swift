@@ -6,6 +6,8 @@ public enum Tracepoint: String, Sendable, CaseIterable {
     case socketState = "inet_sock_set_state"
     case socketSend = "sock_send_length"
     case socketReceive = "sock_recv_length"
+    /// Stands in for the two before it, which Linux 6.3 brought.
+    case systemCallExit = "sys_exit"
     case processExec = "sched_process_exec"
     case processExit = "sched_process_exit"
     case processFork = "sched_process_fork"
@@ -16,6 +18,7 @@ public enum Tracepoint: String, Sendable, CaseIterable {
         case .socketState: "socket_state"
         case .socketSend: "socket_send"
         case .socketReceive: "socket_receive"
+        case .systemCallExit: "system_call_exit"
         case .processExec: "process_exec"
         case .processExit: "process_exit"
         case .processFork: "process_fork"
@@ -26,7 +29,7 @@ public enum Tracepoint: String, Sendable, CaseIterable {
     public var loss: String {
         switch self {
         case .socketState: "TCP connect times, first-record delays and closed sockets are not seen"
-        case .socketSend, .socketReceive: "sessions are not tied to sockets (Linux 6.3 has it)"
+        case .socketSend, .socketReceive, .systemCallExit: "sessions are not tied to sockets"
         case .processExec: "new programs are found by the periodic sweep only"
         case .processExit: "handshakes of killed processes end by timeout"
         case .processFork: "children of a selected process are not observed"
@@ -43,7 +46,34 @@ public struct KernelFeatures: Sendable {
     public var rungs: [ProbeRung]
     public var tracepoints: Set<String>
 
+    /// Whether the kernel lists what processes map (Linux 5.12).
+    public var listsMappings = false
+
     public func has(_ tracepoint: Tracepoint) -> Bool { tracepoints.contains(tracepoint.rawValue) }
+
+    /// Whether the program on a tracepoint is loaded: socket I/O is seen in one way only.
+    public func uses(_ tracepoint: Tracepoint) -> Bool {
+        let standsIn = !(has(.socketSend) && has(.socketReceive))
+        switch tracepoint {
+        case .socketSend, .socketReceive: return !standsIn
+        case .systemCallExit: return standsIn && has(.systemCallExit)
+        default: return has(tracepoint)
+        }
+    }
+
+    /// What a tracepoint does here, or what is lost without it: a sentence for `doctor`. `nil` where nobody needs it.
+    public func sentence(on tracepoint: Tracepoint) -> String? {
+        switch tracepoint {
+        case .systemCallExit where !uses(.socketSend):
+            return has(.systemCallExit)
+                ? "present: stands in for the two above; every system call of the host pays for it"
+                : "missing: \(tracepoint.loss)"
+        case .systemCallExit: return nil
+        case .socketSend where uses(.systemCallExit), .socketReceive where uses(.systemCallExit):
+            return "not in this kernel (Linux 6.3 has it)"
+        default: return has(tracepoint) ? "present" : "missing: \(tracepoint.loss)"
+        }
+    }
 
     /// The rung to use: the best there is, or the forced one.
     public func rung(forced: ProbeRung?) throws(BPFError) -> ProbeRung {
@@ -71,13 +101,16 @@ public struct KernelFeatures: Sendable {
         guard let btf = unsafe btf__load_vmlinux_btf() else { return features }
         defer { unsafe btf__free(btf) }
         features.hasBTF = true
-        if unsafe btf__find_by_name_kind(btf, "bpf_session_is_return", UInt32(TLSWATCH_BTF_FUNC)) > 0 {
+        // Not by bpf_session_is_return: since 6.10 sessions of kprobes have it.
+        if unsafe tlswatch_btf_has_enumerator(btf, "bpf_attach_type", "BPF_TRACE_UPROBE_SESSION") {
             features.rungs.append(.session)
         }
         if unsafe btf__find_by_name_kind(btf, "bpf_uprobe_multi_link", UInt32(TLSWATCH_BTF_STRUCT)) > 0 {
             features.rungs.append(.multi)
         }
         features.rungs.append(.perf)
+        features.listsMappings =
+            unsafe btf__find_by_name_kind(btf, "bpf_iter__task_vma", UInt32(TLSWATCH_BTF_STRUCT)) > 0
         for tracepoint in Tracepoint.allCases
         where unsafe btf__find_by_name_kind(btf, "btf_trace_" + tracepoint.rawValue, UInt32(TLSWATCH_BTF_TYPEDEF)) > 0 {
             features.tracepoints.insert(tracepoint.rawValue)

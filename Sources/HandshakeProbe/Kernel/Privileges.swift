@@ -8,19 +8,28 @@ public struct Privileges: Sendable {
         /// What it is needed for.
         public var purpose: String
         public var held: Bool
+        /// Whether nothing is observed without it.
+        public var required = true
     }
 
     public var capabilities: [Capability]
 
-    /// Names of those missing.
-    public var missing: [String] { capabilities.filter { !$0.held }.map(\.name) }
+    /// Names of those missing that are required.
+    public var missing: [String] { capabilities.filter { $0.required && !$0.held }.map(\.name) }
 
-    /// Reads CapEff of this process (capabilities(7)). CAP_SYS_ADMIN stands in for CAP_BPF and CAP_PERFMON.
-    public static func current() -> Privileges {
-        let effective = effectiveSet()
+    /// Reads CapEff of this process (capabilities(7)).
+    ///
+    /// - Parameter rung: how probes are attached; `nil` where that is not known.
+    public static func current(rung: ProbeRung?) -> Privileges {
+        Privileges(effective: effectiveSet(), rung: rung)
+    }
+
+    /// CAP_SYS_ADMIN stands in for CAP_BPF and CAP_PERFMON. Perf events on functions need CAP_SYS_ADMIN itself in every
+    /// kernel with the fix of CVE-2025-38466.
+    init(effective: UInt64, rung: ProbeRung?) {
         func held(_ bit: Int) -> Bool { effective & (1 << UInt64(bit)) != 0 }
         let administrator = held(21)
-        return Privileges(capabilities: [
+        capabilities = [
             Capability(name: "CAP_BPF", bit: 39, purpose: "load BPF programs", held: held(39) || administrator),
             Capability(
                 name: "CAP_PERFMON", bit: 38, purpose: "attach them to functions", held: held(38) || administrator),
@@ -29,7 +38,16 @@ public struct Privileges: Sendable {
             Capability(
                 name: "CAP_DAC_READ_SEARCH", bit: 2, purpose: "read those libraries whoever owns them",
                 held: held(2) || held(1)),
-        ])
+            Capability(
+                name: "CAP_CHECKPOINT_RESTORE", bit: 40, purpose: "read those that were replaced while they are in use",
+                held: held(40) || administrator, required: false),
+        ]
+        if rung == .perf {
+            capabilities.append(
+                Capability(
+                    name: "CAP_SYS_ADMIN", bit: 21, purpose: "attach perf probes, the only ones in use here",
+                    held: administrator))
+        }
     }
 
     private static func effectiveSet() -> UInt64 {

@@ -3,12 +3,19 @@ enum DecimalText {
     private static let nanosecondsPerSecond: UInt64 = 1_000_000_000
 
     static func append(_ number: UInt64, to output: inout [UInt8]) {
-        var divisor: UInt64 = 1
-        while number / divisor >= 10 { divisor *= 10 }
-        while divisor > 0 {
-            output.append(digit(number / divisor))
-            divisor /= 10
+        guard number >= 10 else {
+            output.append(digit(number))
+            return
         }
+        var digits = InlineArray<20, UInt8>(repeating: 0)
+        var first = digits.count
+        var rest = number
+        while rest > 0 {
+            first -= 1
+            digits[first] = digit(rest % 10)
+            rest /= 10
+        }
+        for index in first..<digits.count { output.append(digits[index]) }
     }
 
     /// Nanoseconds as seconds, to the nanosecond: 1500000 is `0.0015`.

@@ -1,53 +1,86 @@
-/// The upper bounds of a classic histogram, in nanoseconds, and their `le` texts in seconds.
-public struct DurationBounds: Sendable {
-    /// How many finite bounds there are; one bucket more is for what is above them.
-    public static let count = 17
-
-    public let nanoseconds: InlineArray<17, UInt64>
-    /// `le` values as they are written, without quotes.
-    let texts: [[UInt8]]
-    /// The same as OpenMetrics wants them: always with a fraction.
-    let canonicalTexts: [[UInt8]]
-
-    private init(_ nanoseconds: InlineArray<17, UInt64>) {
-        self.nanoseconds = nanoseconds
-        texts = nanoseconds.indices.map { index in
-            var text: [UInt8] = []
-            DecimalText.append(seconds: nanoseconds[index], to: &text)
-            return text
-        }
-        canonicalTexts = texts.map { $0.contains(UInt8(ascii: ".")) ? $0 : $0 + Array(".0".utf8) }
-    }
-
-    /// 100 µs to 30 s: whole handshakes.
-    public static let handshake = DurationBounds([
-        100_000, 250_000, 500_000, 1_000_000, 2_500_000, 5_000_000, 10_000_000, 25_000_000, 50_000_000, 100_000_000,
-        250_000_000, 500_000_000, 1_000_000_000, 2_500_000_000, 5_000_000_000, 10_000_000_000, 30_000_000_000,
-    ])
-
-    /// 10 µs to 2.5 s: parts of a handshake.
-    public static let phase = DurationBounds([
-        10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000, 5_000_000, 10_000_000, 25_000_000,
-        50_000_000, 100_000_000, 250_000_000, 500_000_000, 1_000_000_000, 2_500_000_000,
-    ])
-}
-
-/// A classic histogram of durations. Flat, so that a snapshot's copy of many is one copy of memory.
+/// A cumulative histogram of durations: the same cells as the windows', told as a classic and as a native histogram.
+///
+/// Its storage grows with the cells in use, at most some thousand of ten bytes, and is shared with snapshots.
 public struct DurationHistogram: Sendable {
-    /// Not cumulative; the last is for what is above every bound.
+    public let bounds: DurationBounds.Name
+    /// By classic bucket, not cumulative; the last is for what is above every bound.
     public private(set) var buckets = InlineArray<18, UInt64>(repeating: 0)
     public private(set) var count: UInt64 = 0
     /// Nanoseconds.
     public private(set) var sum: UInt64 = 0
+    /// The cells in use, ascending, and what each has counted.
+    private(set) var cells: [UInt16] = []
+    private(set) var cellCounts: [UInt64] = []
+    /// The newest session of each classic bucket; empty unless exemplars are kept.
+    public private(set) var exemplars: [Exemplar?] = []
 
-    public init() {}
+    public init(_ bounds: DurationBounds.Name = .handshake) {
+        self.bounds = bounds
+    }
 
-    /// Counts a duration in the first bucket whose bound is not below it.
-    public mutating func observe(_ nanoseconds: UInt64, bounds: DurationBounds) {
-        var index = 0
-        while index < DurationBounds.count, bounds.nanoseconds[index] < nanoseconds { index += 1 }
-        buckets[index] &+= 1
+    /// Counts a duration, and keeps `exemplar`, if there is one, for its bucket.
+    public mutating func observe(_ nanoseconds: UInt64, exemplar: Exemplar? = nil) {
+        let scale = DurationScale.shared
+        let cell = scale.cell(of: nanoseconds)
+        let bucket = Int(bounds == .handshake ? scale.handshakeBuckets[cell] : scale.phaseBuckets[cell])
+        buckets[bucket] &+= 1
         count &+= 1
         sum &+= nanoseconds
+        add(UInt16(truncatingIfNeeded: cell))
+        guard let exemplar else { return }
+        if exemplars.isEmpty { exemplars = [Exemplar?](repeating: nil, count: DurationBounds.count + 1) }
+        exemplars[bucket] = exemplar
+    }
+
+    private mutating func add(_ cell: UInt16) {
+        var low = 0
+        var high = cells.count
+        while low < high {
+            let middle = (low + high) / 2
+            if cells[middle] < cell { low = middle + 1 } else { high = middle }
+        }
+        if low < cells.count, cells[low] == cell {
+            cellCounts[low] &+= 1
+        } else {
+            cells.insert(cell, at: low)
+            cellCounts.insert(1, at: low)
+        }
+    }
+}
+
+/// A session that stands for a bucket (OpenMetrics 1.0.0, "Exemplars").
+public struct Exemplar: Sendable, Equatable {
+    public var pid: UInt32
+    /// The server name, cut so that the labels stay within OpenMetrics's 128 characters; `nil` where there is none.
+    public var sni: String?
+    /// Nanoseconds.
+    public var duration: UInt64
+    /// Nanoseconds since 1970.
+    public var time: Int64
+
+    /// OpenMetrics: "the combined length of the label names and values MUST NOT exceed 128 UTF-8 character code points".
+    static let textLimit = 128
+
+    init(of handshake: Handshake) {
+        self.init(
+            pid: handshake.pid, sni: handshake.sni, duration: handshake.duration,
+            time: handshake.wallTime &+ Int64(bitPattern: handshake.end &- handshake.start))
+    }
+
+    public init(pid: UInt32, sni: String?, duration: UInt64, time: Int64) {
+        self.pid = pid
+        let rest = Self.textLimit - "pid".count - "sni".count - String(pid).count
+        self.sni = sni.map { sni in
+            var text = String.UnicodeScalarView()
+            for scalar in Label.safe(sni).unicodeScalars.prefix(rest) { text.append(scalar) }
+            return String(text)
+        }
+        self.duration = duration
+        self.time = time
+    }
+
+    /// Names and values as they are told.
+    var labels: [(name: String, value: String)] {
+        [("pid", String(pid))] + (sni.map { [("sni", $0)] } ?? [])
     }
 }

@@ -5,6 +5,8 @@ public struct LabelValues: Hashable, Sendable {
     static let limit = 6
 
     private var first, second, third, fourth, fifth, sixth: String
+    /// The combination of extra labels behind them, by its number; 0 for none.
+    var extra: Int32 = 0
 
     public init(
         _ first: String = "", _ second: String = "", _ third: String = "", _ fourth: String = "",
@@ -23,6 +25,13 @@ public struct LabelValues: Hashable, Sendable {
         self.init(value(0), value(1), value(2), value(3), value(4), value(5))
     }
 
+    /// The same with a combination of extra labels.
+    func with(_ extra: ExtraValues) -> LabelValues {
+        var values = self
+        values.extra = extra.number
+        return values
+    }
+
     /// The first `count` values.
     func prefix(_ count: Int) -> [String] {
         Array([first, second, third, fourth, fifth, sixth].prefix(count))
@@ -31,22 +40,30 @@ public struct LabelValues: Hashable, Sendable {
 
 /// A series' labels, rendered once for every scrape to come.
 public struct LabelSet: Sendable {
+    public let names: [String]
     public let values: [String]
     /// `role="client",stack="openssl"`: escaped, without braces; the same in text and OpenMetrics.
     public let text: [UInt8]
 
     /// `names` and `values` of equal count; the values go through `Label.safe`.
     init(names: [String], values: [String]) {
+        self.names = names
         self.values = values.map(Label.safe)
+        text = Self.text(names: names, values: self.values)
+    }
+
+    /// `values` are safe already.
+    static func text(names: [String], values: [String]) -> [UInt8] {
         var text: [UInt8] = []
-        for (name, value) in zip(names, self.values) {
+        text.reserveCapacity(zip(names, values).reduce(0) { $0 + $1.0.utf8.count + $1.1.utf8.count + 4 })
+        for (name, value) in zip(names, values) {
             if !text.isEmpty { text.append(UInt8(ascii: ",")) }
             text.append(contentsOf: name.utf8)
             text.append(contentsOf: "=\"".utf8)
             Label.appendEscaped(value, to: &text)
             text.append(UInt8(ascii: "\""))
         }
-        self.text = text
+        return text
     }
 }
 

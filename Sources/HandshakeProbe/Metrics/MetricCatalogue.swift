@@ -11,13 +11,24 @@ public struct MetricDescriptor: Sendable, Equatable {
     public let unit: String?
     public let labels: [String]
     public let help: String
+    /// How many series it makes, and from what: a phrase.
+    public let cost: String
 
-    init(_ name: String, _ type: MetricType, unit: String? = nil, labels: [String] = [], help: String) {
+    init(
+        _ name: String, _ type: MetricType, unit: String? = nil, labels: [String] = [], help: String,
+        cost: String = "1"
+    ) {
         self.name = name
         self.type = type
         self.unit = unit
         self.labels = labels
         self.help = help
+        self.cost = cost
+    }
+
+    /// The same family with labels that were asked for.
+    func adding(_ extra: [String]) -> MetricDescriptor {
+        MetricDescriptor(name, type, unit: unit, labels: labels + extra, help: help, cost: cost)
     }
 }
 
@@ -25,81 +36,106 @@ public struct MetricDescriptor: Sendable, Equatable {
 public enum MetricCatalogue {
     public static let handshakes = MetricDescriptor(
         "tlswatch_handshakes_total", .counter, labels: ["role", "stack", "outcome", "reason"],
-        help: "TLS handshakes that ended, by outcome and reason (none where there was none).")
+        help: "TLS handshakes that ended, by outcome and reason (none where there was none).",
+        cost: "1 for each role × stack × outcome × reason seen")
     public static let handshakeDuration = MetricDescriptor(
         "tlswatch_handshake_duration_seconds", .histogram, unit: "seconds",
         labels: ["role", "stack", "tls_version", "resumed"],
-        help: "Wall time of completed handshakes, from the first call's entry to the last one's return.")
+        help: "Wall time of completed handshakes, from the first call's entry to the last one's return.",
+        cost: "20 for each role × stack × version × resumed seen")
     public static let handshakeBusy = MetricDescriptor(
         "tlswatch_handshake_busy_seconds", .histogram, unit: "seconds", labels: ["role", "stack"],
-        help: "Time that completed handshakes spent inside the TLS library's handshake calls.")
+        help: "Time that completed handshakes spent inside the TLS library's handshake calls.",
+        cost: "20 for each role × stack")
     /// A summary without sum and count: its series are a gauge's, but `quantile` is a label that only a summary may
     /// have, and promtool says so.
     public static let handshakeWindow = MetricDescriptor(
         "tlswatch_handshake_window_seconds", .summary, unit: "seconds",
-        labels: ["role", "stack", "quantile", "window"],
-        help: "Quantiles of the duration of the handshakes completed in the sliding window.")
+        labels: ["role", "stack", "window", "quantile"],
+        help: "Quantiles of the duration of the handshakes completed in the sliding window.",
+        cost: "4 for each role × stack × window")
     public static let handshakeWindowSessions = MetricDescriptor(
         "tlswatch_handshake_window_sessions", .gauge, labels: ["role", "stack", "window"],
-        help: "Completed handshakes in the sliding window, on which its quantiles stand.")
+        help: "Completed handshakes in the sliding window, on which its quantiles stand.",
+        cost: "1 for each role × stack × window")
     public static let handshakeParameters = MetricDescriptor(
         "tlswatch_handshake_parameters_total", .counter,
         labels: ["role", "tls_version", "cipher", "group", "alpn", "resumed"],
-        help: "Completed handshakes by what was negotiated.")
+        help: "Completed handshakes by what was negotiated.",
+        cost: "1 for each combination seen")
     public static let keyExchanges = MetricDescriptor(
         "tlswatch_key_exchanges_total", .counter, labels: ["role", "group", "result"],
-        help: "Key exchanges attempted, by result (success or failure).")
+        help: "Key exchanges attempted, by result (success or failure).",
+        cost: "1 for each role × group × result seen")
     public static let keyExchangeDuration = MetricDescriptor(
         "tlswatch_key_exchange_duration_seconds", .histogram, unit: "seconds", labels: ["role"],
-        help: "Time from the peer's key share to the handshake traffic keys, for key exchanges that succeeded.")
+        help: "Time from the peer's key share to the handshake traffic keys, for key exchanges that succeeded.",
+        cost: "20 for each role")
     public static let keyExchangeFailureRatio = MetricDescriptor(
         "tlswatch_key_exchange_failure_ratio", .gauge, labels: ["role", "window"],
-        help: "Failed over attempted key exchanges in the sliding window; NaN without an attempt in it.")
+        help: "Failed over attempted key exchanges in the sliding window; NaN without an attempt in it.",
+        cost: "1 for each role × window")
     public static let alpnNegotiation = MetricDescriptor(
         "tlswatch_alpn_negotiation_seconds", .histogram, unit: "seconds", labels: ["role"],
-        help: "Time from the ClientHello with the ALPN offer to the protocol being decided, in completed handshakes.")
+        help: "Time from the ClientHello with the ALPN offer to the protocol being decided, in completed handshakes.",
+        cost: "20 for each role")
     public static let alpnShare = MetricDescriptor(
         "tlswatch_alpn_share_ratio", .gauge, labels: ["role", "window"],
         help: "ALPN time over handshake time, both summed over the sliding window's completed handshakes that "
-            + "negotiated ALPN; NaN without one in it.")
+            + "negotiated ALPN; NaN without one in it.",
+        cost: "1 for each role × window")
     public static let tcpConnect = MetricDescriptor(
         "tlswatch_tcp_connect_seconds", .histogram, unit: "seconds", labels: ["role"],
-        help: "TCP connection establishment before completed handshakes.")
+        help: "TCP connection establishment before completed handshakes.",
+        cost: "20 for each role")
     public static let firstRecordDelay = MetricDescriptor(
         "tlswatch_first_record_delay_seconds", .histogram, unit: "seconds", labels: ["role"],
-        help: "Time from TCP establishment to this side's first TLS record, in completed handshakes.")
+        help: "Time from TCP establishment to this side's first TLS record, in completed handshakes.",
+        cost: "20 for each role")
     public static let sessionsStarted = MetricDescriptor(
         "tlswatch_sessions_started_total", .counter, labels: ["role", "stack"],
-        help: "TLS handshakes that started: those that ended, by any outcome, and those in flight.")
+        help: "TLS handshakes that started: those that ended, by any outcome, and those in flight.",
+        cost: "1 for each role × stack")
     public static let handshakesInFlight = MetricDescriptor(
         "tlswatch_handshakes_in_flight", .gauge, labels: ["role", "stack"],
-        help: "TLS handshakes that have started and not ended.")
+        help: "TLS handshakes that have started and not ended.",
+        cost: "1 for each role × stack")
     public static let events = MetricDescriptor(
         "tlswatch_events_total", .counter, labels: ["program"],
-        help: "Events that the kernel programs submitted.")
+        help: "Events that the kernel programs submitted.",
+        cost: "8, one for each kernel program")
     public static let eventsDropped = MetricDescriptor(
         "tlswatch_events_dropped_total", .counter, labels: ["program", "reason"],
-        help: "Events that the kernel programs could not submit.")
+        help: "Events that the kernel programs could not submit.",
+        cost: "16 and up: 2 for each kernel program, and 1 for each other reason seen")
     public static let eventsRejected = MetricDescriptor(
         "tlswatch_events_rejected_total", .counter, labels: ["reason"],
-        help: "Submitted events that were malformed and not decoded.")
+        help: "Submitted events that were malformed and not decoded.",
+        cost: "6, one for each reason")
     public static let eventsDecoded = MetricDescriptor(
         "tlswatch_events_decoded_total", .counter, help: "Submitted events that were decoded.")
     public static let probeHits = MetricDescriptor(
         "tlswatch_probe_hits_total", .counter, labels: ["stack", "library"],
-        help: "Times a probe in a TLS library ran.")
+        help: "Times a probe in a TLS library ran.",
+        cost: "1 for each library, and 6")
     public static let probes = MetricDescriptor(
         "tlswatch_probes", .gauge, labels: ["stack", "library", "state"],
-        help: "Probes in TLS libraries, by state.")
+        help: "Probes in TLS libraries, by state.",
+        cost: "1 or 2 for each library")
     public static let observedProcesses = MetricDescriptor(
         "tlswatch_observed_processes", .gauge, labels: ["state", "reason"],
-        help: "Processes that use TLS, observed or not, and why not.")
+        help: "Processes that use TLS, observed or not, and why not.",
+        cost: "1, and 1 for each reason")
     public static let windowIncomplete = MetricDescriptor(
         "tlswatch_window_incomplete", .gauge, labels: ["window"],
-        help: "1 while the sliding window overlaps lost events, else 0.")
+        help: "1 while the sliding window overlaps lost events, else 0.",
+        cost: "1 for each window")
     public static let seriesCapped = MetricDescriptor(
         "tlswatch_series_capped_total", .counter,
         help: "Samples counted under the label value other because a cap on label values or series was reached.")
+    public static let seriesEvicted = MetricDescriptor(
+        "tlswatch_series_evicted_total", .counter,
+        help: "Window series without a session that made room for others because the cap on series was reached.")
     public static let buildInfo = MetricDescriptor(
         "tlswatch_build_info", .gauge, labels: ["version"], help: "1, with the version of tlswatch.")
     public static let scrapes = MetricDescriptor(
@@ -107,6 +143,9 @@ public enum MetricCatalogue {
     public static let scrapeDuration = MetricDescriptor(
         "tlswatch_scrape_duration_seconds", .gauge, unit: "seconds",
         help: "Time that the previous scrape took to serve.")
+    public static let requestsRejected = MetricDescriptor(
+        "tlswatch_http_requests_rejected_total", .counter, labels: ["reason"],
+        help: "HTTP requests to tlswatch that it did not serve, by reason.", cost: "1 for each reason")
     public static let processCPU = MetricDescriptor(
         "process_cpu_seconds_total", .counter, unit: "seconds", help: "User and system CPU time of tlswatch itself.")
     public static let processResidentMemory = MetricDescriptor(
@@ -125,8 +164,8 @@ public enum MetricCatalogue {
         handshakes, handshakeDuration, handshakeBusy, handshakeWindow, handshakeWindowSessions, handshakeParameters,
         keyExchanges, keyExchangeDuration, keyExchangeFailureRatio, alpnNegotiation, alpnShare, tcpConnect,
         firstRecordDelay, sessionsStarted, handshakesInFlight, events, eventsDropped, eventsRejected, eventsDecoded,
-        probeHits, probes, observedProcesses, windowIncomplete, seriesCapped, buildInfo, scrapes, scrapeDuration,
-        processCPU, processResidentMemory, processVirtualMemory, processOpenDescriptors, processDescriptorLimit,
-        processStart,
+        probeHits, probes, observedProcesses, windowIncomplete, seriesCapped, seriesEvicted, buildInfo, scrapes,
+        scrapeDuration, requestsRejected, processCPU, processResidentMemory, processVirtualMemory,
+        processOpenDescriptors, processDescriptorLimit, processStart,
     ]
 }

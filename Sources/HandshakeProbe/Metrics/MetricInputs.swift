@@ -138,6 +138,8 @@ public struct ScrapeSample: Sendable, Equatable {
     public var served: UInt64
     /// Nanoseconds the last one took; nil before it.
     public var lastDuration: UInt64?
+    /// Requests that were not served, by reason, since the start.
+    public var rejected: [KernelCounters.Rejected] = []
 
     public init(served: UInt64, lastDuration: UInt64?) {
         self.served = served

@@ -6,29 +6,36 @@ public struct MetricsRegistry: ~Copyable, Sendable {
     /// Caps that keep peers and hosts from growing the exposition without bound; past one, `other`.
     public struct Limits: Sendable {
         /// Series in all, a histogram counting for each of its lines. Series named `other` come on top.
-        public var series = 10_000
+        public var series = 20_000
         /// Distinct values of a label whose text others choose.
         public var labelValues = 64
-        /// Each has a window of up to 1.3 MB.
+        /// Each has windows of its own.
         public var stacks = 16
 
         public init() {}
     }
 
+    /// What is told, beyond what always is.
+    public struct Options: Sendable {
+        /// Lengths of the sliding windows, the status page's first.
+        public var windows = [WindowLength(seconds: 60)]
+        /// Labels added to the handshake counters, the duration histogram and the window gauges.
+        public var labels: [ExtraLabelOption] = []
+        /// Whether the duration histogram's buckets carry exemplars, with pid and server name.
+        public var exemplars = false
+        public var limits = Limits()
+
+        public init() {}
+    }
+
     private var budget: SeriesBudget
-    private var stacks, reasons, versions, ciphers, groups, protocols: LabelCap
+    private var extra: ExtraLabelTable
     private var windows: SessionWindows
+    private var ratios: RatioWindows
+    private var board: StatusBoard
     private let buildInfo: MetricFamily
 
-    private var handshakes = SeriesTable<UInt64>(MetricCatalogue.handshakes, initial: 0)
-    private var durations = histogram(MetricCatalogue.handshakeDuration)
-    private var busy = histogram(MetricCatalogue.handshakeBusy)
-    private var parameters = SeriesTable<UInt64>(MetricCatalogue.handshakeParameters, initial: 0)
-    private var keyExchanges = SeriesTable<UInt64>(MetricCatalogue.keyExchanges, initial: 0)
-    private var keyExchangeDurations = histogram(MetricCatalogue.keyExchangeDuration)
-    private var alpnNegotiations = histogram(MetricCatalogue.alpnNegotiation)
-    private var tcpConnects = histogram(MetricCatalogue.tcpConnect)
-    private var firstRecordDelays = histogram(MetricCatalogue.firstRecordDelay)
+    private var sessions: SessionSeries
     private var started = SeriesTable<UInt64>(MetricCatalogue.sessionsStarted, initial: 0)
     private var inFlight = SeriesTable<UInt64>(MetricCatalogue.handshakesInFlight, initial: 0)
     private var submitted = SeriesTable<UInt64>(MetricCatalogue.events, initial: 0)
@@ -40,14 +47,15 @@ public struct MetricsRegistry: ~Copyable, Sendable {
     private var processes = SeriesTable<UInt64>(MetricCatalogue.observedProcesses, initial: 0)
     private var lost: UInt64 = 0
 
-    /// `version` goes to `tlswatch_build_info`; `windowSeconds` (1 to 3,600) is the length of every
-    /// sliding window.
-    public init(version: String, windowSeconds: UInt64 = 60, limits: Limits = Limits()) {
-        budget = SeriesBudget(limit: limits.series)
-        stacks = LabelCap(limit: limits.stacks)
-        let cap = LabelCap(limit: limits.labelValues)
-        (reasons, versions, ciphers, groups, protocols) = (cap, cap, cap, cap, cap)
-        windows = SessionWindows(seconds: windowSeconds)
+    /// `version` goes to `tlswatch_build_info`.
+    public init(version: String, options: Options = Options()) {
+        let lengths = options.windows.isEmpty ? [WindowLength(seconds: 60)] : options.windows
+        budget = SeriesBudget(limit: options.limits.series)
+        extra = ExtraLabelTable(options.labels, limit: options.limits.series)
+        sessions = SessionSeries(options, extra: extra.names)
+        windows = SessionWindows(lengths, extra: extra.names)
+        ratios = RatioWindows(lengths)
+        board = StatusBoard(lengths[0])
         var info = Series<UInt64>()
         info.append(LabelSet(names: MetricCatalogue.buildInfo.labels, values: [version]), 1)
         buildInfo = MetricFamily(MetricCatalogue.buildInfo, .integers(info))
@@ -56,21 +64,18 @@ public struct MetricsRegistry: ~Copyable, Sendable {
     /// Counts one finished session. Only completed ones enter durations and windows: the others end at an arbitrary
     /// time, and would poison a quantile.
     public mutating func record(_ handshake: Handshake, now: UInt64) {
-        let role = handshake.role.rawValue
-        let stack = stacks.admit(handshake.stack, budget: &budget)
-        let reason = reasons.admit(handshake.reason, missing: Label.none, budget: &budget)
-        handshakes.increment(LabelValues(role, stack, handshake.outcome.rawValue, reason), budget: &budget)
-        let group = groups.admit(handshake.group, budget: &budget)
+        let combination = extra.admit(handshake, budget: &budget)
+        let stack = sessions.record(handshake, extra: combination, budget: &budget)
         if let succeeded = handshake.keyExchangeSucceeded {
-            keyExchanges.increment(LabelValues(role, group, succeeded ? "success" : "failure"), budget: &budget)
-            windows.keyExchange(role: handshake.role, succeeded: succeeded, at: handshake.end, now: now)
+            ratios.keyExchange(role: handshake.role, succeeded: succeeded, at: handshake.end, now: now)
         }
         guard handshake.outcome == .completed else { return }
         windows.completed(
-            role: handshake.role, stack: stack, duration: handshake.duration, at: handshake.end, now: now)
-        recordCompleted(handshake, role: role, stack: stack, group: group)
+            LabelValues(handshake.role.rawValue, stack), duration: handshake.duration, at: handshake.end, now: now,
+            extra: combination, budget: &budget)
+        board.completed(handshake, now: now)
         if let negotiation = handshake.alpnNegotiation {
-            windows.alpn(
+            ratios.alpn(
                 role: handshake.role, negotiation: negotiation, duration: handshake.duration, at: handshake.end,
                 now: now)
         }
@@ -89,7 +94,7 @@ public struct MetricsRegistry: ~Copyable, Sendable {
         dropped.replace(with: kernel.dropped.map { (LabelValues($0.program, $0.reason), $0.count) }, budget: &budget)
         rejected.replace(with: kernel.rejected.map { (LabelValues($0.reason), $0.count) }, budget: &budget)
         decoded.replace(with: [(LabelValues(), kernel.decoded)], budget: &budget)
-        if kernel.lost > lost { windows.markLoss(at: now, now: now) }
+        if kernel.lost > lost { ratios.markLoss(at: now, now: now) }
         lost = kernel.lost
     }
 
@@ -106,59 +111,42 @@ public struct MetricsRegistry: ~Copyable, Sendable {
 
     /// Events were lost, the last of them at `time`, other than by what `update(kernel:now:)` tells.
     public mutating func markLoss(at time: UInt64, now: UInt64) {
-        windows.markLoss(at: time, now: now)
+        ratios.markLoss(at: time, now: now)
     }
 
     /// Everything at `now`. Take one at least every 250 ms: its age adds to that of the window gauges.
     public mutating func snapshot(now: UInt64) -> MetricsSnapshot {
-        var capped = Series<UInt64>()
-        capped.append(LabelSet(names: [], values: []), budget.capped)
+        windows.refresh(now: now)
         let counters = [
-            handshakes, parameters, keyExchanges, started, inFlight, submitted, dropped, rejected, decoded, probeHits,
-            probes, processes,
+            started, inFlight, submitted, dropped, rejected, decoded, probeHits, probes, processes,
         ]
-        let parts = [keyExchangeDurations, alpnNegotiations, tcpConnects, firstRecordDelays]
         let families =
-            counters.map { MetricFamily($0.descriptor, .integers($0.series)) }
-            + [durations, busy].map { MetricFamily($0.descriptor, .histograms($0.series, .handshake)) }
-            + parts.map { MetricFamily($0.descriptor, .histograms($0.series, .phase)) }
-            + [buildInfo, MetricFamily(MetricCatalogue.seriesCapped, .integers(capped))]
-        return MetricsSnapshot(time: now, families: families + windows.families(now: now))
+            sessions.families + counters.map { MetricFamily($0.descriptor, .integers($0.series)) }
+            + [
+                buildInfo, Self.plain(MetricCatalogue.seriesCapped, budget.capped),
+                Self.plain(MetricCatalogue.seriesEvicted, budget.evicted),
+                MetricFamily(MetricCatalogue.handshakeWindow.adding(extra.names), .quantiles(windows.quantiles)),
+                MetricFamily(MetricCatalogue.handshakeWindowSessions.adding(extra.names), .sessions(windows.quantiles)),
+            ]
+        return MetricsSnapshot(time: now, families: families + ratios.families(now: now))
     }
 
-    private mutating func recordCompleted(_ handshake: Handshake, role: String, stack: String, group: String) {
-        let version = versions.admit(handshake.tlsVersion, budget: &budget)
-        let resumed = handshake.resumed.map { $0 ? "true" : "false" } ?? Label.unknown
-        let cipher = ciphers.admit(handshake.cipher, budget: &budget)
-        let alpn = protocols.admit(handshake.alpn, budget: &budget)
-        parameters.increment(LabelValues(role, version, cipher, group, alpn, resumed), budget: &budget)
-        let whole = DurationBounds.handshake
-        durations.observe(
-            handshake.duration, LabelValues(role, stack, version, resumed), bounds: whole, budget: &budget)
-        busy.observe(handshake.busy, LabelValues(role, stack), bounds: whole, budget: &budget)
-        let key = LabelValues(role)
-        let phase = DurationBounds.phase
-        if handshake.keyExchangeSucceeded != false {
-            keyExchangeDurations.observe(handshake.keyExchange, key, bounds: phase, budget: &budget)
+    /// What the status page shows of this, at `now`.
+    public mutating func status(now: UInt64) -> SessionStatus {
+        let ended = sessions.handshakes.series.values.indices.map { index in
+            let values = sessions.handshakes.series.labels[index].values
+            return StatusSnapshot.Ended(
+                role: Role(rawValue: values[0]) ?? .client, outcome: Outcome(rawValue: values[2]) ?? .completed,
+                reason: values[3] == Label.none ? nil : values[3], count: sessions.handshakes.series.values[index])
         }
-        alpnNegotiations.observe(handshake.alpnNegotiation, key, bounds: phase, budget: &budget)
-        tcpConnects.observe(handshake.tcpConnect, key, bounds: phase, budget: &budget)
-        firstRecordDelays.observe(handshake.firstRecordDelay, key, bounds: phase, budget: &budget)
+        return SessionStatus(
+            window: board.seconds, incomplete: ratios.isIncomplete(length: 0, now: now),
+            figures: board.figures(now: now), ended: SessionStatus.merged(ended), slowest: board.slowest(now: now))
     }
 
-    private static func histogram(_ descriptor: MetricDescriptor) -> SeriesTable<DurationHistogram> {
-        // The finite buckets, +Inf, _sum and _count.
-        SeriesTable(descriptor, initial: DurationHistogram(), cost: DurationBounds.count + 3)
-    }
-}
-
-extension SeriesTable where Value == DurationHistogram {
-    /// Counts a duration, where there is one.
-    fileprivate mutating func observe(
-        _ nanoseconds: UInt64?, _ key: LabelValues, bounds: DurationBounds, budget: inout SeriesBudget
-    ) {
-        guard let nanoseconds else { return }
-        let slot = slot(for: key, budget: &budget)
-        update(slot) { $0.observe(nanoseconds, bounds: bounds) }
+    private static func plain(_ descriptor: MetricDescriptor, _ value: UInt64) -> MetricFamily {
+        var series = Series<UInt64>()
+        series.append(LabelSet(names: [], values: []), value)
+        return MetricFamily(descriptor, .integers(series))
     }
 }

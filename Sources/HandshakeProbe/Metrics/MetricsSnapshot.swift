@@ -5,13 +5,19 @@ public enum MetricSamples: Sendable {
     case nanoseconds(Series<UInt64>)
     case numbers(Series<Double>)
     case histograms(Series<DurationHistogram>, DurationBounds)
+    /// A window's quantiles, each a line of its own; none for a window without a session.
+    case quantiles(Series<WindowQuantiles>)
+    /// How many sessions the quantiles stand on.
+    case sessions(Series<WindowQuantiles>)
 
-    /// How many series; a family without one is not written.
+    /// How many label sets; a family without one is not written.
     public var count: Int {
         switch self {
         case .integers(let series), .nanoseconds(let series): series.count
         case .numbers(let series): series.count
         case .histograms(let series, _): series.count
+        case .quantiles(let series): series.values.reduce(0) { $0 + ($1.sessions > 0 ? 1 : 0) }
+        case .sessions(let series): series.count
         }
     }
 }
@@ -48,6 +54,11 @@ public struct MetricsSnapshot: Sendable {
             let samples: MetricSamples = descriptor.unit == "seconds" ? .nanoseconds(series) : .integers(series)
             return MetricFamily(descriptor, samples)
         }
+        var rejected = Series<UInt64>()
+        for entry in scrape.rejected {
+            rejected.append(
+                LabelSet(names: MetricCatalogue.requestsRejected.labels, values: [entry.reason]), entry.count)
+        }
         let added = [
             plain(MetricCatalogue.processCPU, process.cpuTime),
             plain(MetricCatalogue.processResidentMemory, process.residentBytes),
@@ -57,6 +68,7 @@ public struct MetricsSnapshot: Sendable {
             plain(MetricCatalogue.processStart, process.startTime),
             plain(MetricCatalogue.scrapes, scrape.served),
             plain(MetricCatalogue.scrapeDuration, scrape.lastDuration),
+            MetricFamily(MetricCatalogue.requestsRejected, .integers(rejected)),
         ].compactMap { $0 }
         let names = Set(added.map(\.descriptor.name))
         let kept = families.filter { !names.contains($0.descriptor.name) }

@@ -17,6 +17,23 @@ public struct Series<Value: Sendable>: Sendable {
     /// Adds a series in its place and returns its index, which stays valid.
     @discardableResult
     mutating func append(_ label: LabelSet, _ value: Value) -> Int {
+        let rank = rank(of: label)
+        labels.append(label)
+        values.append(value)
+        order.insert(Int32(truncatingIfNeeded: labels.count - 1), at: rank)
+        return labels.count - 1
+    }
+
+    /// Gives the place of one series to another.
+    mutating func replace(_ index: Int, by label: LabelSet, _ value: Value) {
+        order.removeAll { $0 == Int32(truncatingIfNeeded: index) }
+        labels[index] = label
+        values[index] = value
+        order.insert(Int32(truncatingIfNeeded: index), at: rank(of: label))
+    }
+
+    /// Where `label` belongs in the written order.
+    private func rank(of label: LabelSet) -> Int {
         var low = 0
         var high = order.count
         while low < high {
@@ -27,10 +44,7 @@ public struct Series<Value: Sendable>: Sendable {
                 high = middle
             }
         }
-        labels.append(label)
-        values.append(value)
-        order.insert(Int32(truncatingIfNeeded: labels.count - 1), at: low)
-        return labels.count - 1
+        return low
     }
 }
 
@@ -40,6 +54,8 @@ struct SeriesBudget: Sendable {
     private(set) var used = 0
     /// Samples that went under `other`.
     var capped: UInt64 = 0
+    /// Series that had to make room.
+    var evicted: UInt64 = 0
 
     init(limit: Int) {
         self.limit = limit
@@ -86,6 +102,8 @@ struct LabelCap: Sendable {
 /// theirs, so that sums by role and outcome stay true.
 struct SeriesTable<Value: Sendable>: Sendable {
     let descriptor: MetricDescriptor
+    /// How many labels are the family's own.
+    private let own: Int
     private(set) var series = Series<Value>()
     private let initial: Value
     private let cost: Int
@@ -96,28 +114,33 @@ struct SeriesTable<Value: Sendable>: Sendable {
 
     private static var closedLabels: Set<String> { ["role", "outcome", "resumed", "result", "state"] }
 
-    init(_ descriptor: MetricDescriptor, initial: Value, cost: Int = 1) {
-        self.descriptor = descriptor
+    /// - Parameter extra: names of labels behind the family's own.
+    init(_ descriptor: MetricDescriptor, extra: [String] = [], initial: Value, cost: Int = 1) {
+        self.descriptor = descriptor.adding(extra)
+        own = descriptor.labels.count
         self.initial = initial
         self.cost = cost
     }
 
-    /// The index in `series` for `key`.
-    mutating func slot(for key: LabelValues, budget: inout SeriesBudget) -> Int {
+    /// The index in `series` for `key` and what the extra labels say.
+    mutating func slot(
+        for key: LabelValues, extra: ExtraValues = .none, budget: inout SeriesBudget
+    ) -> Int {
+        let key = key.with(extra)
         if let known = index[key] { return known }
         // Two raw values may be the same once made safe, and a repeated series would break the scrape. Only the safe
         // form is remembered, so that hostile spellings of one value take no memory.
-        let values = key.prefix(descriptor.labels.count).map(Label.safe)
-        let safe = LabelValues(values)
+        let values = key.prefix(own).map(Label.safe)
+        let safe = LabelValues(values).with(extra)
         if let known = index[safe] { return known }
         if budget.take(cost) {
             charged += cost
-            return add(safe, values)
+            return add(safe, values + extra.values)
         }
         budget.capped &+= 1
         let capped = zip(descriptor.labels, values).map { Self.closedLabels.contains($0) ? $1 : Label.other }
-        let other = LabelValues(capped)
-        return index[other] ?? add(other, capped)
+        let other = LabelValues(capped).with(extra.other)
+        return index[other] ?? add(other, capped + extra.other.values)
     }
 
     mutating func update(_ slot: Int, _ change: (inout Value) -> Void) {
@@ -132,9 +155,9 @@ struct SeriesTable<Value: Sendable>: Sendable {
 }
 
 extension SeriesTable where Value == UInt64 {
-    mutating func increment(_ key: LabelValues, by amount: UInt64 = 1, budget: inout SeriesBudget) {
-        let slot = slot(for: key, budget: &budget)
-        series.values[slot] &+= amount
+    mutating func increment(_ key: LabelValues, extra: ExtraValues = .none, budget: inout SeriesBudget) {
+        let slot = slot(for: key, extra: extra, budget: &budget)
+        series.values[slot] &+= 1
     }
 
     /// Makes the series exactly `samples`; those with equal labels are summed, so that nothing is lost under `other`.

@@ -1,114 +1,150 @@
-/// The sliding windows behind the window gauges: durations by role and stack, and the two ratios by role.
-///
-/// Owned by the registry's thread.
-struct SessionWindows: Sendable {
-    static let quantiles: [(value: Double, label: String)] = [
+/// The quantiles of one window, as they were last worked out.
+public struct WindowQuantiles: Sendable, Equatable {
+    /// What is told, and its label's text.
+    public static let wanted: [(value: Double, text: String)] = [
         (0.5, "0.5"), (0.9, "0.9"), (0.99, "0.99"), (0.999, "0.999"),
     ]
 
-    private struct Durations: Sendable {
-        var window: SlidingWindow
-        let quantileLabels: [LabelSet]
-        let label: LabelSet
+    /// How many sessions they stand on; without one there is none.
+    public var sessions: UInt64 = 0
+    /// Nanoseconds, in the order of `wanted`.
+    public var values = InlineArray<4, UInt64>(repeating: 0)
+
+    public static func == (one: WindowQuantiles, other: WindowQuantiles) -> Bool {
+        one.sessions == other.sessions && one.values.indices.allSatisfy { one.values[$0] == other.values[$0] }
+    }
+}
+
+/// The sliding windows behind the quantile gauges: for each role, stack and combination of extra labels, one window of
+/// each length that was asked for.
+///
+/// Owned by the registry's thread.
+struct SessionWindows: Sendable {
+    private struct Entry: Sendable {
+        var key: LabelValues
+        var windows: [SlidingWindow]
+        /// The windows' versions that the told quantiles are of.
+        var told: [UInt64]
     }
 
-    private struct Ratio: Sendable {
-        var window: RatioWindow
-        let label: LabelSet
-    }
+    /// Past so many windows they are not worked out at every call of `refresh`, but when what is told is older than
+    /// `maximumAge`: what is told is then at most 1 s old still.
+    private static let manyWindows = 1_000
+    private static let maximumAge: UInt64 = 600_000_000
 
-    private let length: UInt64
-    private let label: String
-    private var durations: [Durations] = []
+    private let lengths: [WindowLength]
+    private let names: [String]
+    private var entries: [Entry] = []
     private var index: [LabelValues: Int] = [:]
-    /// By role, once something was seen for it.
-    private var failures: [Role: Ratio] = [:]
-    private var alpnShares: [Role: Ratio] = [:]
-    private var loss: LossMark
+    /// For each entry and length one series, in the entries' order.
+    private(set) var quantiles = Series<WindowQuantiles>()
+    private var scratch: [UInt64] = []
+    private var refreshed: UInt64?
+    /// No entry was idle when one was last looked for.
+    private var isFull = false
 
-    /// Seconds: memory grows with the window, and rates are what longer spans are for.
-    static let longest: UInt64 = 3_600
-
-    private static let durationSlot: UInt64 = 1_000_000_000
-    private static let ratioSlot: UInt64 = 250_000_000
-
-    init(seconds: UInt64) {
-        let seconds = min(max(1, seconds), Self.longest)
-        length = seconds * Self.durationSlot
-        label = "\(seconds)s"
-        loss = LossMark(window: length, slotLength: Self.durationSlot)
+    init(_ lengths: [WindowLength], extra: [String]) {
+        self.lengths = lengths
+        names = ["role", "stack", "window"] + extra
     }
 
-    mutating func completed(role: Role, stack: String, duration: UInt64, at time: UInt64, now: UInt64) {
-        let key = LabelValues(role.rawValue, stack)
-        let slot = index[key] ?? addDurations(key, role: role, stack: stack)
-        durations[slot].window.insert(duration, at: time, now: now)
+    mutating func completed(
+        _ key: LabelValues, duration: UInt64, at time: UInt64, now: UInt64, extra: ExtraValues,
+        budget: inout SeriesBudget
+    ) {
+        let key = key.with(extra)
+        let entry = index[key] ?? add(key, now: now, extra: extra, budget: &budget)
+        for length in lengths.indices { entries[entry].windows[length].insert(duration, at: time, now: now) }
     }
 
-    mutating func keyExchange(role: Role, succeeded: Bool, at time: UInt64, now: UInt64) {
-        if failures[role] == nil { failures[role] = ratio(MetricCatalogue.keyExchangeFailureRatio, role) }
-        failures[role]?.window.add(numerator: succeeded ? 0 : 1, denominator: 1, at: time, now: now)
-    }
-
-    mutating func alpn(role: Role, negotiation: UInt64, duration: UInt64, at time: UInt64, now: UInt64) {
-        if alpnShares[role] == nil { alpnShares[role] = ratio(MetricCatalogue.alpnShare, role) }
-        alpnShares[role]?.window.add(numerator: negotiation, denominator: duration, at: time, now: now)
-    }
-
-    mutating func markLoss(at time: UInt64, now: UInt64) {
-        loss.mark(at: time, now: now)
-    }
-
-    /// The window gauges at `now`. A window without a session has no quantile, but says 0 sessions; a ratio without a
-    /// denominator is NaN.
-    mutating func families(now: UInt64) -> [MetricFamily] {
-        let wanted = Self.quantiles.map(\.value)
-        var quantiles = Series<UInt64>()
-        var sessions = Series<UInt64>()
-        for slot in durations.indices {
-            sessions.append(durations[slot].label, durations[slot].window.count(now: now))
-            let found = durations[slot].window.quantiles(wanted, now: now)
-            for (label, value) in zip(durations[slot].quantileLabels, found) { quantiles.append(label, value) }
+    /// Works out the quantiles at `now` of the windows that have changed.
+    mutating func refresh(now: UInt64) {
+        if let refreshed, entries.count * lengths.count > Self.manyWindows, now &- refreshed < Self.maximumAge {
+            return
         }
-        var incomplete = Series<UInt64>()
-        incomplete.append(
-            LabelSet(names: MetricCatalogue.windowIncomplete.labels, values: [label]),
-            loss.isIncomplete(now: now) ? 1 : 0)
-        return [
-            MetricFamily(MetricCatalogue.handshakeWindow, .nanoseconds(quantiles)),
-            MetricFamily(MetricCatalogue.handshakeWindowSessions, .integers(sessions)),
-            MetricFamily(MetricCatalogue.keyExchangeFailureRatio, .numbers(Self.values(&failures, now: now))),
-            MetricFamily(MetricCatalogue.alpnShare, .numbers(Self.values(&alpnShares, now: now))),
-            MetricFamily(MetricCatalogue.windowIncomplete, .integers(incomplete)),
-        ]
-    }
-
-    private static func values(_ ratios: inout [Role: Ratio], now: UInt64) -> Series<Double> {
-        var series = Series<Double>()
-        for role in Role.allCases {
-            guard let label = ratios[role]?.label else { continue }
-            series.append(label, ratios[role]?.window.ratio(now: now) ?? .nan)
+        refreshed = now
+        isFull = false
+        let wanted = WindowQuantiles.wanted.map(\.value)
+        for entry in entries.indices {
+            for length in lengths.indices {
+                let count = entries[entry].windows[length].count(now: now)
+                let version = entries[entry].windows[length].version
+                guard version != entries[entry].told[length] else { continue }
+                entries[entry].told[length] = version
+                let found = entries[entry].windows[length].quantiles(wanted, now: now, scratch: &scratch)
+                var told = WindowQuantiles()
+                told.sessions = count
+                for (rank, value) in found.enumerated() { told.values[rank] = value }
+                quantiles.values[entry * lengths.count + length] = told
+            }
         }
-        return series
     }
 
-    private func ratio(_ descriptor: MetricDescriptor, _ role: Role) -> Ratio {
-        Ratio(
-            window: RatioWindow(window: length, slotLength: Self.ratioSlot),
-            label: LabelSet(names: descriptor.labels, values: [role.rawValue, label]))
+    /// Series of one entry: the quantiles and the count, in each window.
+    private var cost: Int { lengths.count * (WindowQuantiles.wanted.count + 1) }
+
+    private mutating func add(
+        _ key: LabelValues, now: UInt64, extra: ExtraValues, budget: inout SeriesBudget
+    ) -> Int {
+        if budget.take(cost) { return append(key, extra) }
+        if let idle = idleEntry(now: now) {
+            budget.evicted &+= UInt64(cost)
+            index[entries[idle].key] = nil
+            entries[idle] = entry(key)
+            index[key] = idle
+            for (length, label) in labels(key, extra).enumerated() {
+                quantiles.replace(idle * lengths.count + length, by: label, WindowQuantiles())
+            }
+            return idle
+        }
+        budget.capped &+= 1
+        let other = LabelValues(key.prefix(1)[0], Label.other).with(extra.other)
+        return index[other] ?? append(other, extra.other)
     }
 
-    private mutating func addDurations(_ key: LabelValues, role: Role, stack: String) -> Int {
-        durations.append(
-            Durations(
-                window: SlidingWindow(window: length, slotLength: Self.durationSlot),
-                quantileLabels: Self.quantiles.map {
-                    LabelSet(
-                        names: MetricCatalogue.handshakeWindow.labels, values: [role.rawValue, stack, $0.label, label])
-                },
-                label: LabelSet(
-                    names: MetricCatalogue.handshakeWindowSessions.labels, values: [role.rawValue, stack, label])))
-        index[key] = durations.count - 1
-        return durations.count - 1
+    private mutating func append(_ key: LabelValues, _ extra: ExtraValues) -> Int {
+        entries.append(entry(key))
+        for label in labels(key, extra) { quantiles.append(label, WindowQuantiles()) }
+        index[key] = entries.count - 1
+        return entries.count - 1
     }
+
+    private func entry(_ key: LabelValues) -> Entry {
+        Entry(
+            key: key, windows: lengths.map { SlidingWindow(window: $0.nanoseconds, slotLength: $0.slotLength) },
+            told: lengths.map { _ in 0 })
+    }
+
+    private func labels(_ key: LabelValues, _ extra: ExtraValues) -> [LabelSet] {
+        lengths.map { LabelSet(names: names, values: key.prefix(2) + [$0.text] + extra.values) }
+    }
+
+    /// An entry of extra labels without a session in any window: gauges may come and go.
+    private mutating func idleEntry(now: UInt64) -> Int? {
+        guard !isFull else { return nil }
+        for candidate in entries.indices where entries[candidate].key.extra > 1 {
+            let idle = lengths.indices.allSatisfy { entries[candidate].windows[$0].count(now: now) == 0 }
+            if idle { return candidate }
+        }
+        isFull = true
+        return nil
+    }
+}
+
+/// The length of a sliding window, and how it is told.
+public struct WindowLength: Sendable, Equatable {
+    public let seconds: UInt64
+
+    /// Seconds: rates over the histograms are what longer spans are for.
+    public static let longest: UInt64 = 3_600
+
+    /// 1 to 3,600 seconds.
+    public init(seconds: UInt64) {
+        self.seconds = min(max(1, seconds), Self.longest)
+    }
+
+    var nanoseconds: UInt64 { seconds * 1_000_000_000 }
+    var slotLength: UInt64 { 1_000_000_000 }
+    /// The label's value, `60s`.
+    public var text: String { "\(seconds)s" }
 }

@@ -52,6 +52,8 @@ public struct Handshake: Sendable, Equatable {
     public var tid: UInt32
     public var comm: String
     public var exe: String?
+    /// The container that the process runs in, the first twelve digits of its identifier; `nil` outside of one.
+    public var container: String?
 
     public var stack: String
     public var library: String
@@ -99,6 +101,8 @@ public struct Handshake: Sendable, Equatable {
     public var alpnNegotiation: UInt64?
     /// Server, TLS 1.3: start to the client's Finished verified. What is left of the duration is session tickets.
     public var finished: UInt64?
+    /// The moments behind the durations above.
+    public var timeline = HandshakeTimeline()
 
     /// `127.0.0.1:443`, `[::1]:443`.
     public var local: String?

@@ -1,12 +1,13 @@
 import Glibc
 
-/// The executables of the processes that sessions belong to. Bounded; owned by the ring's thread.
+/// The executables and containers of the processes that sessions belong to. Bounded; owned by the ring's thread.
 ///
 /// Read at exec and at a process's first session: a short-lived one is gone when its session is printed.
 struct ProcessNames {
     private struct Entry {
         var start: UInt64
         var exe: String?
+        var container: String?
     }
 
     private var entries: [UInt32: Entry] = [:]
@@ -26,13 +27,17 @@ struct ProcessNames {
     /// A process has begun a program. `told` is how the kernel named it: a fallback for one that is gone already.
     mutating func replace(pid: UInt32, start: UInt64, told: String? = nil) {
         guard readsProc else { return }
-        set(pid: pid, start: start, exe: executablePath(of: pid) ?? told.flatMap { $0.hasPrefix("/") ? $0 : nil })
+        set(
+            pid: pid, start: start, exe: executablePath(of: pid) ?? told.flatMap { $0.hasPrefix("/") ? $0 : nil },
+            container: Container.of(pid: pid))
     }
 
-    mutating func set(pid: UInt32, start: UInt64, exe: String?) {
+    mutating func set(pid: UInt32, start: UInt64, exe: String?, container: String? = nil) {
         if entries.count >= capacity { entries.removeAll(keepingCapacity: true) }
-        entries[pid] = Entry(start: start, exe: exe)
-        if let exe, keepsFresh { fresh.append(RecordedProcess(pid: pid, start: start, exe: exe)) }
+        entries[pid] = Entry(start: start, exe: exe, container: container)
+        if let exe, keepsFresh {
+            fresh.append(RecordedProcess(pid: pid, start: start, exe: exe, container: container))
+        }
     }
 
     /// Hands over the executables learned since the last time, for a recording.
@@ -48,16 +53,19 @@ struct ProcessNames {
 
     func isKnown(pid: UInt32) -> Bool { entries[pid] != nil }
 
-    func exe(pid: UInt32, start: UInt64) -> String? {
-        guard let entry = entries[pid], entry.start == start else { return nil }
-        return entry.exe
+    func names(pid: UInt32, start: UInt64) -> (exe: String?, container: String?) {
+        guard let entry = entries[pid], entry.start == start else { return (nil, nil) }
+        return (entry.exe, entry.container)
     }
 }
 
 /// The path of a process's executable, without the kernel's ` (deleted)`; `nil` if it is gone or not to be read.
-func executablePath(of pid: UInt32) -> String? {
+func executablePath(of pid: UInt32) -> String? { linkTarget("/proc/\(pid)/exe") }
+
+/// Where one of /proc's links to files leads, without the kernel's ` (deleted)`.
+func linkTarget(_ link: String) -> String? {
     var buffer = [CChar](repeating: 0, count: 4096)
-    let count = unsafe readlink("/proc/\(pid)/exe", &buffer, buffer.count)
+    let count = unsafe readlink(link, &buffer, buffer.count)
     guard count > 0 else { return nil }
     var path: String? = String(decoding: buffer.prefix(count).map { UInt8(bitPattern: $0) }, as: UTF8.self)
     if let deleted = path, deleted.hasSuffix(" (deleted)") {

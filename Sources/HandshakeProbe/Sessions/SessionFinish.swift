@@ -75,14 +75,15 @@ extension Session {
     /// The finished value. `time` is the end.
     func finish(
         key: SessionKey, at time: UInt64, outcome: Outcome, reason: FailureReason?, facts: SessionFacts?,
-        profile: ProfileEntry, wallClockOffset: Int64, exe: String?
+        profile: ProfileEntry, wallClockOffset: Int64, process: (exe: String?, container: String?)
     ) -> Handshake {
         let duration = time &- min(start, time)
         var handshake = Handshake(
             wallTime: Int64(bitPattern: start) &+ wallClockOffset, start: start, end: time, pid: key.pid, tid: tid,
             comm: commText, stack: profile.stack, library: profile.library, role: role, outcome: outcome,
             duration: duration, busy: min(busy, duration), calls: calls)
-        handshake.exe = exe
+        handshake.exe = process.exe
+        handshake.container = process.container
         handshake.libraryVersion = profile.version
         handshake.reason = reason?.reason
         handshake.alert = reason?.alert
@@ -92,6 +93,7 @@ extension Session {
         }
         fillPhases(&handshake)
         fillSocket(&handshake)
+        handshake.timeline = timeline(of: handshake)
         return handshake
     }
 
@@ -155,6 +157,24 @@ extension Session {
         if firstSend > socket.established_ns {
             handshake.firstRecordDelay = firstSend - socket.established_ns
         }
+    }
+
+    /// The moments of what `handshake` tells, so that the two never disagree.
+    private func timeline(of handshake: Handshake) -> HandshakeTimeline {
+        var timeline = HandshakeTimeline()
+        if let socket, socket.established_ns != 0 {
+            timeline.established = socket.established_ns
+            if handshake.tcpConnect != nil { timeline.connecting = socket.connecting_ns }
+        }
+        let hello = role == .client ? helloSent : helloRead
+        if hello >= start, hello <= handshake.end, hello != 0 { timeline.clientHello = hello }
+        if handshake.keyExchange != nil {
+            timeline.keyExchangeBegin = keyExchangeBegin
+            timeline.keyExchangeEnd = keyExchangeEnd
+        }
+        if handshake.alpnNegotiation != nil { timeline.alpnDecided = alpnDecided }
+        if handshake.finished != nil { timeline.finished = peerFinished }
+        return timeline
     }
 
     private var commText: String {

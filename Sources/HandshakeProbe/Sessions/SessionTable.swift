@@ -26,7 +26,7 @@ struct SessionTable {
     /// Sessions in flight at most; past it a new handshake pushes out the one that has been idle longest.
     let capacity: Int
     /// Nanoseconds without an event after which a session times out.
-    let timeout: UInt64
+    var timeout: UInt64
     /// Added to a monotonic time gives wall-clock nanoseconds.
     var wallClockOffset: Int64
 
@@ -146,7 +146,7 @@ struct SessionTable {
         finished.append(
             session.finish(
                 key: key, at: time, outcome: outcome, reason: reason, facts: facts, profile: profile,
-                wallClockOffset: wallClockOffset, exe: processes.exe(pid: key.pid, start: key.processStart)))
+                wallClockOffset: wallClockOffset, process: processes.names(pid: key.pid, start: key.processStart)))
     }
 
     private mutating func begin(_ event: tlswatch_call_enter, profile: ProfileEntry) {

@@ -1,127 +1,100 @@
-/// Counts of durations in logarithmic buckets: a power of two is cut into 128 equal parts, so that a bucket's middle is
-/// within 1/256 (0.39 %) of any value in it. Values below 256 ns have a bucket each.
+/// Counts of durations by the cells of `DurationScale`, whose middle is within 0.32 % of any value in it.
 ///
-/// Values are nanoseconds; those past `largestValue` (19.5 hours) count as it. Integers only, so that what was merged
-/// can be subtracted without a residue. Pages of 128 buckets come with the first value that needs them, at most 40 of
-/// 512 bytes; `reset` keeps the storage, so a reused histogram no longer allocates. Owned by one thread.
+/// Integers only, so that what was merged can be subtracted without a residue. Pages of 128 counts come with the first
+/// value that needs them, at most 48 of 512 bytes; `reset` keeps the storage, so a reused histogram no longer allocates.
+/// Owned by one thread.
 public struct LogHistogram: Sendable {
     /// The largest value told apart, in nanoseconds.
-    public static let largestValue: UInt64 = (1 << 46) - 1
+    public static let largestValue = DurationScale.largestValue
 
-    private static let pageBits: UInt64 = 7
     private static let pageSize = 128
-    private static let pageLimit = 40
     private static let absent: UInt8 = .max
 
-    /// For each power of two, its page in `buckets`.
-    private var directory = InlineArray<40, UInt8>(repeating: LogHistogram.absent)
-    /// Lets a quantile skip whole pages.
-    private var pageCounts = InlineArray<40, UInt32>(repeating: 0)
-    private var buckets: [UInt32] = []
+    /// For each page of cells, its place in `counts`.
+    private var directory = InlineArray<48, UInt8>(repeating: LogHistogram.absent)
+    private var counts: [UInt32] = []
 
     /// How many values it holds.
     public private(set) var count: UInt64 = 0
-    /// The exact sum of the values, nanoseconds, modulo 2^64.
-    public private(set) var sum: UInt64 = 0
 
     public init() {}
 
-    /// Bytes of bucket storage held now.
-    public var storageBytes: Int { buckets.capacity * MemoryLayout<UInt32>.stride }
+    /// Bytes of storage held now.
+    public var storageBytes: Int { counts.capacity * MemoryLayout<UInt32>.stride }
 
     /// Counts one value of `nanoseconds`.
     public mutating func insert(_ nanoseconds: UInt64) {
-        let value = min(nanoseconds, Self.largestValue)
-        let page: Int
-        let offset: Int
-        if value < UInt64(Self.pageSize) {
-            page = 0
-            offset = Int(truncatingIfNeeded: value)
-        } else {
-            let shift = 63 - UInt64(truncatingIfNeeded: value.leadingZeroBitCount) - Self.pageBits
-            page = Int(truncatingIfNeeded: shift) + 1
-            offset = Int(truncatingIfNeeded: value >> shift) - Self.pageSize
-        }
-        buckets[base(ofPage: page) + offset] &+= 1
-        pageCounts[page] &+= 1
+        insert(cell: DurationScale.shared.cell(of: nanoseconds))
+    }
+
+    mutating func insert(cell: Int) {
+        counts[place(of: cell)] &+= 1
         count &+= 1
-        sum &+= nanoseconds
+    }
+
+    /// Takes away a value that was inserted.
+    mutating func remove(cell: Int) {
+        counts[place(of: cell)] &-= 1
+        count &-= 1
     }
 
     /// Adds every value of `other`.
     public mutating func merge(_ other: borrowing LogHistogram) {
-        for page in 0..<Self.pageLimit where other.directory[page] != Self.absent {
+        for page in other.directory.indices where other.directory[page] != Self.absent {
             let mine = base(ofPage: page)
             let theirs = Int(other.directory[page]) * Self.pageSize
-            for offset in 0..<Self.pageSize {
-                buckets[mine + offset] &+= other.buckets[theirs + offset]
-            }
-            pageCounts[page] &+= other.pageCounts[page]
+            for offset in 0..<Self.pageSize { counts[mine + offset] &+= other.counts[theirs + offset] }
         }
         count &+= other.count
-        sum &+= other.sum
     }
 
     /// Takes away every value of `other`, each of which must have been inserted or merged before.
     public mutating func subtract(_ other: borrowing LogHistogram) {
-        for page in 0..<Self.pageLimit where other.directory[page] != Self.absent {
+        for page in other.directory.indices where other.directory[page] != Self.absent {
             let mine = base(ofPage: page)
             let theirs = Int(other.directory[page]) * Self.pageSize
-            for offset in 0..<Self.pageSize {
-                buckets[mine + offset] &-= other.buckets[theirs + offset]
-            }
-            pageCounts[page] &-= other.pageCounts[page]
+            for offset in 0..<Self.pageSize { counts[mine + offset] &-= other.counts[theirs + offset] }
         }
         count &-= other.count
-        sum &-= other.sum
     }
 
     /// Empties it and keeps the storage.
     public mutating func reset() {
-        guard !buckets.isEmpty else { return }
+        guard !counts.isEmpty else { return }
         directory = InlineArray(repeating: Self.absent)
-        pageCounts = InlineArray(repeating: 0)
-        buckets.removeAll(keepingCapacity: true)
+        counts.removeAll(keepingCapacity: true)
         count = 0
-        sum = 0
     }
 
-    /// The value of nearest rank ceil(`quantile` × count) in nanoseconds, within 0.39 %; nil when empty.
+    /// The value of nearest rank ceil(`quantile` × count) in nanoseconds, within 0.32 %; nil when empty.
     public func quantile(_ quantile: Double) -> UInt64? {
         guard let rank = nearestRank(quantile, of: count) else { return nil }
         return value(atRank: rank)
     }
 
-    /// The `rank`-th smallest value, from 1, as the middle of its bucket.
+    /// The `rank`-th smallest value, from 1, as the middle of its cell.
     func value(atRank rank: UInt64) -> UInt64? {
         var before: UInt64 = 0
-        for page in 0..<Self.pageLimit {
-            let through = before &+ UInt64(pageCounts[page])
-            guard through >= rank, directory[page] != Self.absent else {
-                before = through
-                continue
-            }
+        for page in directory.indices where directory[page] != Self.absent {
             let start = Int(directory[page]) * Self.pageSize
             for offset in 0..<Self.pageSize {
-                before &+= UInt64(buckets[start + offset])
-                if before >= rank { return Self.middle(page: page, offset: offset) }
+                before &+= UInt64(counts[start + offset])
+                if before >= rank { return DurationScale.shared.middle(of: page * Self.pageSize + offset) }
             }
         }
         return nil
     }
 
-    private static func middle(page: Int, offset: Int) -> UInt64 {
-        guard page > 0 else { return UInt64(offset) }
-        let shift = UInt64(page - 1)
-        return (UInt64(pageSize + offset) << shift) + (1 << shift) / 2
+    private mutating func place(of cell: Int) -> Int {
+        base(ofPage: cell / Self.pageSize) + cell % Self.pageSize
     }
 
     private mutating func base(ofPage page: Int) -> Int {
         let known = directory[page]
         if known != Self.absent { return Int(known) * Self.pageSize }
-        let fresh = buckets.count
+        let fresh = counts.count
         directory[page] = UInt8(truncatingIfNeeded: fresh / Self.pageSize)
-        buckets.append(contentsOf: repeatElement(0, count: Self.pageSize))
+        counts.append(contentsOf: repeatElement(0, count: Self.pageSize))
         return fresh
     }
 }

@@ -1,21 +1,25 @@
-/// Quantiles, count and sum of the durations of the last `window` nanoseconds.
+/// Quantiles and count of the durations of the last `window` nanoseconds.
 ///
-/// Each slot (a second) has a histogram and all of them a running total, from which the expiring slot is subtracted.
-/// Up to `exactLimit` values in the window, quantiles are exact by nearest rank; beyond, within 0.39 % of the value.
-/// Both agree on what is in the window, since both go by slots: a value leaves with its slot, at most one slot early.
+/// Up to `exactLimit` values in the window, they are all kept, and quantiles are exact by nearest rank; beyond, each
+/// slot (a second) counts cells, and all of them have a running total, from which the expiring slot is subtracted: then
+/// a quantile is within 0.32 % of the value. Both go by slots: a value leaves with its slot, at most one slot early.
 ///
 /// Never reads a clock: every call takes `now`, monotonic nanoseconds. A late value goes to the slot of its own time;
-/// one older than the window is refused and counted. Owned by one thread; no allocation in the steady state.
+/// one older than the window is refused and counted. Memory comes with the values and goes when the window is empty, so
+/// that a window for each of thousands of label sets is cheap. Owned by one thread.
 public struct SlidingWindow: Sendable {
     /// The largest count that is answered exactly.
     public static let exactLimit = 256
 
     private var ring: SlotRing
-    private var slots: [LogHistogram]
-    private var total = LogHistogram()
     private var recent = RecentValues(capacity: SlidingWindow.exactLimit)
-    private var sorted: [UInt64] = []
-    private var loss: LossMark
+    /// While the window holds more than `exactLimit` values, and until it is empty.
+    private var dense: DenseWindow?
+    /// In the window, while `dense` is nil: the newest so many of `recent`.
+    private var exactCount = 0
+
+    /// Changes with what the window holds.
+    private(set) var version: UInt64 = 0
 
     /// Values refused because they were older than the window when they came.
     public private(set) var expiredOnArrival: UInt64 = 0
@@ -23,15 +27,10 @@ public struct SlidingWindow: Sendable {
     /// Nanoseconds both; the window is rounded up to whole slots.
     public init(window: UInt64 = 60_000_000_000, slotLength: UInt64 = 1_000_000_000) {
         ring = SlotRing(window: window, slotLength: slotLength)
-        loss = LossMark(window: window, slotLength: slotLength)
-        slots = [LogHistogram](repeating: LogHistogram(), count: ring.count)
-        sorted.reserveCapacity(Self.exactLimit)
     }
 
-    /// Bytes of bucket storage held now, for all slots and the total.
-    public var storageBytes: Int {
-        slots.reduce(total.storageBytes) { $0 + $1.storageBytes }
-    }
+    /// Bytes of storage held now.
+    public var storageBytes: Int { recent.storageBytes + (dense?.storageBytes ?? 0) }
 
     /// Counts a duration of `nanoseconds` that ended at `time`; false when it was older than the window.
     @discardableResult
@@ -41,8 +40,19 @@ public struct SlidingWindow: Sendable {
             expiredOnArrival &+= 1
             return false
         }
-        slots[ring.position(of: slot)].insert(nanoseconds)
-        total.insert(nanoseconds)
+        version &+= 1
+        if dense == nil {
+            if exactCount < Self.exactLimit {
+                exactCount += 1
+            } else {
+                dense = DenseWindow(slots: ring.count)
+                for index in recent.count - Self.exactLimit..<recent.count {
+                    dense?.insert(recent[index].value, at: ring.position(of: recent[index].slot))
+                }
+                exactCount = 0
+            }
+        }
+        dense?.insert(nanoseconds, at: ring.position(of: slot))
         recent.insert(nanoseconds, slot: slot)
         return true
     }
@@ -50,53 +60,85 @@ public struct SlidingWindow: Sendable {
     /// How many values are in the window.
     public mutating func count(now: UInt64) -> UInt64 {
         expire(now: now)
-        return total.count
-    }
-
-    /// The sum of the values in the window, nanoseconds.
-    public mutating func sum(now: UInt64) -> UInt64 {
-        expire(now: now)
-        return total.sum
+        return held
     }
 
     /// The values of nearest rank ceil(q × count), nanoseconds, one for each of `wanted` (0...1); empty when the window
-    /// is, or when a wanted quantile is not within 0...1.
-    public mutating func quantiles(_ wanted: [Double], now: UInt64) -> [UInt64] {
+    /// is, or when a wanted quantile is not within 0...1. `scratch` is any array, kept between calls for its storage.
+    public mutating func quantiles(_ wanted: [Double], now: UInt64, scratch: inout [UInt64]) -> [UInt64] {
         expire(now: now)
-        let count = total.count
-        let exact = count <= UInt64(Self.exactLimit)
-        if exact { recent.sortNewest(Int(count), into: &sorted) }
+        let exact = held <= UInt64(Self.exactLimit)
+        if exact { recent.sortNewest(Int(held), into: &scratch) }
         var found: [UInt64] = []
         found.reserveCapacity(wanted.count)
         for quantile in wanted {
-            guard let rank = nearestRank(quantile, of: count) else { return [] }
+            guard let rank = nearestRank(quantile, of: held) else { return [] }
             if exact {
-                found.append(sorted[Int(rank) - 1])
-            } else if let value = total.value(atRank: rank) {
+                found.append(scratch[Int(rank) - 1])
+            } else if let value = dense?.total.value(atRank: rank) {
                 found.append(value)
             }
         }
         return found
     }
 
-    /// Events were lost, the last of them at `time`: what the window says is a part of the truth until it has left.
-    public mutating func markLoss(at time: UInt64, now: UInt64) {
-        loss.mark(at: time, now: now)
-    }
-
-    /// Whether the window that ends at `now` overlaps lost events.
-    public mutating func isIncomplete(now: UInt64) -> Bool {
-        loss.isIncomplete(now: now)
-    }
+    private var held: UInt64 { dense?.total.count ?? UInt64(exactCount) }
 
     private mutating func expire(now: UInt64) {
-        for slot in ring.advance(to: now) {
-            let position = ring.position(of: slot)
-            guard slots[position].count > 0 else { continue }
-            total.subtract(slots[position])
-            slots[position].reset()
+        let begun = ring.advance(to: now)
+        guard !begun.isEmpty, held > 0 else { return }
+        let before = held
+        if dense != nil {
+            for slot in begun { dense?.clear(ring.position(of: slot)) }
+            if dense?.total.count == 0 { dense = nil }
+        } else {
+            while exactCount > 0, ring.slot(ofNumber: recent[recent.count - exactCount].slot) == nil { exactCount -= 1 }
         }
-        // Lets go of pages that only expired outliers had needed.
-        if total.count == 0 { total.reset() }
+        if held != before { version &+= 1 }
+        if held == 0 { recent.removeAll() }
+    }
+}
+
+/// A window of many values: what each slot holds, and the total.
+private struct DenseWindow: Sendable {
+    /// Past so many, a slot's values are counted by cell instead of listed.
+    private static let listLimit = 256
+
+    /// The cells of each slot's values, one by one.
+    private var listed: [[UInt16]]
+    /// For slots of more, their counts; empty until one has.
+    private var counted: [LogHistogram] = []
+    private(set) var total = LogHistogram()
+
+    init(slots: Int) {
+        listed = [[UInt16]](repeating: [], count: slots)
+    }
+
+    var storageBytes: Int {
+        listed.reduce(total.storageBytes + listed.capacity * MemoryLayout<[UInt16]>.stride) { $0 + 2 * $1.capacity }
+            + counted.reduce(counted.capacity * MemoryLayout<LogHistogram>.stride) { $0 + $1.storageBytes }
+    }
+
+    mutating func insert(_ nanoseconds: UInt64, at position: Int) {
+        let cell = DurationScale.shared.cell(of: nanoseconds)
+        total.insert(cell: cell)
+        if !counted.isEmpty, counted[position].count > 0 {
+            counted[position].insert(cell: cell)
+        } else if listed[position].count < Self.listLimit {
+            listed[position].append(UInt16(truncatingIfNeeded: cell))
+        } else {
+            if counted.isEmpty { counted = [LogHistogram](repeating: LogHistogram(), count: listed.count) }
+            for cell in listed[position] { counted[position].insert(cell: Int(cell)) }
+            counted[position].insert(cell: cell)
+            listed[position].removeAll(keepingCapacity: true)
+        }
+    }
+
+    mutating func clear(_ position: Int) {
+        for cell in listed[position] { total.remove(cell: Int(cell)) }
+        listed[position].removeAll(keepingCapacity: true)
+        guard !counted.isEmpty, counted[position].count > 0 else { return }
+        total.subtract(counted[position])
+        counted[position].reset()
     }
 }

@@ -9,6 +9,9 @@ struct SlotRing: Sendable {
     let count: Int
     /// The newest slot's number; nil before the first call.
     private var newest: UInt64?
+    /// When the newest slot began, and where it is kept: nearly every value belongs to it, and divisions are slow.
+    private var newestStart: UInt64 = 0
+    private var newestPosition = 0
 
     /// `window` and `slotLength` in nanoseconds; a slot has at least 1 µs, and the window is rounded up to whole slots.
     init(window: UInt64, slotLength: UInt64) {
@@ -19,26 +22,30 @@ struct SlotRing: Sendable {
     /// Moves to `now` and returns the numbers of the slots that begin: the position of each still holds the slot that
     /// expires for it. At most `count` of them, however far the jump.
     mutating func advance(to now: UInt64) -> Range<UInt64> {
+        if let newest, now &- newestStart < slotLength || now < newestStart { return newest..<newest }
         let number = now / slotLength
-        guard let newest else {
-            self.newest = number
-            return number..<number
-        }
-        guard number > newest else { return newest..<newest }
-        self.newest = number
+        newestStart = number * slotLength
+        newestPosition = Int(truncatingIfNeeded: number % UInt64(count))
+        defer { newest = number }
+        guard let newest else { return number..<number }
         return number - min(number - newest, UInt64(count)) + 1..<number + 1
     }
 
     /// The number of `time`'s slot; nil when it is older than the window. A time yet to come belongs to the newest.
     func slot(of time: UInt64) -> UInt64? {
         guard let newest else { return nil }
-        let number = min(time / slotLength, newest)
-        return newest - number < UInt64(count) ? number : nil
+        return time >= newestStart ? newest : slot(ofNumber: time / slotLength)
+    }
+
+    /// `number`, a slot not after the newest; nil when it is no longer in the window.
+    func slot(ofNumber number: UInt64) -> UInt64? {
+        guard let newest, newest - number < UInt64(count) else { return nil }
+        return number
     }
 
     /// Where slot `number` is kept in an array of `count`.
     func position(of number: UInt64) -> Int {
-        Int(truncatingIfNeeded: number % UInt64(count))
+        number == newest ? newestPosition : Int(truncatingIfNeeded: number % UInt64(count))
     }
 }
 

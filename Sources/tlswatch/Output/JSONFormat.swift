@@ -10,6 +10,7 @@ enum JSONFormat {
         object.number("tid", UInt64(handshake.tid))
         object.text("comm", handshake.comm)
         object.text("exe", handshake.exe)
+        object.text("container", handshake.container)
         object.text("stack", handshake.stack)
         object.text("library", handshake.library)
         object.text("library_version", handshake.libraryVersion)

@@ -9,11 +9,11 @@ import Testing
 @Suite struct RecordedStreamTests: SessionStream {
     private static let header = RecordingHeader(
         wireVersion: Int(TLSWATCH_WIRE_VERSION), version: "test", host: "host", kernel: "kernel", wallClockOffset: 0)
-    private static let library = RecordedLibrary(
+    static let library = RecordedLibrary(
         profile: 1, stack: "openssl", path: "/libssl.so.3", version: "3.0.19")
 
     /// A recording's bytes; `write` fills it.
-    private func recording(_ write: (consuming RecordingWriter) throws -> Void) throws -> [UInt8] {
+    func recording(_ write: (consuming RecordingWriter) throws -> Void) throws -> [UInt8] {
         let path = FileManager.default.temporaryDirectory.appending(path: "loss-\(UUID().uuidString)").path
         defer { try? FileManager.default.removeItem(atPath: path) }
         try write(try RecordingWriter(path: path, header: Self.header))
@@ -37,10 +37,10 @@ import Testing
         return bytes
     }
 
-    private func entered(_ time: UInt64) -> [UInt8] { bytes(enter(time), TLSWATCH_CALL_ENTER) }
+    func entered(_ time: UInt64) -> [UInt8] { bytes(enter(time), TLSWATCH_CALL_ENTER) }
 
     /// The second call's return, which completes the handshake.
-    private func returned(_ time: UInt64, from enter: UInt64) -> [UInt8] {
+    func returned(_ time: UInt64, from enter: UInt64) -> [UInt8] {
         headed(
             back(time, from: enter, result: 1, flow: 4, scalars: [.version: 0x0304]), TLSWATCH_CALL_RETURN)
     }

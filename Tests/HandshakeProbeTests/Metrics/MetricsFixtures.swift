@@ -34,6 +34,19 @@ func text(_ snapshot: MetricsSnapshot) -> String {
     return String(decoding: bytes, as: UTF8.self)
 }
 
+/// Options with windows of so many seconds.
+func options(
+    windows: [UInt64] = [60], labels: [ExtraLabelOption] = [], exemplars: Bool = false,
+    limits: MetricsRegistry.Limits = .init()
+) -> MetricsRegistry.Options {
+    var options = MetricsRegistry.Options()
+    options.windows = windows.map(WindowLength.init(seconds:))
+    options.labels = labels
+    options.exemplars = exemplars
+    options.limits = limits
+    return options
+}
+
 /// The sample lines of one metric, without the rest.
 func lines(_ name: String, in text: String) -> [String] {
     text.split(separator: "\n").filter { $0.hasPrefix(name + "{") || $0.hasPrefix(name + " ") }.map(String.init)
@@ -78,6 +91,7 @@ func fullSnapshot() -> MetricsSnapshot {
     process.openDescriptors = 31
     process.descriptorLimit = 1_024
     process.startTime = 1_767_323_045_678_901_234
-    return registry.snapshot(now: now)
-        .adding(process: process, scrape: ScrapeSample(served: 9, lastDuration: 1_500_000))
+    var scrape = ScrapeSample(served: 9, lastDuration: 1_500_000)
+    scrape.rejected = [.init(reason: "unauthorized", count: 3)]
+    return registry.snapshot(now: now).adding(process: process, scrape: scrape)
 }

@@ -36,11 +36,11 @@ import Testing
     }
 
     @Test func windowQuantilesExpireAndSessionsSayZero() {
-        var registry = MetricsRegistry(version: "1", windowSeconds: 10)
+        var registry = MetricsRegistry(version: "1", options: options(windows: [10]))
         registry.record(completedHandshake(end: 100 * second), now: 100 * second)
         let full = text(registry.snapshot(now: 109 * second))
         #expect(lines("tlswatch_handshake_window_seconds", in: full).count == 4)
-        let labels = #"role="server",stack="openssl",quantile="0.99",window="10s""#
+        let labels = #"role="server",stack="openssl",window="10s",quantile="0.99""#
         #expect(full.contains("tlswatch_handshake_window_seconds{\(labels)} 0.002"))
         let empty = text(registry.snapshot(now: 110 * second))
         #expect(!empty.contains("tlswatch_handshake_window_seconds"))
@@ -68,7 +68,7 @@ import Testing
     }
 
     @Test func growingLossMakesTheWindowIncomplete() {
-        var registry = MetricsRegistry(version: "1", windowSeconds: 10)
+        var registry = MetricsRegistry(version: "1", options: options(windows: [10]))
         var kernel = KernelCounters()
         kernel.dropped = [.init(program: "tls_exit", reason: "ring_full", count: 0)]
         registry.update(kernel: kernel, now: 100 * second)
@@ -104,7 +104,7 @@ import Testing
         var limits = MetricsRegistry.Limits()
         limits.series = 100
         limits.stacks = .max
-        var registry = MetricsRegistry(version: "1", limits: limits)
+        var registry = MetricsRegistry(version: "1", options: options(limits: limits))
         var coverage = CoverageSample()
         coverage.probeHits = (0..<500).map { .init(stack: "openssl", library: "/lib/\($0)", count: 2) }
         registry.update(coverage: coverage)
@@ -126,7 +126,7 @@ import Testing
     @Test func goneCoverageLeavesAndItsBudgetReturns() {
         var limits = MetricsRegistry.Limits()
         limits.series = 3
-        var registry = MetricsRegistry(version: "1", limits: limits)
+        var registry = MetricsRegistry(version: "1", options: options(limits: limits))
         var coverage = CoverageSample()
         for generation in 0..<20 {
             coverage.probes = [.init(stack: "openssl", library: "/lib/\(generation)", state: "attached", count: 1)]

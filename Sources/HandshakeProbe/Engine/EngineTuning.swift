@@ -1,0 +1,30 @@
+import Synchronization
+
+/// What of the options a running engine can change.
+public struct EngineTuning: Sendable, Equatable {
+    /// Nanoseconds; `EngineOptions.handshakeTimeout`.
+    public var handshakeTimeout: UInt64
+    /// Nanoseconds; `EngineOptions.sweepInterval`.
+    public var sweepInterval: UInt64
+
+    public init(_ options: EngineOptions) {
+        handshakeTimeout = options.handshakeTimeout
+        sweepInterval = options.sweepInterval
+    }
+}
+
+/// The tuning in force: written by any thread, read by the engine's own at each turn.
+final class SharedTuning: Sendable {
+    private let tuning: Mutex<EngineTuning>
+
+    init(_ options: EngineOptions) { tuning = Mutex(EngineTuning(options)) }
+
+    var value: EngineTuning { tuning.withLock { $0 } }
+    func set(_ next: EngineTuning) { tuning.withLock { $0 = next } }
+}
+
+/// What a session in flight takes.
+public enum SessionMemory {
+    /// Bytes of the table's storage for each: at most half of a hash table's places are in use at these sizes.
+    public static let bytes = 2 * (MemoryLayout<SessionKey>.stride + MemoryLayout<Session>.stride)
+}

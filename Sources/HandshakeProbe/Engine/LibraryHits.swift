@@ -1,0 +1,39 @@
+/// The hits of each library's probes, for as long as the engine runs: those of libraries that were let go are kept
+/// under `other`, or hits would no longer equal what was submitted and dropped. Owned by the ring's thread.
+struct LibraryHits {
+    private struct Entry {
+        var stack: String
+        var path: String
+        /// What the profile's counter stood at when it became this library's.
+        var base: UInt64
+    }
+
+    private var entries: [Int: Entry] = [:]
+    /// Hits of libraries whose profile went to another one.
+    private var retired: [String: UInt64] = [:]
+
+    /// A library has taken its profile, whose counter stands at `hits`.
+    mutating func register(_ library: ObservedLibrary, hits: UInt64) {
+        if let former = entries[library.profile] { retired[former.stack, default: 0] &+= hits &- former.base }
+        entries[library.profile] = Entry(stack: library.stack, path: library.path, base: hits)
+    }
+
+    /// The hits by library; `count` reads a profile's counter.
+    func samples(live: [ObservedLibrary], count: (Int) -> UInt64) -> [CoverageSample.Hits] {
+        let living = Set(live.map(\.profile))
+        var samples: [CoverageSample.Hits] = []
+        var gone = retired
+        for (profile, entry) in entries.sorted(by: { $0.key < $1.key }) {
+            let hits = count(profile) &- entry.base
+            if living.contains(profile) {
+                samples.append(.init(stack: entry.stack, library: entry.path, count: hits))
+            } else {
+                gone[entry.stack, default: 0] &+= hits
+            }
+        }
+        for (stack, hits) in gone.sorted(by: { $0.key < $1.key }) {
+            samples.append(.init(stack: stack, library: Label.other, count: hits))
+        }
+        return samples
+    }
+}

@@ -1,0 +1,144 @@
+/// The counters and histograms that finished sessions go to.
+///
+/// Sessions of the same facts go to the same series, so the way there is remembered: one look-up for a session instead
+/// of one for each label and family. Owned by the registry's thread.
+struct SessionSeries: Sendable {
+    /// What a session's series depend on, as the session tells it.
+    private struct Facts: Hashable {
+        var role: Role
+        var outcome: Outcome
+        var stack: String
+        var reason, tlsVersion, cipher, group, alpn: String?
+        var resumed, keyExchangeSucceeded: Bool?
+        var extra: Int32
+    }
+
+    /// Where a session of these facts is counted.
+    private struct Places {
+        var stack: String
+        var handshakes: Int
+        var keyExchanges: Int?
+        /// Of completed sessions.
+        var durations, busy, parameters: Int?
+        /// How often such a session met a cap.
+        var capped: UInt64
+    }
+
+    /// Remembered ways: facts that peers choose must not take memory without end.
+    private static let memoryLimit = 4_096
+
+    private var stacks, reasons, versions, ciphers, groups, protocols: LabelCap
+    private var ways: [Facts: Places] = [:]
+    private let keepsExemplars: Bool
+
+    private(set) var handshakes: SeriesTable<UInt64>
+    private(set) var parameters = SeriesTable<UInt64>(MetricCatalogue.handshakeParameters, initial: 0)
+    private(set) var keyExchanges = SeriesTable<UInt64>(MetricCatalogue.keyExchanges, initial: 0)
+    private var durations: SeriesTable<DurationHistogram>
+    private var busy = histogram(MetricCatalogue.handshakeBusy, .handshake)
+    private var keyExchangeDurations = histogram(MetricCatalogue.keyExchangeDuration, .phase)
+    private var alpnNegotiations = histogram(MetricCatalogue.alpnNegotiation, .phase)
+    private var tcpConnects = histogram(MetricCatalogue.tcpConnect, .phase)
+    private var firstRecordDelays = histogram(MetricCatalogue.firstRecordDelay, .phase)
+
+    /// - Parameter extra: names of the extra labels.
+    init(_ options: MetricsRegistry.Options, extra: [String]) {
+        stacks = LabelCap(limit: options.limits.stacks)
+        let cap = LabelCap(limit: options.limits.labelValues)
+        (reasons, versions, ciphers, groups, protocols) = (cap, cap, cap, cap, cap)
+        keepsExemplars = options.exemplars
+        handshakes = SeriesTable(MetricCatalogue.handshakes, extra: extra, initial: 0)
+        durations = Self.histogram(MetricCatalogue.handshakeDuration, .handshake, extra: extra)
+    }
+
+    var families: [MetricFamily] {
+        [handshakes, parameters, keyExchanges].map { MetricFamily($0.descriptor, .integers($0.series)) }
+            + [durations, busy].map { MetricFamily($0.descriptor, .histograms($0.series, .handshake)) }
+            + [keyExchangeDurations, alpnNegotiations, tcpConnects, firstRecordDelays].map {
+                MetricFamily($0.descriptor, .histograms($0.series, .phase))
+            }
+    }
+
+    /// Counts a session; returns the label of its stack.
+    mutating func record(_ handshake: Handshake, extra: ExtraValues, budget: inout SeriesBudget) -> String {
+        let facts = Facts(
+            role: handshake.role, outcome: handshake.outcome, stack: handshake.stack, reason: handshake.reason,
+            tlsVersion: handshake.tlsVersion, cipher: handshake.cipher, group: handshake.group, alpn: handshake.alpn,
+            resumed: handshake.resumed, keyExchangeSucceeded: handshake.keyExchangeSucceeded, extra: extra.number)
+        let places: Places
+        if let known = ways[facts] {
+            places = known
+            budget.capped &+= known.capped
+        } else {
+            places = find(handshake, extra: extra, budget: &budget)
+            if ways.count >= Self.memoryLimit { ways.removeAll(keepingCapacity: true) }
+            ways[facts] = places
+        }
+        handshakes.update(places.handshakes) { $0 &+= 1 }
+        if let place = places.keyExchanges { keyExchanges.update(place) { $0 &+= 1 } }
+        if let place = places.parameters { parameters.update(place) { $0 &+= 1 } }
+        if let place = places.durations {
+            let exemplar = keepsExemplars ? Exemplar(of: handshake) : nil
+            durations.update(place) { $0.observe(handshake.duration, exemplar: exemplar) }
+        }
+        if let place = places.busy { busy.update(place) { $0.observe(handshake.busy) } }
+        if handshake.outcome == .completed { recordPhases(handshake, budget: &budget) }
+        return places.stack
+    }
+
+    private mutating func recordPhases(_ handshake: Handshake, budget: inout SeriesBudget) {
+        let key = LabelValues(handshake.role.rawValue)
+        if handshake.keyExchangeSucceeded != false {
+            keyExchangeDurations.observe(handshake.keyExchange, key, budget: &budget)
+        }
+        alpnNegotiations.observe(handshake.alpnNegotiation, key, budget: &budget)
+        tcpConnects.observe(handshake.tcpConnect, key, budget: &budget)
+        firstRecordDelays.observe(handshake.firstRecordDelay, key, budget: &budget)
+    }
+
+    private mutating func find(_ handshake: Handshake, extra: ExtraValues, budget: inout SeriesBudget) -> Places {
+        let before = budget.capped
+        let role = handshake.role.rawValue
+        let stack = stacks.admit(handshake.stack, budget: &budget)
+        let reason = reasons.admit(handshake.reason, missing: Label.none, budget: &budget)
+        let group = groups.admit(handshake.group, budget: &budget)
+        var places = Places(
+            stack: stack,
+            handshakes: handshakes.slot(
+                for: LabelValues(role, stack, handshake.outcome.rawValue, reason), extra: extra, budget: &budget),
+            capped: 0)
+        if let succeeded = handshake.keyExchangeSucceeded {
+            let result = succeeded ? "success" : "failure"
+            places.keyExchanges = keyExchanges.slot(for: LabelValues(role, group, result), budget: &budget)
+        }
+        if handshake.outcome == .completed {
+            let version = versions.admit(handshake.tlsVersion, budget: &budget)
+            let resumed = handshake.resumed.map { $0 ? "true" : "false" } ?? Label.unknown
+            let cipher = ciphers.admit(handshake.cipher, budget: &budget)
+            let alpn = protocols.admit(handshake.alpn, budget: &budget)
+            places.parameters = parameters.slot(
+                for: LabelValues(role, version, cipher, group, alpn, resumed), budget: &budget)
+            places.durations = durations.slot(
+                for: LabelValues(role, stack, version, resumed), extra: extra, budget: &budget)
+            places.busy = busy.slot(for: LabelValues(role, stack), budget: &budget)
+        }
+        places.capped = budget.capped &- before
+        return places
+    }
+
+    private static func histogram(
+        _ descriptor: MetricDescriptor, _ bounds: DurationBounds.Name, extra: [String] = []
+    ) -> SeriesTable<DurationHistogram> {
+        // The finite buckets, +Inf, _sum and _count.
+        SeriesTable(descriptor, extra: extra, initial: DurationHistogram(bounds), cost: DurationBounds.count + 3)
+    }
+}
+
+extension SeriesTable where Value == DurationHistogram {
+    /// Counts a duration, where there is one.
+    fileprivate mutating func observe(_ nanoseconds: UInt64?, _ key: LabelValues, budget: inout SeriesBudget) {
+        guard let nanoseconds else { return }
+        let slot = slot(for: key, budget: &budget)
+        update(slot) { $0.observe(nanoseconds) }
+    }
+}

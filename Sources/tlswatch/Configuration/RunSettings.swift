@@ -1,0 +1,18 @@
+import HandshakeProbe
+
+/// What all settings come to. As made, every default holds.
+struct RunSettings: Sendable {
+    var listen = ListenAddress.standard
+    var webConfigurationFile: String?
+    var logFormat = LogFormat.text
+    var engine = EngineOptions(version: Version.current)
+
+    init() {}
+
+    /// With texts that have been found right.
+    init(_ texts: SettingTexts) {
+        for setting in Setting.all {
+            if let given = texts[setting.key] { _ = setting.apply(given, &self) }
+        }
+    }
+}

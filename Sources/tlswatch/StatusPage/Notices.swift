@@ -1,0 +1,83 @@
+import HandshakeProbe
+
+/// What a reader must know before believing the figures, and the page before there are any.
+extension StatusPage {
+    static func notices(_ status: StatusSnapshot) -> HTML {
+        var html: HTML = ""
+        if status.incomplete {
+            html += """
+                <p class="notice warn" role="note"><strong>This window is incomplete.</strong> Events were lost in the \
+                last \(DisplayText.span(status.window)): sessions are missing or were cut short, and the quantiles stand \
+                on what is left.</p>
+                """
+        }
+        if status.lost > 0 {
+            html += """
+                <p class="notice" role="note">\(DisplayText.count(status.lost, "event was", "events were")) lost or \
+                rejected since the start. <code>tlswatch_events_dropped_total</code> and \
+                <code>tlswatch_events_rejected_total</code> at <a href="metrics">/metrics</a> say why.</p>
+                """
+        }
+        if status.observedProcesses == 0 { html += nothingObserved(status) }
+        return html
+    }
+
+    private static func nothingObserved(_ status: StatusSnapshot) -> HTML {
+        let missed = status.unobservedProcesses.values.reduce(0, +)
+        guard missed > 0 else {
+            return """
+                <p class="notice" role="note"><strong>No process uses TLS now.</strong> None maps a TLS library that \
+                tlswatch knows. Programs that start later are seen as they start; <code>tlswatch targets</code> lists \
+                what was found.</p>
+                """
+        }
+        return """
+            <p class="notice warn" role="note"><strong>Nothing is observed now.</strong> \
+            \(DisplayText.count(missed, "process that may use TLS is", "processes that may use TLS are")) out of reach: \
+            \(reasons(status)). <code>tlswatch doctor</code> says what is missing.</p>
+            """
+    }
+
+    /// `3 permission (…), 1 no_cheap_site (…)`
+    static func reasons(_ status: StatusSnapshot) -> HTML {
+        var html: HTML = ""
+        for (index, (reason, count)) in sorted(status.unobservedProcesses).enumerated() {
+            if index > 0 { html += ", " }
+            html += "\(DisplayText.count(count)) <code>\(reason: reason)</code>"
+            if let meaning = meaning(reason) { html += " (\(meaning))" }
+        }
+        return html
+    }
+
+    private static func sorted(_ counts: [String: UInt64]) -> [(key: String, value: UInt64)] {
+        counts.filter { $0.value > 0 }.sorted { ($1.value, $0.key) < ($0.value, $1.key) }
+    }
+
+    static func meaning(_ reason: String) -> String? {
+        switch UnobservedReason(rawValue: reason) {
+        case .permission?: "it takes CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH to read the libraries that they map"
+        case .unknownStack?: "a TLS stack that cannot be observed yet"
+        case .noCheapSite?: "no place in its code where a probe is cheap"
+        case .analysisFailed?: "its code could not be read"
+        case .sanityCheckFailed?: "its first sessions made no sense, so the probes were taken out"
+        case .attachFailed?: "the kernel refused the probes"
+        case .fileModified?: "its file was written over in place, so the probes were taken out"
+        case .tooManyLibraries?: "the table of libraries is full"
+        case nil: nil
+        }
+    }
+
+    /// The friendly empty page.
+    static func noSession(_ status: StatusSnapshot) -> HTML {
+        let inFlight: HTML =
+            status.inFlight > 0
+            ? "<p>\(DisplayText.count(status.inFlight, "handshake is", "handshakes are")) under way now.</p>" : ""
+        return """
+            <section class="panel empty"><h2>No handshake has ended yet</h2>\
+            <p>tlswatch has been watching for \(DisplayText.span(status.uptime)). The first TLS handshake of this host \
+            will show here within a second.</p>\(inFlight)<p>To make one, ask any TLS server that this host reaches:</p>\
+            <pre tabindex="0" id="try">curl -sS -o /dev/null https://example.com/</pre>\
+            <p>One that fails counts too, with its reason.</p></section>
+            """
+    }
+}

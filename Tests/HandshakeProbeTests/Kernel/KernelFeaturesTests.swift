@@ -1,0 +1,70 @@
+import CBPF
+import Testing
+
+@testable import HandshakeProbe
+
+/// What is made of a kernel's features: which programs are loaded, and what doctor says of it.
+@Suite struct KernelFeaturesTests {
+    private static func kernel(_ rungs: [ProbeRung], without missing: Set<Tracepoint> = []) -> KernelFeatures {
+        KernelFeatures(
+            release: "test", hasBTF: true, rungs: rungs,
+            tracepoints: Set(Tracepoint.allCases.filter { !missing.contains($0) }.map(\.rawValue)))
+    }
+
+    @Test("Socket I/O is seen in one way only: by system calls where a socket tracepoint is missing")
+    func socketInput() {
+        let recent = Self.kernel([.session, .multi, .perf])
+        #expect(recent.uses(.socketSend) && recent.uses(.socketReceive))
+        #expect(!recent.uses(.systemCallExit))
+        for missing: Set<Tracepoint> in [[.socketSend, .socketReceive], [.socketSend], [.socketReceive]] {
+            let old = Self.kernel([.perf], without: missing)
+            #expect(!old.uses(.socketSend) && !old.uses(.socketReceive))
+            #expect(old.uses(.systemCallExit))
+            #expect(old.uses(.socketState))
+        }
+        let none = Self.kernel([.perf], without: [.socketSend, .socketReceive, .systemCallExit])
+        #expect(!none.uses(.systemCallExit))
+    }
+
+    @Test("A tracepoint's sentence says what stands in, what is lost, or nothing where nobody needs it")
+    func sentences() {
+        let recent = Self.kernel([.session, .multi, .perf])
+        #expect(recent.sentence(on: .systemCallExit) == nil)
+        #expect(recent.sentence(on: .socketReceive) == "present")
+        let old = Self.kernel([.perf], without: [.socketSend, .socketReceive])
+        #expect(old.sentence(on: .systemCallExit)?.hasPrefix("present: stands in") == true)
+        #expect(old.sentence(on: .socketSend)?.hasPrefix("not in this kernel") == true)
+        let none = Self.kernel([.perf], without: [.socketSend, .socketReceive, .systemCallExit, .processExit])
+        for tracepoint in [Tracepoint.socketSend, .systemCallExit, .processExit] {
+            #expect(none.sentence(on: tracepoint) == "missing: \(tracepoint.loss)")
+        }
+    }
+
+    @Test("An enumerator of the running kernel is found by its name, in its own enumeration")
+    func enumerators() {
+        guard let types = unsafe btf__load_vmlinux_btf() else {
+            Issue.record("this kernel has no BTF")
+            return
+        }
+        defer { unsafe btf__free(types) }
+        func has(_ enumeration: String, _ enumerator: String) -> Bool {
+            unsafe tlswatch_btf_has_enumerator(types, enumeration, enumerator)
+        }
+        #expect(has("bpf_attach_type", "BPF_TRACE_RAW_TP"))
+        #expect(!has("bpf_attach_type", "BPF_TRACE_RAW"))
+        #expect(!has("bpf_attach_type", "BPF_MAP_TYPE_HASH"))
+        #expect(!has("no_such_enumeration", "BPF_TRACE_RAW_TP"))
+    }
+
+    @Test("Perf probes need CAP_SYS_ADMIN; the others do without it")
+    func privileges() {
+        // CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH
+        let four: UInt64 = 1 << 39 | 1 << 38 | 1 << 19 | 1 << 2
+        for rung in [ProbeRung.session, .multi] {
+            #expect(Privileges(effective: four, rung: rung).missing.isEmpty)
+        }
+        #expect(Privileges(effective: four, rung: .perf).missing == ["CAP_SYS_ADMIN"])
+        #expect(Privileges(effective: 1 << 21 | 1 << 19 | 1 << 2, rung: .perf).missing.isEmpty)
+        #expect(Privileges(effective: 0, rung: nil).missing.count == 4)
+    }
+}

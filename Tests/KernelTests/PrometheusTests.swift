@@ -1,0 +1,178 @@
+import Foundation
+import Testing
+
+@testable import HandshakeProbe
+
+/// How the figures fare in a real Prometheus, which scrapes, stores and evaluates this project's rules.
+extension KernelTests {
+    @Suite struct PrometheusTests {
+        @Test(
+            "Prometheus's P99 of real handshakes is the daemon's own",
+            arguments: [Prometheus.Histograms.classic, .native])
+        func live(_ histograms: Prometheus.Histograms) throws {
+            let certificates = try TestCertificates()
+            let nginx = try Nginx(certificates)
+            // Others on this host make handshakes too.
+            let daemon = try Daemon(["--window", "10m", "--label", "local_port"])
+            let prometheus = try Prometheus([daemon.port], histograms)
+            let mine = #"{role="server",local_port="\#(nginx.port)"}"#
+            let count = Self.count(histograms, mine)
+            func request(_ number: Int) throws {
+                _ = try Curl.get(count: number, port: nginx.port, authority: certificates.authority)
+            }
+            // The first one makes the series: a rate is of what comes after.
+            try request(1)
+            #expect(try eventually { try prometheus.value(count) == 1 })
+            try request(39)
+            #expect(try eventually { try prometheus.value(count) == 40 })
+
+            let window = try daemon.metrics().all(
+                "tlswatch_handshake_window_seconds",
+                ["role": "server", "local_port": "\(nginx.port)", "quantile": "0.99"])
+            let own = try #require(window.first?.value)
+            let stored = try #require(try prometheus.value(Self.quantile(histograms, mine)))
+            switch histograms {
+            case .classic: #expect(Self.bucket(stored) == Self.bucket(own), "\(stored) and \(own)")
+            case .native: #expect(abs(stored / own - 1) <= 0.011, "\(stored) and \(own)")
+            }
+            try expectRules(prometheus)
+            try expectPanels(prometheus)
+
+            daemon.child.stop()
+            #expect(try eventually { try prometheus.value(#"up{job="tlswatch"}"#) == 0 })
+            #expect(
+                try eventually { try prometheus.query(#"ALERTS{alertname="TLSWatchDown"}"#).count == 1 },
+                "an alert is pending for a daemon that is gone")
+        }
+
+        private func expectRules(_ prometheus: Prometheus) throws {
+            let rate = try #require(try prometheus.evaluated(#"role:tlswatch_handshakes:rate5m{role="server"}"#))
+            #expect(rate > 0)
+            let quantile = #"instance_role:tlswatch_handshake_duration_seconds:p99_5m{role="server"}"#
+            let host = try #require(try prometheus.evaluated(quantile))
+            #expect(host > 0 && host < 60)
+            let ratio = #"role:tlswatch_handshake_failures:ratio_rate5m{role="server"}"#
+            #expect(try prometheus.evaluated(ratio).map { (0...1).contains($0) } == true)
+            #expect(try prometheus.query(#"ALERTS{alertname=~"TLSWatchDown|TLSWatchAbsent"}"#).isEmpty)
+            let rules = try prometheus.rulesText()
+            #expect(rules.contains(#""health":"ok""#) && !rules.contains(#""health":"err""#), "\(rules)")
+        }
+
+        /// The dashboard's queries are answered, and those that traffic fills are not empty.
+        private func expectPanels(_ prometheus: Prometheus) throws {
+            struct Dashboard: Decodable {
+                struct Panel: Decodable {
+                    struct Target: Decodable { var expr: String }
+                    var title: String
+                    var targets: [Target]?
+                }
+                var panels: [Panel]
+            }
+            let file = URL(fileURLWithPath: Prometheus.rules + "/dashboard.json")
+            var filled: Set<String> = []
+            for panel in try JSONDecoder().decode(Dashboard.self, from: Data(contentsOf: file)).panels {
+                for target in panel.targets ?? [] {
+                    let expression = target.expr.replacing("$__rate_interval", with: "5m")
+                        .replacing(/\$(job|instance|role)/, with: ".*")
+                    if try !prometheus.query(expression).isEmpty { filled.insert(panel.title) }
+                }
+            }
+            let wanted: Set = [
+                "Handshakes per second", "P99, fleet", "Failure ratio", "Hosts down", "Handshakes by outcome",
+                "Duration, fleet", "P99 by host", "Durations", "Busy", "Key exchange", "TCP connect",
+                "First TLS record", "ALPN negotiation", "ALPN share", "TLS versions", "Cipher suites", "Groups",
+                "ALPN", "Post-quantum share", "Resumption", "By TLS stack", "Processes", "CPU of tlswatch",
+                "Memory of tlswatch", "Scrape", "Probe hits", "Versions",
+            ]
+            #expect(filled.isSuperset(of: wanted), "empty: \(wanted.subtracting(filled))")
+        }
+
+        @Test(
+            "Fifty daemons: the fleet's P99 is that of all handshakes, the mean of the hosts' P99s is not",
+            arguments: [Prometheus.Histograms.classic, .native])
+        func fleet(_ histograms: Prometheus.Histograms) throws {
+            let directory = try TemporaryDirectory()
+            let ports = try (0..<50).map { _ in try FreePort.next() }
+            let prometheus = try Prometheus(ports, histograms)
+            var told: [String: [UInt64]] = [:]
+            var daemons: [ReplayDaemon] = []
+            for (host, port) in ports.enumerated() {
+                let file = directory.file("\(host)")
+                let durations = Self.durations(host)
+                // Nine seconds for all of them, however many.
+                told["127.0.0.1:\(port)"] = try SyntheticRecording.write(
+                    durations, every: 9_000_000_000 / UInt64(durations.count), to: file)
+                daemons.append(try ReplayDaemon(file, port: port))
+            }
+            let all = told.values.flatMap { $0 }
+            let total = "sum(\(Self.count(histograms, #"{role="server"}"#)))"
+            let arrived = try eventually(within: .seconds(90)) { try prometheus.value(total) == Double(all.count) }
+            let running = daemons.filter { $0.child.status == nil }.count
+            let seen = try prometheus.query(total)
+            try #require(arrived && running == 50, "\(running) run; \(seen) of \(all.count)")
+
+            // Since the start: every handshake.
+            let truth = try #require(Self.p99(all))
+            let since = try #require(try prometheus.value(Self.quantile(histograms, #"{role="server"}"#)))
+            #expect(Self.bucket(since) == Self.bucket(truth), "\(since) and \(truth)")
+            if histograms == .native { #expect(abs(since / truth - 1) <= 0.011, "\(since) and \(truth)") }
+
+            // The rule's is of what came after each daemon's first scrape, which is stored too.
+            let rule = #"role:tlswatch_handshake_duration_seconds:p99_5m{role="server"}"#
+            let recorded = try #require(try prometheus.evaluated(rule))
+            var counted: [UInt64] = []
+            for (instance, durations) in told {
+                let first = try #require(
+                    try prometheus.value(
+                        Self.first(histograms, #"{role="server",instance="\#(instance)"}"#)))
+                counted += durations.dropFirst(Int(first))
+            }
+            let rated = try #require(Self.p99(counted))
+            #expect(Self.bucket(recorded) == Self.bucket(rated), "\(recorded) and \(rated)")
+
+            let mean = try #require(
+                try prometheus.value(
+                    #"avg(instance_role:tlswatch_handshake_duration_seconds:p99_5m{role="server"})"#))
+            #expect(mean > 5 * rated, "the mean of the hosts' P99s, \(mean), is not \(rated)")
+        }
+
+        /// Forty busy hosts of 1 to 6 ms, ten of few handshakes that take a third of a second; no two are alike.
+        private static func durations(_ host: Int) -> [UInt64] {
+            let (count, low, high) =
+                host < 40
+                ? (300, 1_000_000 + 25_000 * host, 4_000_000 + 50_000 * host)
+                : (6, 280_000_000 + 1_000_000 * host, 300_000_000 + 2_000_000 * host)
+            // Evenly spread, in an order that mixes them: 7 and 300 have no factor in common, nor 7 and 6.
+            return (0..<count).map { UInt64(low + (high - low) * ($0 * 7 % count) / count) }
+        }
+
+        private static func count(_ histograms: Prometheus.Histograms, _ selector: String) -> String {
+            histograms == .classic
+                ? "sum(tlswatch_handshake_duration_seconds_count\(selector))"
+                : "histogram_count(sum(tlswatch_handshake_duration_seconds\(selector)))"
+        }
+
+        /// Of all handshakes since the daemons' start.
+        private static func quantile(_ histograms: Prometheus.Histograms, _ selector: String) -> String {
+            histograms == .classic
+                ? "histogram_quantile(0.99, sum by (le) (tlswatch_handshake_duration_seconds_bucket\(selector)))"
+                : "histogram_quantile(0.99, sum(tlswatch_handshake_duration_seconds\(selector)))"
+        }
+
+        /// How many handshakes an instance had told when it was scraped first.
+        private static func first(_ histograms: Prometheus.Histograms, _ selector: String) -> String {
+            histograms == .classic
+                ? "min_over_time(tlswatch_handshake_duration_seconds_count\(selector)[5m])"
+                : "min_over_time(histogram_count(tlswatch_handshake_duration_seconds\(selector))[5m:1s])"
+        }
+
+        private static func p99(_ durations: [UInt64]) -> Double? {
+            guard let rank = nearestRank(0.99, of: UInt64(durations.count)) else { return nil }
+            return Double(durations.sorted()[Int(rank) - 1]) / 1e9
+        }
+
+        private static func bucket(_ seconds: Double) -> Int {
+            DurationBounds.handshake.bucket(of: UInt64(seconds * 1e9))
+        }
+    }
+}
