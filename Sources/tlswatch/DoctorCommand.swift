@@ -21,16 +21,21 @@ struct DoctorCommand: ParsableCommand {
     func run() throws {
         let features = KernelFeatures.probe()
         let privileges = Privileges.current(rung: features.rungs.first)
+        let returnProbes = ReturnProbes.tried(rung: features.rungs.first ?? .perf)
         let libraries = LibrarySurvey.host()
         let out = try OutputFile(path: nil)
-        try out.write(format == .json ? json(features, privileges, libraries) : text(features, privileges, libraries))
+        try out.write(
+            format == .json
+                ? json(features, returnProbes, privileges, libraries)
+                : text(features, returnProbes, privileges, libraries))
         if !features.hasBTF { throw ExitCode(CommandFailure.Status.unsupported.rawValue) }
         if !privileges.missing.isEmpty { throw ExitCode(CommandFailure.Status.privilege.rawValue) }
     }
 
-    private func text(_ features: KernelFeatures, _ privileges: Privileges, _ libraries: [LibrarySurvey.Entry])
-        -> String
-    {
+    private func text(
+        _ features: KernelFeatures, _ returnProbes: ReturnProbes, _ privileges: Privileges,
+        _ libraries: [LibrarySurvey.Entry]
+    ) -> String {
         var lines = ["Kernel \(features.release)"]
         lines.append(mark(features.hasBTF, "BTF", features.hasBTF ? "present" : "missing: nothing can be observed"))
         for rung in ProbeRung.allCases {
@@ -43,6 +48,7 @@ struct DoctorCommand: ParsableCommand {
             guard let sentence = features.sentence(on: tracepoint) else { continue }
             lines.append(mark(features.has(tracepoint), tracepoint.rawValue, sentence))
         }
+        lines.append(mark(returnProbes.allowed, "return probes", returnProbes.sentence))
         lines.append("Privileges")
         for capability in privileges.capabilities {
             lines.append(
@@ -69,9 +75,10 @@ struct DoctorCommand: ParsableCommand {
         "  \(good ? "ok " : "-- ")\(name): \(detail)"
     }
 
-    private func json(_ features: KernelFeatures, _ privileges: Privileges, _ libraries: [LibrarySurvey.Entry])
-        -> String
-    {
+    private func json(
+        _ features: KernelFeatures, _ returnProbes: ReturnProbes, _ privileges: Privileges,
+        _ libraries: [LibrarySurvey.Entry]
+    ) -> String {
         var object = JSONObject()
         object.text("kernel", features.release)
         object.literal("btf", "\(features.hasBTF)")
@@ -79,6 +86,8 @@ struct DoctorCommand: ParsableCommand {
         object.literal("probes_available", JSONObject.array(features.rungs.map(\.rawValue)))
         object.literal(
             "tracepoints_missing", JSONObject.array(Tracepoint.allCases.filter { !features.has($0) }.map(\.rawValue)))
+        object.literal("return_probes_safe", "\(returnProbes.allowed)")
+        object.text("return_probes", returnProbes.sentence)
         object.literal("capabilities_missing", JSONObject.array(privileges.missing))
         object.literal("libraries", "[" + libraries.map(\.json).joined(separator: ",") + "]")
         return String(decoding: object.finish(), as: UTF8.self) + "\n"

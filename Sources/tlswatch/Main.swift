@@ -14,4 +14,22 @@ struct TLSWatch: AsyncParsableCommand {
             RunCommand.self, CaptureCommand.self, ReplayCommand.self, DoctorCommand.self, TargetsCommand.self,
             CheckConfigCommand.self,
         ])
+
+    /// On the main thread up to the first wait: the daemon starts its privileged threads before there are others.
+    @MainActor static func main() async {
+        do {
+            let command = try parseAsRoot()
+            if let daemon = command as? RunCommand {
+                let started = try daemon.start()
+                try await daemon.serve(started)
+            } else if var command = command as? any AsyncParsableCommand {
+                try await command.run()
+            } else {
+                var command = command
+                try command.run()
+            }
+        } catch {
+            exit(withError: error)
+        }
+    }
 }

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Glibc
 import HandshakeProbe
 import Logging
 import ServiceLifecycle
@@ -48,7 +49,22 @@ struct RunCommand: AsyncParsableCommand {
 
     func validate() throws { try Setting.validate(flags: own) }
 
-    func run() async throws {
+    func run() async throws { try await serve(start()) }
+
+    /// What runs once every probe is attached.
+    struct Started {
+        let sources: SettingSources
+        let resolved: ResolvedSettings
+        let format: SharedLogFormat
+        let logger: Logger
+        let engine: Engine
+    }
+
+    /// Begins to observe. To be called while the process has one thread: those of the engine keep what observing needs,
+    /// this one and all that come later have no capability (credentials(7): each thread has its own).
+    func start() throws -> Started {
+        // Until the signal is waited for; the settings are fresh.
+        _ = signal(SIGHUP, SIG_IGN)
         let flags = own.merging(observation.texts) { $1 }.merging(metrics.texts) { $1 }
         let sources = SettingSources(flags: flags, path: config)
         let format = SharedLogFormat(RunSettings(own).logFormat)
@@ -57,33 +73,45 @@ struct RunCommand: AsyncParsableCommand {
         do {
             let resolved = try sources.resolve()
             format.set(resolved.settings.logFormat)
-            try await serve(resolved, from: sources, format, logger)
+            for notice in resolved.notices { logger.warning("\(notice)") }
+            try resolved.settings.listen.check()
+            var options = try observation.engineOptions(resolved.settings)
+            options.leastPrivilege = true
+            let engine = try Engine(options: options)
+            try engine.start { _ in }
+            try Privileges.keepForServing()
+            return Started(sources: sources, resolved: resolved, format: format, logger: logger, engine: engine)
         } catch {
             throw report(error) { logger.critical("\($0)") }
         }
     }
 
-    private func serve(
-        _ resolved: ResolvedSettings, from sources: SettingSources, _ format: SharedLogFormat, _ logger: Logger
-    ) async throws {
-        for notice in resolved.notices { logger.warning("\(notice)") }
+    /// Serves until a signal ends it.
+    func serve(_ started: Started) async throws {
+        do {
+            try await services(started)
+        } catch {
+            started.engine.stop()
+            throw report(error) { started.logger.critical("\($0)") }
+        }
+    }
+
+    private func services(_ started: Started) async throws {
+        let (engine, logger) = (started.engine, started.logger)
         let hangUps = await UnixSignalsSequence(trapping: .sighup)
-        let settings = resolved.settings
-        let listen = settings.listen
+        let settings = started.resolved.settings
         let web = try WebConfigurationSource(path: settings.webConfigurationFile, logger: logger)
-        try listen.check()
-        let engine = try Engine(options: observation.engineOptions(settings))
-        try engine.start { _ in }
         let attached = engine.catalog.libraries.filter { $0.state == .attached }
         logger.info("attached", metadata: ["libraries": "\(attached.count)", "probes": "\(engine.rung.rawValue)"])
         let reload = ReloadService(
-            sources: sources, started: resolved, engine: engine, logFormat: format, logger: logger, signals: hangUps)
+            sources: started.sources, started: started.resolved, engine: engine, logFormat: started.format,
+            logger: logger, signals: hangUps)
         let report = ServiceReport(engine: engine, logger: logger)
         let server = MetricsServer(
-            source: MetricsSource(engine), address: listen, configuration: web, logger: logger,
+            source: MetricsSource(engine), address: settings.listen, configuration: web, logger: logger,
             onListening: { port in
                 logger.info("listening", metadata: ["port": "\(port)"])
-                if format.value == .text { tell("ready") }
+                if started.format.value == .text { tell("ready") }
                 report.ready()
             })
         let group = ServiceGroup(

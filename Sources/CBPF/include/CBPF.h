@@ -9,7 +9,9 @@
 #include <bpf/libbpf.h>
 
 #include "../../../bpf/event.h"
+#include "confined.h"
 #include "mappings.h"
+#include "privileges.h"
 
 /* What libbpf 1.1 lacks: names from the kernel's include/uapi/linux/bpf.h. */
 enum {

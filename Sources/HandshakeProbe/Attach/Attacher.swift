@@ -30,13 +30,18 @@ struct Attacher: ~Copyable {
     /// library is taken for one of the new.
     private var released: [Int] = []
 
-    init(rung: ProbeRung, phases: Bool) {
+    /// Tries return probes on a confined child; called before the first one is put anywhere.
+    private let tryReturnProbes: () -> ReturnProbes
+    private var returnProbes: ReturnProbes?
+
+    init(rung: ProbeRung, phases: Bool, tryReturnProbes: (() -> ReturnProbes)? = nil) {
         self.rung = rung
         self.phases = phases
+        self.tryReturnProbes = tryReturnProbes ?? { ReturnProbes.tried(rung: rung) }
     }
 
     /// The sites of an analysis that are to be probed, and why others are not.
-    static func choose(_ analysis: LibraryAnalysis, phases: Bool) -> (sites: [ProbeSite], omitted: [String]) {
+    mutating func choose(_ analysis: LibraryAnalysis) -> (sites: [ProbeSite], omitted: [String]) {
         var sites: [ProbeSite] = []
         var omitted: [String] = []
         for site in analysis.sites {
@@ -45,12 +50,22 @@ struct Attacher: ~Copyable {
                     "\(site.symbol): no instruction that the kernel emulates; a single-stepped probe costs some 15 µs")
             } else if site.hook.isPhase, !phases {
                 omitted.append("\(site.symbol): phases are off")
+            } else if site.returns, !returnProbesAllowed() {
+                omitted.append("\(site.symbol): its exits are not found, and return probes are \(returnProbesSentence)")
             } else {
                 sites.append(site)
             }
         }
         return (sites, omitted)
     }
+
+    private mutating func returnProbesAllowed() -> Bool {
+        let known = returnProbes ?? tryReturnProbes()
+        returnProbes = known
+        return known.allowed
+    }
+
+    private var returnProbesSentence: String { returnProbes?.sentence ?? "" }
 
     /// Reserves a profile's index; `nil` when all are used.
     mutating func reserveProfile() -> Int? {

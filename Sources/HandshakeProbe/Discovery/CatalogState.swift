@@ -200,7 +200,7 @@ struct CatalogState: ~Copyable {
             let rules = SessionRules.of(stack: analysis.stack)
         else { return }
         defer { libraries[identifier] = library }
-        let choice = Attacher.choose(analysis, phases: attacher.phases)
+        let choice = attacher.choose(analysis)
         library.omitted = choice.omitted
         let seesSessions = !analysis.observesSessions || choice.sites.contains { $0.hook == .stateMachine }
         guard seesSessions, !choice.sites.isEmpty else {

@@ -31,6 +31,7 @@ public final class Engine: Sendable {
         features = KernelFeatures.probe()
         rung = try features.rung(forced: options.rung)
         try Privileges.current(rung: rung).require()
+        if options.leastPrivilege { try Privileges.keepForObserving(rung: rung) }
         let opened = try OpenBPFObject()
         try opened.setRingSize(options.ringBytes)
         let filters = !options.processes.isEmpty

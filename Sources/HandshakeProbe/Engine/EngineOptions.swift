@@ -24,6 +24,9 @@ public struct EngineOptions: Sendable {
     public var libraries: [String] = []
     /// Files that a command will run, looked at before it starts.
     public var commandFiles: [String] = []
+    /// Whether the thread that makes the engine gives up the capabilities that observing does not need, for itself and
+    /// what it starts from then on.
+    public var leastPrivilege = false
     /// Where to write the raw event stream; `nil` does not.
     public var recording: String?
 

@@ -1,3 +1,4 @@
+import CBPF
 import Glibc
 
 /// The capabilities that observing needs, and whether this process has them.
@@ -50,8 +51,37 @@ public struct Privileges: Sendable {
         }
     }
 
+    // MARK: giving up
+
+    /// What a listening socket on a low port needs, which the endpoint may be told to open.
+    private static let bindService: UInt64 = 1 << 10
+    private static let administrator: UInt64 = 1 << 21
+
+    /// Leaves this thread, and those that it starts, what observing needs, and no way to more.
+    ///
+    /// - Throws: `BPFError` where the kernel does not take them; it always does.
+    static func keepForObserving(rung: ProbeRung) throws(BPFError) {
+        let held = effectiveSet()
+        var kept = Privileges(effective: held, rung: rung).capabilities
+            .reduce(bindService) { $0 | (1 << UInt64($1.bit)) }
+        // CAP_DAC_OVERRIDE does what CAP_DAC_READ_SEARCH does, and more.
+        if held & (1 << 2) == 0 { kept |= 1 << 1 }
+        // Where it stands in for the two that came with Linux 5.8.
+        if held & (1 << 38) == 0 || held & (1 << 39) == 0 { kept |= administrator }
+        try keep(held & kept)
+    }
+
+    /// Leaves this thread, and those that it starts, no capability but that of a low port. Call when all threads that
+    /// need one run.
+    public static func keepForServing() throws(BPFError) { try keep(effectiveSet() & bindService) }
+
+    private static func keep(_ set: UInt64) throws(BPFError) {
+        let result = tlswatch_keep_capabilities(set)
+        guard result == 0 else { throw .from(-result, operation: "give up capabilities") }
+    }
+
     private static func effectiveSet() -> UInt64 {
-        guard let status = readTextFile("/proc/self/status") else { return geteuid() == 0 ? .max : 0 }
+        guard let status = readTextFile("/proc/thread-self/status") else { return geteuid() == 0 ? .max : 0 }
         for line in status.split(separator: "\n") where line.hasPrefix("CapEff:") {
             return UInt64(line.dropFirst(7).drop { $0 == "\t" || $0 == " " }, radix: 16) ?? 0
         }

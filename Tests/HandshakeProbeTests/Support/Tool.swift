@@ -44,9 +44,16 @@ enum Machine {
 
     static func has(_ paths: String...) -> Bool { paths.allSatisfy { FileManager.default.fileExists(atPath: $0) } }
 
+    /// Goes when the tests end.
+    private static let scratch: URL = {
+        let directory = FileManager.default.temporaryDirectory.appending(path: "tlswatch-elf-\(getpid())")
+        _ = atexit { try? FileManager.default.removeItem(at: Machine.scratch) }
+        return directory
+    }()
+
     /// Compiles C with extra arguments; gives the output's path, in a directory of its own.
     static func compile(_ source: String, _ arguments: [String]) throws -> String {
-        let directory = FileManager.default.temporaryDirectory.appending(path: "elf-\(UUID().uuidString)")
+        let directory = scratch.appending(path: UUID().uuidString)
         try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
         let input = directory.appending(path: "input.c")
         try source.write(to: input, atomically: true, encoding: .utf8)

@@ -1,0 +1,74 @@
+import Testing
+
+@testable import HandshakeProbe
+
+@Suite struct AttacherTests {
+    /// Counts how often return probes were tried.
+    private final class Trial {
+        var count = 0
+        let result: ReturnProbes
+        init(_ result: ReturnProbes) { self.result = result }
+    }
+
+    private func analysis(returns: Bool) -> LibraryAnalysis {
+        func site(_ hook: HookKind, _ offset: UInt64, returns: Bool = false, mode: SiteMode = .emulated) -> ProbeSite {
+            ProbeSite(
+                hook: hook, symbol: "\(hook)", fileOffset: offset, mode: mode, object: ObjectPlace(.parameter0),
+                returns: returns)
+        }
+        return LibraryAnalysis(
+            stack: "openssl", version: nil,
+            sites: [
+                site(.stateMachine, 64, returns: returns), site(.objectFree, 128), site(.keyChange, 256),
+                site(.fatal, 512, mode: .singleStep),
+            ], facts: [:], notes: [])
+    }
+
+    private func choose(_ trial: Trial, returns: Bool, phases: Bool = true) -> (sites: [HookKind], omitted: [String]) {
+        var attacher = Attacher(rung: .session, phases: phases) {
+            trial.count += 1
+            return trial.result
+        }
+        let first = attacher.choose(analysis(returns: returns))
+        let second = attacher.choose(analysis(returns: returns))
+        #expect(first.sites == second.sites)
+        return (first.sites.map(\.hook), first.omitted)
+    }
+
+    @Test("A confined child is not asked for where no return probe is needed")
+    func notNeeded() {
+        let trial = Trial(.deadly)
+        #expect(choose(trial, returns: false).sites == [.stateMachine, .objectFree, .keyChange])
+        #expect(trial.count == 0)
+    }
+
+    @Test("Return probes that kill confined processes, or were not proven not to, are used on nobody")
+    func deadly() {
+        for result in [ReturnProbes.deadly, .untried("no memory")] {
+            let trial = Trial(result)
+            let choice = choose(trial, returns: true)
+            #expect(choice.sites == [.objectFree, .keyChange])
+            #expect(choice.omitted.contains { $0.contains(result.sentence) })
+            #expect(trial.count == 1, "tried once for all libraries")
+        }
+    }
+
+    @Test("Where a confined child lived they are used")
+    func safe() {
+        let trial = Trial(.safe)
+        #expect(choose(trial, returns: true).sites.contains(.stateMachine))
+        #expect(trial.count == 1)
+    }
+
+    @Test("Single-stepped sites and unwanted phases are left out and told")
+    func omitted() {
+        let choice = choose(Trial(.safe), returns: false, phases: false)
+        #expect(choice.sites == [.stateMachine, .objectFree])
+        #expect(choice.omitted.count == 2)
+    }
+
+    @Test("The trial tells a child that its filter killed")
+    func control() {
+        #expect(ReturnProbes.triedForbiddenCall() == .deadly)
+    }
+}
