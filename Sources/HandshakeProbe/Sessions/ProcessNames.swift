@@ -51,8 +51,6 @@ struct ProcessNames {
         entries.removeValue(forKey: pid)
     }
 
-    func isKnown(pid: UInt32) -> Bool { entries[pid] != nil }
-
     func names(pid: UInt32, start: UInt64) -> (exe: String?, container: String?) {
         guard let entry = entries[pid], entry.start == start else { return (nil, nil) }
         return (entry.exe, entry.container)

@@ -37,6 +37,9 @@ struct SessionTable {
     /// Profiles by index; `nil` where none was registered.
     private var profiles: [ProfileEntry?] = []
     private var sessions: [SessionKey: Session] = [:]
+    private(set) var idleOrder = IdleOrder()
+    /// Sessions in flight by process; none at zero.
+    private var inFlightByProcess: [UInt32: Int] = [:]
     private(set) var health: [ProfileHealth] = []
     private var losses = LossSpans()
     var processes = ProcessNames()
@@ -143,6 +146,9 @@ struct SessionTable {
         }
         let countsKey = SessionCounts.Key(role: session.role, stack: profile.stack)
         counts.inFlight[countsKey, default: 1] -= 1
+        if let left = inFlightByProcess[key.pid] {
+            inFlightByProcess[key.pid] = left > 1 ? left - 1 : nil
+        }
         finished.append(
             session.finish(
                 key: key, at: time, outcome: outcome, reason: reason, facts: facts, profile: profile,
@@ -155,16 +161,16 @@ struct SessionTable {
             // The object was cleared and used again before its handshake ended.
             abandon(key, at: event.header.time_ns)
         }
-        if sessions.count >= capacity, let oldest = sessions.min(by: { $0.value.lastActivity < $1.value.lastActivity })
-        {
+        if sessions.count >= capacity, let oldest = idleOrder.longestIdle(of: sessions) {
             end(
-                oldest.key, at: event.header.time_ns, outcome: .abandoned,
+                oldest, at: event.header.time_ns, outcome: .abandoned,
                 reason: FailureReason(reason: "session_table_full", alert: nil, direction: nil))
         }
         let session = Session(event)
         let countsKey = SessionCounts.Key(role: session.role, stack: profile.stack)
         counts.started[countsKey, default: 0] += 1
         counts.inFlight[countsKey, default: 0] += 1
+        inFlightByProcess[key.pid, default: 0] += 1
         processes.note(pid: key.pid, start: key.processStart)
         sessions[key] = session
     }
@@ -269,7 +275,7 @@ extension SessionTable: EventSink {
     }
 
     private mutating func endAll(of event: tlswatch_process) {
-        guard !sessions.isEmpty, processes.isKnown(pid: event.header.pid) else { return }
+        guard inFlightByProcess[event.header.pid] != nil else { return }
         let keys = sessions.keys.filter {
             $0.pid == event.header.pid && $0.processStart == event.header.process_start_ns
         }

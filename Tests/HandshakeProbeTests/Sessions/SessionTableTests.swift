@@ -108,6 +108,28 @@ import Testing
         #expect(table.counts.inFlight[key] == 3)
     }
 
+    @Test("A full table gives up exactly the longest idle, and rarely looks at all of it to find out")
+    func longestIdle() {
+        let capacity = 256
+        var table = table(capacity: capacity)
+        var model: [UInt64: UInt64] = [:]
+        var random = SeededGenerator(seed: 11)
+        for time in UInt64(1_000)..<6_000 {
+            if Bool.random(using: &random), let moved = model.keys.sorted().randomElement(using: &random) {
+                table.callReturned(back(time, from: time, result: -1, flow: 2, io: -11, object: moved))
+                model[moved] = time
+                continue
+            }
+            let oldest = model.count == capacity ? model.min { $0.value < $1.value }?.key : nil
+            table.callEntered(enter(time, object: time))
+            #expect(table.takeFinished().map(\.start) == (oldest.map { [$0] } ?? []))
+            if let oldest { model[oldest] = nil }
+            model[time] = time
+        }
+        #expect(table.inFlight == capacity)
+        #expect(table.idleOrder.surveys > 100 && table.idleOrder.surveys < 1_200, "not once a session")
+    }
+
     @Test("Key exchange runs from the input before the agreement to the handshake keys; ALPN to the choice")
     func phases() {
         var table = table()
