@@ -47,7 +47,15 @@ enum { BPF_ANY = 0, BPF_NOEXIST = 1 };
 enum { EAGAIN = 11 };
 enum { S_IFMT = 0170000, S_IFSOCK = 0140000 };
 enum { AF_INET = 2, AF_INET6 = 10, IPPROTO_TCP = 6 };
-enum { TCP_ESTABLISHED = 1, TCP_SYN_SENT = 2, TCP_SYN_RECV = 3, TCP_FIN_WAIT1 = 4, TCP_CLOSE = 7, TCP_LAST_ACK = 9 };
+enum {
+	TCP_ESTABLISHED = 1,
+	TCP_SYN_SENT = 2,
+	TCP_SYN_RECV = 3,
+	TCP_FIN_WAIT1 = 4,
+	TCP_CLOSE = 7,
+	TCP_LAST_ACK = 9,
+	TCP_LISTEN = 10,
+};
 
 /* The probe context is the target's registers: the kernel's ABI, not relocated. */
 #if defined(__TARGET_ARCH_x86)
@@ -139,6 +147,13 @@ struct bpf_iter__task_vma {
 	struct bpf_iter_meta *meta;
 	struct task_struct *task;
 	struct vm_area_struct *vma;
+};
+
+struct bpf_iter__task_file {
+	struct bpf_iter_meta *meta;
+	struct task_struct *task;
+	__u32 fd;
+	struct file *file;
 };
 
 struct in6_addr {

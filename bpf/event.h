@@ -190,6 +190,13 @@ struct tlswatch_mapping {
 	__u32 reserved;
 };
 
+/* A socket of a process that listens or is connected on a port of TLS, from list_connections. Not in the ring. */
+struct tlswatch_connection {
+	__u32 pid;  /* thread group */
+	__u16 port; /* the one of TLS: the socket's own, or its peer's */
+	__u16 listening;
+};
+
 /* ---- profile ---- */
 
 /*

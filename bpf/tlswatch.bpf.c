@@ -17,5 +17,6 @@
 #include "tcp.bpf.c"
 #include "process.bpf.c"
 #include "mappings.bpf.c"
+#include "connections.bpf.c"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

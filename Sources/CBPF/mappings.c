@@ -8,7 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
-int tlswatch_open_mappings(struct bpf_program *program, uint32_t pid)
+int tlswatch_open_pass(struct bpf_program *program, uint32_t pid)
 {
 	union bpf_iter_link_info info;
 	LIBBPF_OPTS(bpf_iter_attach_opts, options);

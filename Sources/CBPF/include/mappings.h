@@ -5,10 +5,11 @@
 #include <bpf/libbpf.h>
 
 /*
- * Opens a pass of `program` (list_mappings) over one process, or over all where `pid` is 0. Returns a
- * descriptor to read struct tlswatch_mapping from, or -errno. Before Linux 6.1 a pass is always over all.
+ * Opens a pass of an iterator `program` over one process, or over all where `pid` is 0. Returns a descriptor
+ * to read its records from (list_mappings: struct tlswatch_mapping; list_connections: struct
+ * tlswatch_connection), or -errno. Before Linux 6.1 a pass is always over all.
  */
-int tlswatch_open_mappings(struct bpf_program *program, uint32_t pid);
+int tlswatch_open_pass(struct bpf_program *program, uint32_t pid);
 
 enum tlswatch_change {
 	TLSWATCH_CHANGE_MAPPED = 1, /* `pid` has mapped a file as code */

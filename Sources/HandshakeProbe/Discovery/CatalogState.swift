@@ -34,6 +34,8 @@ struct CatalogState: ~Copyable {
     private var unused: [Int: UInt64] = [:]
     /// Processes that map a file that could not be opened.
     private(set) var unreadable: Set<UInt32> = []
+    /// Processes that hold connections on ports of TLS, as last looked at.
+    private(set) var holders: [UInt32: ConnectionHolder] = [:]
 
     init(
         kernel: KernelSide, rung: ProbeRung, phases: Bool, announce: @escaping @Sendable (ObservedLibrary) -> Void
@@ -58,13 +60,6 @@ struct CatalogState: ~Copyable {
 
     // MARK: processes
 
-    /// Looks at what a process maps now.
-    mutating func look(at pid: UInt32) {
-        guard let list = mappings.list(of: pid) else { return }
-        forget(process: pid)
-        for mapping in list { note(resolve(mapping), pid: pid) }
-    }
-
     /// Looks at every process, or only at those that the kernel side observes.
     mutating func sweep(filtered: Bool, knownOnly: Bool) {
         guard let list = mappings.list() else { return }
@@ -83,6 +78,24 @@ struct CatalogState: ~Copyable {
             if let identifier { found[identifier, default: []].insert(mapping.pid) }
         }
         for identifier in libraries.keys { libraries[identifier]?.processes = found[identifier] ?? [] }
+    }
+
+    /// Looks at who holds connections on ports of TLS.
+    mutating func lookAtConnections(filtered: Bool) {
+        var found = kernel.object.connectionHolders() ?? [:]
+        found[UInt32(getpid())] = nil
+        holders = filtered ? found.filter { kernel.object.observes(process: $0.key) } : found
+    }
+
+    /// The processes that no library stands for.
+    var elsewhere: UncoveredProcesses {
+        let withoutLibrary = holders.keys.count { pid in
+            !unreadable.contains(pid)
+                && !libraries.values.contains {
+                    $0.analysis?.observesSessions != false && $0.processes.contains(pid)
+                }
+        }
+        return UncoveredProcesses(unreadable: unreadable.count, withoutLibrary: withoutLibrary)
     }
 
     /// Takes what has happened to processes. True when a sweep has to find what was lost.
@@ -132,6 +145,7 @@ struct CatalogState: ~Copyable {
 
     private mutating func forget(process pid: UInt32) {
         unreadable.remove(pid)
+        holders[pid] = nil
         for identifier in libraries.keys { libraries[identifier]?.processes.remove(pid) }
     }
 
@@ -144,7 +158,7 @@ struct CatalogState: ~Copyable {
             return nil
         case .opened(let file, let path):
             // The name may lead elsewhere by now; only the mapped file is looked at.
-            guard mappings.inode(of: file) == mapping.file || !kernel.object.listsMappings else { return nil }
+            guard mappings.inode(of: file) == mapping.file || !kernel.object.listsProcesses else { return nil }
             return examine(file, path: path, inode: mapping.file)
         }
     }

@@ -19,7 +19,7 @@ final class KernelSide: @unchecked Sendable {
 public final class LibraryCatalog: Sendable {
     private let state: Mutex<CatalogState>
     private let published = Mutex<[ObservedLibrary]>([])
-    private let unreadable = Mutex<Int>(0)
+    private let elsewhere = Mutex(UncoveredProcesses())
 
     init(kernel: KernelSide, rung: ProbeRung, phases: Bool, announce: @escaping @Sendable (ObservedLibrary) -> Void) {
         state = Mutex(CatalogState(kernel: kernel, rung: rung, phases: phases, announce: announce))
@@ -27,8 +27,8 @@ public final class LibraryCatalog: Sendable {
 
     /// What was known when it was last published.
     public var libraries: [ObservedLibrary] { published.withLock { $0 } }
-    /// Processes that map a file that could not be opened.
-    public var unreadableProcesses: Int { unreadable.withLock { $0 } }
+    /// The processes that no library stands for, as last published.
+    var uncovered: UncoveredProcesses { elsewhere.withLock { $0 } }
 
     /// Looks at a file named by the user. The library that it is, or `nil` where it holds no known TLS stack.
     ///
@@ -61,7 +61,7 @@ public final class LibraryCatalog: Sendable {
             let result = body(&state)
             let libraries = state.libraries.sorted { $0.key < $1.key }.map(\.value)
             published.withLock { $0 = libraries }
-            unreadable.withLock { $0 = state.unreadable.count }
+            elsewhere.withLock { $0 = state.elsewhere }
             return result
         }
     }

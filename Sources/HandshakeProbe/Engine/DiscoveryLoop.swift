@@ -12,6 +12,10 @@ final class DiscoveryLoop: @unchecked Sendable {
     private static let pauseMilliseconds: Int32 = 5
     /// Without a stream of changes the sweep has to find them.
     private static let blindSweepInterval: UInt64 = 1_000_000_000
+    /// Listing who holds connections walks over every open file of the host: not too often, and no more than a
+    /// two-thousandth of the time.
+    private static let connectionsInterval: UInt64 = 10_000_000_000
+    private static let connectionsShare: UInt64 = 2_000
 
     private let catalog: LibraryCatalog
     private let options: EngineOptions
@@ -56,6 +60,13 @@ final class DiscoveryLoop: @unchecked Sendable {
         catalog.change { [filters, onlyNamed] in $0.sweep(filtered: filters, knownOnly: onlyNamed) }
     }
 
+    /// The nanoseconds that it took.
+    private func lookAtConnections() -> UInt64 {
+        let start = monotonicNow()
+        catalog.change { [filters] in $0.lookAtConnections(filtered: filters) }
+        return monotonicNow() - start
+    }
+
     private func add(library path: String) throws(BPFError) {
         guard let library = try catalog.add(path: path) else {
             throw BPFError(
@@ -90,6 +101,7 @@ final class DiscoveryLoop: @unchecked Sendable {
         var swept = monotonicNow()
         var ticked = swept
         var cache = LinkerCache.changed()
+        var nextConnections = swept
         while wait() {
             var mustSweep = false
             if !onlyNamed, let changes = watch?.take(), !changes.isEmpty {
@@ -113,6 +125,10 @@ final class DiscoveryLoop: @unchecked Sendable {
             if mustSweep || now - swept >= interval {
                 swept = now
                 sweep()
+            }
+            if !onlyNamed, now >= nextConnections {
+                let cost = lookAtConnections()
+                nextConnections = now + max(Self.connectionsInterval, cost * Self.connectionsShare)
             }
         }
     }

@@ -61,7 +61,7 @@ extension KernelCounters {
 
 extension CoverageSample {
     /// What is probed, and the processes that map it.
-    mutating func add(_ libraries: [ObservedLibrary], unreadable: Int) {
+    mutating func add(_ libraries: [ObservedLibrary], uncovered: UncoveredProcesses) {
         var observed: Set<UInt32> = []
         var missed: [String: Set<UInt32>] = [:]
         for library in libraries {
@@ -94,12 +94,10 @@ extension CoverageSample {
             }
         }
         processes.append(.init(state: .observed, reason: nil, count: UInt64(observed.count)))
-        for (reason, pids) in missed.sorted(by: { $0.key < $1.key }) {
-            processes.append(.init(state: .unobserved, reason: reason, count: UInt64(pids.subtracting(observed).count)))
-        }
-        if unreadable > 0 {
-            processes.append(
-                .init(state: .unobserved, reason: UnobservedReason.permission.rawValue, count: UInt64(unreadable)))
+        var counts = missed.mapValues { UInt64($0.subtracting(observed).count) }
+        for (reason, count) in uncovered.byReason { counts[reason.rawValue, default: 0] += UInt64(count) }
+        for (reason, count) in counts.sorted(by: { $0.key < $1.key }) {
+            processes.append(.init(state: .unobserved, reason: reason, count: count))
         }
     }
 }

@@ -132,7 +132,7 @@ final class RingLoop: @unchecked Sendable {
             sample.probeHits.append(
                 .init(stack: "kernel", library: program.label, count: counters[program.rawValue].hits))
         }
-        sample.add(observed, unreadable: engine.catalog.unreadableProcesses)
+        sample.add(observed, uncovered: engine.catalog.uncovered)
         return sample
     }
 }

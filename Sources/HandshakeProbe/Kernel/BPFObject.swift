@@ -67,6 +67,24 @@ public enum ProbeRung: String, Sendable, CaseIterable, Codable {
         guard result == 0 else { throw .from(result, operation: "set the knobs of the embedded BPF object") }
     }
 
+    /// Loads one iterator and nothing else: no map, nothing that could be attached to a target.
+    consuming func load(only iterator: EmbeddedObject.Iterator) throws(BPFError) -> LoadedBPFObject {
+        var next = unsafe bpf_object__next_program(object, nil)
+        while let program = unsafe next {
+            let name = unsafe String(cString: bpf_program__name(program))
+            unsafe bpf_program__set_autoload(program, name == iterator.rawValue)
+            unsafe next = bpf_object__next_program(object, program)
+        }
+        var nextMap = unsafe bpf_object__next_map(object, nil)
+        while let map = unsafe nextMap {
+            unsafe bpf_map__set_autocreate(map, false)
+            unsafe nextMap = bpf_object__next_map(object, map)
+        }
+        let result = unsafe bpf_object__load(object)
+        guard result == 0 else { throw .from(result, operation: "load \(iterator.rawValue)") }
+        return LoadedBPFObject(handle, rung: .perf, listsProcesses: true)
+    }
+
     /// Loads the programs for the given rung, leaving out what the kernel lacks.
     consuming func load(rung: ProbeRung, features: KernelFeatures) throws(BPFError) -> LoadedBPFObject {
         let wanted: [(name: String, load: Bool, type: UInt32)] = [
@@ -87,10 +105,10 @@ public enum ProbeRung: String, Sendable, CaseIterable, Codable {
             guard let program = unsafe bpf_object__find_program_by_name(object, tracepoint.program) else { continue }
             unsafe bpf_program__set_autoload(program, false)
         }
-        if !features.listsMappings,
-            let program = unsafe bpf_object__find_program_by_name(object, EmbeddedObject.mappingsProgram)
-        {
-            unsafe bpf_program__set_autoload(program, false)
+        for iterator in EmbeddedObject.Iterator.allCases where !features.listsProcesses {
+            if let program = unsafe bpf_object__find_program_by_name(object, iterator.rawValue) {
+                unsafe bpf_program__set_autoload(program, false)
+            }
         }
         if features.uses(.systemCallExit) {
             try set(.socketsByAddress)
@@ -104,7 +122,7 @@ public enum ProbeRung: String, Sendable, CaseIterable, Codable {
                 .unsupported, operation: "load the BPF programs", errno: abs(result),
                 advice: "The kernel's own words: " + LibbpfLog.recent())
         }
-        return LoadedBPFObject(handle, rung: rung, listsMappings: features.listsMappings)
+        return LoadedBPFObject(handle, rung: rung, listsProcesses: features.listsProcesses)
     }
 }
 
@@ -113,16 +131,16 @@ public enum ProbeRung: String, Sendable, CaseIterable, Codable {
     private let handle: ObjectHandle
     private var object: OpaquePointer { unsafe handle.pointer }
     let rung: ProbeRung
-    let listsMappings: Bool
+    let listsProcesses: Bool
     private let profilesMap: Int32
     private let countersMap: Int32
     private let hitsMap: Int32
     private let observedMap: Int32
     private let processors: Int
 
-    fileprivate init(_ handle: ObjectHandle, rung: ProbeRung, listsMappings: Bool) {
+    fileprivate init(_ handle: ObjectHandle, rung: ProbeRung, listsProcesses: Bool) {
         self.handle = handle
-        self.listsMappings = listsMappings
+        self.listsProcesses = listsProcesses
         let object = unsafe handle.pointer
         self.rung = rung
         unsafe profilesMap = bpf_object__find_map_fd_by_name(object, "profiles")

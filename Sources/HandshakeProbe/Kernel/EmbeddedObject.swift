@@ -6,7 +6,11 @@ enum EmbeddedObject {
         case socketsByAddress
     }
 
-    static let mappingsProgram = "list_mappings"
+    /// The programs that walk over processes.
+    enum Iterator: String, CaseIterable {
+        case mappings = "list_mappings"
+        case connections = "list_connections"
+    }
 
     /// The object file's bytes.
     static func bytes() -> [UInt8] {

@@ -47,7 +47,7 @@ public struct KernelFeatures: Sendable {
     public var tracepoints: Set<String>
 
     /// Whether the kernel lists what processes map (Linux 5.12).
-    public var listsMappings = false
+    public var listsProcesses = false
 
     public func has(_ tracepoint: Tracepoint) -> Bool { tracepoints.contains(tracepoint.rawValue) }
 
@@ -109,7 +109,7 @@ public struct KernelFeatures: Sendable {
             features.rungs.append(.multi)
         }
         features.rungs.append(.perf)
-        features.listsMappings =
+        features.listsProcesses =
             unsafe btf__find_by_name_kind(btf, "bpf_iter__task_vma", UInt32(TLSWATCH_BTF_STRUCT)) > 0
         for tracepoint in Tracepoint.allCases
         where unsafe btf__find_by_name_kind(btf, "btf_trace_" + tracepoint.rawValue, UInt32(TLSWATCH_BTF_TYPEDEF)) > 0 {

@@ -58,7 +58,7 @@ struct ProcessNames {
 }
 
 /// The path of a process's executable, without the kernel's ` (deleted)`; `nil` if it is gone or not to be read.
-func executablePath(of pid: UInt32) -> String? { linkTarget("/proc/\(pid)/exe") }
+public func executablePath(of pid: UInt32) -> String? { linkTarget("/proc/\(pid)/exe") }
 
 /// Where one of /proc's links to files leads, without the kernel's ` (deleted)`.
 func linkTarget(_ link: String) -> String? {

@@ -63,6 +63,7 @@ extension StatusPage {
         case .attachFailed?: "the kernel refused the probes"
         case .fileModified?: "its file was written over in place, so the probes were taken out"
         case .tooManyLibraries?: "the table of libraries is full"
+        case .noKnownLibrary?: "they hold connections on a port of TLS and map no TLS library that is known"
         case nil: nil
         }
     }
