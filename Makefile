@@ -42,7 +42,7 @@ fmt:
 
 # Writes the metric catalogue, its tables and what is written about the settings anew; the tests fail while they differ from the code.
 docs:
-	TLSWATCH_WRITE_DOCS=1 $(SWIFT) test --filter "CatalogueDocumentTests|SettingsDocumentTests"
+	TLSWATCH_WRITE_DOCS=1 $(SWIFT) test --filter "CatalogueDocumentTests|SettingsDocumentTests|ManualPageTests"
 
 check:
 	@./scripts/check.sh $(SOURCES)

@@ -44,5 +44,7 @@ public struct ObservedLibrary: Sendable {
     var unobservedStack: String?
 
     public var stack: String { analysis?.stack ?? unobservedStack ?? "unknown" }
-    public var version: String? { analysis?.version }
+    /// What the libcrypto beside a libssl tells.
+    var companionVersion: String?
+    public var version: String? { analysis?.version ?? companionVersion }
 }

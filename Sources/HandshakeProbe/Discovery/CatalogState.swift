@@ -53,7 +53,9 @@ struct CatalogState: ~Copyable {
 
     /// The library that a file is; `nil` where it holds no TLS stack.
     mutating func add(_ file: borrowing OpenFile, path: String) -> ObservedLibrary? {
-        guard let identifier = examine(file, path: path, inode: mappings.inode(of: file)) else { return nil }
+        guard let identifier = examine(file, path: path, root: "", inode: mappings.inode(of: file)) else {
+            return nil
+        }
         named.insert(identifier)
         return libraries[identifier]
     }
@@ -159,18 +161,27 @@ struct CatalogState: ~Copyable {
         case .opened(let file, let path):
             // The name may lead elsewhere by now; only the mapped file is looked at.
             guard mappings.inode(of: file) == mapping.file || !kernel.object.listsProcesses else { return nil }
-            return examine(file, path: path, inode: mapping.file)
+            return examine(file, path: path, root: "/proc/\(mapping.pid)/root", inode: mapping.file)
         }
     }
 
     // MARK: libraries
 
     /// Analyses and attaches a file once. The library, or `nil` where it holds no TLS stack.
-    private mutating func examine(_ file: borrowing OpenFile, path: String, inode: MappedInode) -> Int? {
+    private mutating func examine(
+        _ file: borrowing OpenFile, path: String, root: String, inode: MappedInode
+    ) -> Int? {
         if let known = files[inode] { return known }
-        guard inode != own, let library = analyse(file, path: path, inode: inode) else {
+        guard inode != own, var library = analyse(file, path: path, inode: inode) else {
             files[inode] = .some(nil)
             return nil
+        }
+        if library.analysis?.observesSessions == true, library.version == nil,
+            let companion = Companion(of: file, path: path, root: root)
+        {
+            let beside = examine(
+                companion.file, path: companion.path, root: root, inode: mappings.inode(of: companion.file))
+            library.companionVersion = beside.flatMap { libraries[$0]?.version }
         }
         let identifier = nextIdentifier
         nextIdentifier += 1

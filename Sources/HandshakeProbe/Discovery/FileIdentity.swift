@@ -12,6 +12,8 @@ struct OpenFile: ~Copyable {
     let identity: FileIdentity
     /// Bytes.
     let size: UInt64
+    /// Nanoseconds of the last change of its content, since the epoch.
+    let modified: Int
 
     /// Opens for reading; `nil` with errno set if it cannot or it is no regular file.
     init?(_ path: String) {
@@ -24,6 +26,7 @@ struct OpenFile: ~Copyable {
         }
         self.descriptor = descriptor
         size = UInt64(max(0, status.st_size))
+        modified = status.st_mtim.tv_sec &* 1_000_000_000 &+ status.st_mtim.tv_nsec
         identity = FileIdentity(device: UInt64(status.st_dev), inode: UInt64(status.st_ino))
     }
 

@@ -17,16 +17,16 @@ public enum LibrarySurvey {
         var entries: [Entry] = []
         var indices: [FileIdentity: Int?] = [:]
         let own = OpenFile("/proc/self/exe")?.identity
-        func index(_ file: borrowing OpenFile, _ path: String) -> Int? {
+        func index(_ file: borrowing OpenFile, _ path: String, root: String) -> Int? {
             if let known = indices[file.identity] { return known }
             if file.identity == own { return nil }
-            let entry = survey(file, path)
+            let entry = survey(file, path, root: root)
             indices[file.identity] = .some(entry == nil ? nil : entries.count)
             if let entry { entries.append(entry) }
             return entry == nil ? nil : entries.count - 1
         }
         for path in LinkerCache.libraries(["libssl.so", "libcrypto.so"]) {
-            if let file = OpenFile(path) { _ = index(file, path) }
+            if let file = OpenFile(path) { _ = index(file, path, root: "") }
         }
         var mappings: [String: Int?] = [:]
         for pid in ProcessMaps.allProcesses() {
@@ -38,7 +38,7 @@ public enum LibrarySurvey {
                 } else {
                     switch ProcessMaps.open(mapping, of: pid) {
                     case .failed: found = nil
-                    case .opened(let file, _): found = index(file, mapping.path)
+                    case .opened(let file, _): found = index(file, mapping.path, root: "/proc/\(pid)/root")
                     }
                     mappings[key] = .some(found)
                 }
@@ -48,7 +48,7 @@ public enum LibrarySurvey {
         return entries
     }
 
-    private static func survey(_ file: borrowing OpenFile, _ path: String) -> Entry? {
+    private static func survey(_ file: borrowing OpenFile, _ path: String, root: String) -> Entry? {
         guard let elf = try? ELFFile(fileDescriptor: file.descriptor) else { return nil }
         do {
             guard let analysis = try TLSStacks.analyse(elf), !analysis.sites.isEmpty || !analysis.notes.isEmpty else {
@@ -59,9 +59,10 @@ public enum LibrarySurvey {
                         processes: [])
                 }
             }
+            let companion = analysis.version == nil ? Companion(of: file, path: path, root: root)?.version() : nil
             let essential = analysis.observesSessions ? HookKind.stateMachine : .pause
             return Entry(
-                path: path, stack: analysis.stack, version: analysis.version ?? LibraryVersion.beside(path),
+                path: path, stack: analysis.stack, version: analysis.version ?? companion,
                 sites: analysis.sites, notes: analysis.notes,
                 observable: analysis.sites.contains { $0.hook == essential && $0.mode == .emulated }, processes: [])
         } catch {

@@ -87,16 +87,12 @@ final class RingLoop: @unchecked Sendable {
             guard let rules = SessionRules.of(stack: library.stack) else { continue }
             hits.register(library, hits: engine.hits(profile: library.profile))
             consumer.table.register(
-                ProfileEntry(rules: rules, stack: library.stack, library: library.path, version: version(of: library)),
+                ProfileEntry(rules: rules, stack: library.stack, library: library.path, version: library.version),
                 at: library.profile)
             consumer.record(
                 library: RecordedLibrary(
-                    profile: library.profile, stack: library.stack, path: library.path, version: version(of: library)))
+                    profile: library.profile, stack: library.stack, path: library.path, version: library.version))
         }
-    }
-
-    private func version(of library: ObservedLibrary) -> String? {
-        library.version ?? LibraryVersion.beside(library.path)
     }
 
     private func publish(now: UInt64) {

@@ -137,6 +137,5 @@ extension Setting {
 extension SessionMemory {
     /// For the help.
     static let sentence =
-        "About \(bytes) bytes each, taken as they come and kept: \((bytes << 16) >> 20) MiB for 65536 of them. When all "
-        + "are there, each new one searches them all."
+        "About \(bytes) bytes each, taken as they come and kept: \((bytes << 16) >> 20) MiB for 65536 of them."
 }
