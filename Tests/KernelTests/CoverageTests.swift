@@ -171,6 +171,65 @@ extension KernelTests {
             _ = try capture.stop()
         }
 
+        private func isSame(_ told: String?, _ path: String) -> Bool {
+            told.map { URL(fileURLWithPath: $0).resolvingSymlinksInPath().path } == path
+        }
+
+        @Test("Several libssl in one process, loaded after its start, are each observed under their own name")
+        func lateLibraries() throws {
+            let certificates = try TestCertificates()
+            let directories = try (0..<2).map { _ in try TemporaryDirectory() }
+            let copies = try directories.map { try LibraryCopy(into: $0.path).libssl }
+            let capture = try Capture()
+            let daemon = try Daemon()
+            let paths = copies + [try LibraryCopy.system("libssl.so.3")]
+            let program = try ChildProcess(
+                "python3", [script("late_libraries.py"), certificates.certificate, certificates.key] + paths)
+            for path in paths {
+                try program.waitForLine(in: program.output) { $0 == "loaded \(path)" }
+                // The capture looks at the same moment as the daemon does.
+                #expect(
+                    try eventually {
+                        try daemon.metrics().all("tlswatch_probes", ["state": "emulated"]).contains {
+                            isSame($0.labels["library"], path) && $0.value > 0
+                        }
+                    }, "\(path) is never observed")
+                _ = try eventually(within: .milliseconds(500)) { try !capture.sessions().isEmpty && path != paths[0] }
+                program.signal(SIGUSR1)
+                try program.waitForLine(in: program.output) { $0 == "shaken \(path)" }
+            }
+            let rows = try capture.finish(expecting: 2 * paths.count) { $0.pid == Int(program.pid) }
+            for path in paths {
+                let through = rows.filter { isSame($0.library, path) }
+                #expect(through.filter(\.isServer).count == 1 && through.filter(\.isClient).count == 1, "\(rows)")
+                #expect(through.allSatisfy { $0.isCompleted })
+            }
+            #expect(rows.count == 2 * paths.count)
+            expectSane(rows)
+        }
+
+        @Test("A file under a bind mount is the file, however it is called")
+        func bindMount() throws {
+            let certificates = try TestCertificates()
+            let directory = try TemporaryDirectory()
+            let copy = try LibraryCopy(into: directory.path)
+            let other = try TemporaryDirectory()
+            let mounted = try ChildProcess.run("mount", ["--bind", copy.directory, other.path])
+            try #require(mounted.status == .exited(0), "\(mounted.errors)")
+            defer { _ = try? ChildProcess.run("umount", ["-l", other.path]) }
+            let capture = try Capture()
+            let server = try AnyServer(certificates, environment: copy.environment)
+            let clients = ["LD_LIBRARY_PATH": other.path]
+            try warmUp(server, capture, environment: clients)
+            let before = try capture.sessions().filter(belongs(toPort: server.port))
+            for _ in 0..<3 { try server.connect(environment: clients) }
+            let found = try rows(capture, port: server.port, count: before.count + 6)
+            #expect(found.count == before.count + 6, "each side of each handshake once")
+            #expect(Set(found.compactMap(\.library)).count == 1)
+            _ = try capture.stop()
+            server.stop()
+        }
+
         @Test("Processes come and go in the count of observed ones as they fork and end")
         func processCounts() throws {
             let certificates = try TestCertificates()
