@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 /* union bpf_attr's link_create as far as uprobe_multi uses it (kernel 89ae89f53d20, 6.6). */
@@ -75,6 +76,14 @@ struct bpf_link *tlswatch_attach_perf_uprobe(struct bpf_program *program, const 
 	LIBBPF_OPTS(bpf_uprobe_opts, options, .bpf_cookie = cookie, .retprobe = return_probe);
 
 	return bpf_program__attach_uprobe_opts(program, -1, path, offset, &options);
+}
+
+int64_t tlswatch_clock(int clock)
+{
+	struct timespec time = {0};
+
+	syscall(SYS_clock_gettime, clock, &time);
+	return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
 }
 
 int tlswatch_eventfd(void)

@@ -64,12 +64,16 @@ struct ObservationOptions: ParsableArguments {
     @Option(help: Setting.maxSessions.help("count"))
     var maxSessions: String?
 
+    @Option(help: Setting.maxLibraries.help("count"))
+    var maxLibraries: String?
+
     /// Those that were given.
     var texts: SettingTexts {
         SettingTexts(
             (.library, library), (.phases, phases.texts), (.probes, probes.texts),
             (.handshakeTimeout, handshakeTimeout.texts), (.ringSize, ringSize.texts),
-            (.sweepInterval, sweepInterval.texts), (.maxSessions, maxSessions.texts))
+            (.sweepInterval, sweepInterval.texts), (.maxSessions, maxSessions.texts),
+            (.maxLibraries, maxLibraries.texts))
     }
 
     func validate() throws { try Setting.validate(flags: texts) }

@@ -63,6 +63,7 @@ struct CaptureCommand: ParsableCommand {
         let engine = try Engine(options: options)
         let inbox = CaptureInbox()
         try engine.start { inbox.add($0) }
+        defer { engine.stop() }
         let signals = SignalSources([SIGINT, SIGTERM]) { inbox.interrupt() }
         defer { signals.cancel() }
         tell("ready")
@@ -80,19 +81,45 @@ struct CaptureCommand: ParsableCommand {
             }
         }
         var printer = SessionPrinter(format: format ?? (file.isTerminal ? .table : .json), file: file, limit: count)
-        try printer.begin()
-        while true {
-            let batch = inbox.wait()
-            try printer.print(batch.handshakes)
-            if batch.ended || printer.isDone { break }
-        }
+        var failure = printAll(&printer, from: inbox)
+        if let failure { tell("tlswatch: \(failure.message)") }
         engine.stop()
-        try printer.print(inbox.take())
+        let rest = inbox.take()
+        if failure == nil {
+            do throws(CommandFailure) {
+                try printer.print(rest)
+            } catch {
+                failure = error
+                tell("tlswatch: \(error.message)")
+            }
+        } else {
+            printer.count(rest)
+        }
+        if child != nil, failure != nil {
+            // What was started is not left behind unattended.
+            inbox.awaitChild()
+        }
         let snapshot = engine.snapshot
-        try printer.finish(inFlight: snapshot?.inFlight ?? 0, lost: snapshot?.lost ?? 0)
+        try printer.finish(
+            inFlight: snapshot?.inFlight ?? 0, lost: snapshot?.lost ?? 0, unprinted: inbox.refused, failure: failure)
+        if let failure { throw ExitCode(failure.status.rawValue) }
         if let failure = engine.recordingFailure { throw CommandFailure(.system, failure) }
         if let status = inbox.childStatus, status != 0 { throw ExitCode(status) }
         if inbox.interruptions > 1 { throw ExitCode(CommandFailure.Status.interrupted.rawValue) }
+    }
+
+    /// Until it is time to end. What could not be written ends a capture early; it is told then, and counted.
+    private func printAll(_ printer: inout SessionPrinter, from inbox: CaptureInbox) -> CommandFailure? {
+        do throws(CommandFailure) {
+            try printer.begin()
+            while true {
+                let batch = inbox.wait()
+                try printer.print(batch.handshakes)
+                if batch.ended || printer.isDone { return nil }
+            }
+        } catch {
+            return error
+        }
     }
 }
 
@@ -133,10 +160,17 @@ struct SessionPrinter {
         try file.write(buffer)
     }
 
-    /// The summary goes to standard error, unless it is what was asked for.
-    func finish(inFlight: Int, lost: UInt64) throws(CommandFailure) {
-        let text = summary.text(inFlight: inFlight, lost: lost)
-        if format == .summary {
+    /// Takes sessions into the summary alone: they cannot be written any more.
+    mutating func count(_ handshakes: [Handshake]) {
+        for handshake in handshakes where !isDone { summary.add(handshake) }
+    }
+
+    /// The summary goes to standard error, unless it is what was asked for and can be written.
+    func finish(
+        inFlight: Int, lost: UInt64, unprinted: UInt64 = 0, failure: CommandFailure? = nil
+    ) throws(CommandFailure) {
+        let text = summary.text(inFlight: inFlight, lost: lost, unprinted: unprinted)
+        if format == .summary, failure == nil {
             try file.write(text)
         } else {
             tell(String(text.dropLast()))
@@ -144,10 +178,15 @@ struct SessionPrinter {
     }
 }
 
-/// Where the ring's thread leaves sessions and others leave reasons to end; the main thread waits on it.
+/// Where the ring's thread leaves sessions and others leave reasons to end; the main thread waits on it. Bounded: whoever
+/// reads the output may stop reading.
 final class CaptureInbox: Sendable {
+    /// Sessions that wait to be printed, at most: some 100 MB.
+    private static let capacity = 100_000
+
     private struct State {
         var handshakes: [Handshake] = []
+        var refused: UInt64 = 0
         var ended = false
         var interruptions = 0
         var childStatus: Int32?
@@ -157,9 +196,16 @@ final class CaptureInbox: Sendable {
     private let wake = DispatchSemaphore(value: 0)
 
     func add(_ handshakes: [Handshake]) {
-        state.withLock { $0.handshakes += handshakes }
+        state.withLock { state in
+            let room = max(0, Self.capacity - state.handshakes.count)
+            state.handshakes += handshakes.prefix(room)
+            state.refused += UInt64(max(0, handshakes.count - room))
+        }
         wake.signal()
     }
+
+    /// Sessions for which there was no room.
+    var refused: UInt64 { state.withLock { $0.refused } }
 
     func end() {
         state.withLock { $0.ended = true }
@@ -183,6 +229,11 @@ final class CaptureInbox: Sendable {
         }
         if count > 1 { _exit(CommandFailure.Status.interrupted.rawValue) }
         wake.signal()
+    }
+
+    /// Waits for the command's end.
+    func awaitChild() {
+        while childStatus == nil { wake.wait() }
     }
 
     var childStatus: Int32? { state.withLock { $0.childStatus } }

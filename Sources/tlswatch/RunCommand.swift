@@ -118,7 +118,7 @@ struct RunCommand: AsyncParsableCommand {
             configuration: .init(
                 services: [
                     .init(service: EngineService(engine: engine)), .init(service: server), .init(service: report),
-                    .init(service: reload),
+                    .init(service: ObservationLog(engine: engine, logger: logger)), .init(service: reload),
                 ],
                 gracefulShutdownSignals: [.sigterm, .sigint], logger: logger))
         try await group.run()

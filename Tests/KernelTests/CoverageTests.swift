@@ -230,6 +230,39 @@ extension KernelTests {
             server.stop()
         }
 
+        @Test("Past --max-libraries further ones are told as too many, until the ones before are let go")
+        func tooMany() throws {
+            let certificates = try TestCertificates()
+            let directories = try (0..<3).map { _ in try TemporaryDirectory() }
+            let copies = try directories.map { try LibraryCopy(into: $0.path) }
+            let servers = try copies.map { try AnyServer(certificates, environment: $0.environment) }
+            // Each maps two files that are probed, and there is room for four.
+            let pids = servers.flatMap { ["--pid", "\($0.child.pid)"] }
+            let daemon = try Daemon(pids + ["--max-libraries", "4", "--sweep-interval", "1s"])
+            func observed(_ copy: LibraryCopy) throws -> Bool { probes(try daemon.metrics(), copy.libssl) > 0 }
+            let seen = try copies.map(observed)
+            let first = try daemon.metrics()
+            #expect(first.sum("tlswatch_probes", ["state": "too_many_libraries"]) == 0, "none of them has a probe")
+            #expect(first.all("tlswatch_probes", ["state": "too_many_libraries"]).count == 2)
+            #expect(seen.count { $0 } < 3)
+            #expect(
+                first.sum("tlswatch_observed_processes", ["state": "unobserved", "reason": "too_many_libraries"])
+                    == Double(seen.count { !$0 }))
+            let kept = try #require(seen.firstIndex(of: true))
+            servers[kept].stop()
+            for (index, copy) in copies.enumerated() where index != kept {
+                #expect(try eventually { try observed(copy) }, "\(copy.libssl)")
+                try servers[index].connect()
+            }
+            #expect(try daemon.metrics().sum("tlswatch_libraries_evicted_total") > 0)
+            let whole = try daemon.quietMetrics {
+                $0.sum("tlswatch_handshakes_total", ["role": "server"]) == 2 && Books($0).balance
+            }
+            #expect(whole.sum("tlswatch_handshakes_total", ["role": "server", "outcome": "completed"]) == 2)
+            expectConservation(whole)
+            servers.forEach { $0.stop() }
+        }
+
         @Test("Processes come and go in the count of observed ones as they fork and end")
         func processCounts() throws {
             let certificates = try TestCertificates()

@@ -30,6 +30,12 @@ int tlswatch_link_uprobe_multi(int program_fd, uint32_t attach_type, const char 
 typedef void (*tlswatch_log_sink)(const char *message);
 void tlswatch_set_log_sink(tlswatch_log_sink sink);
 
+/*
+ * Nanoseconds of a clock (clock_gettime(2)), by the system call itself: a library that is preloaded to play with time
+ * does not reach it. 0 where there is no such clock.
+ */
+int64_t tlswatch_clock(int clock);
+
 /* A close-on-exec eventfd, or -1 with errno. */
 int tlswatch_eventfd(void);
 

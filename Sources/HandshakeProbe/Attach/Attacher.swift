@@ -23,6 +23,8 @@ struct Attacher: ~Copyable {
 
     /// Whether the phase probes are wanted (`--phases`).
     let phases: Bool
+    /// Files that are probed at once, at most.
+    let limit: Int
     private let rung: ProbeRung
     private var links: [Int: Links] = [:]
     private var nextProfile = 1
@@ -34,7 +36,10 @@ struct Attacher: ~Copyable {
     private let tryReturnProbes: () -> ReturnProbes
     private var returnProbes: ReturnProbes?
 
-    init(rung: ProbeRung, phases: Bool, tryReturnProbes: (() -> ReturnProbes)? = nil) {
+    init(
+        rung: ProbeRung, phases: Bool, limit: Int = LibraryLimit.most, tryReturnProbes: (() -> ReturnProbes)? = nil
+    ) {
+        self.limit = limit
         self.rung = rung
         self.phases = phases
         self.tryReturnProbes = tryReturnProbes ?? { ReturnProbes.tried(rung: rung) }
@@ -69,7 +74,7 @@ struct Attacher: ~Copyable {
 
     /// Reserves a profile's index; `nil` when all are used.
     mutating func reserveProfile() -> Int? {
-        guard nextProfile < Int(TLSWATCH_MAX_PROFILES) else {
+        guard nextProfile <= limit else {
             return released.isEmpty ? nil : released.removeFirst()
         }
         defer { nextProfile += 1 }

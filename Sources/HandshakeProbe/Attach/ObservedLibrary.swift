@@ -35,6 +35,8 @@ public struct ObservedLibrary: Sendable {
     public var state: LibraryState
     /// The probes in place.
     public var sites: [ProbeSite] = []
+    /// What the profile's counter of hits stood at before the first of them was in place.
+    var hitsBefore: UInt64 = 0
     /// Sites left out, and why.
     public var omitted: [String] = []
     /// Processes that map it.
@@ -47,4 +49,14 @@ public struct ObservedLibrary: Sendable {
     /// What the libcrypto beside a libssl tells.
     var companionVersion: String?
     public var version: String? { analysis?.version ?? companionVersion }
+}
+
+extension ObservedLibrary {
+    /// What stands for all files that are too many to be told one by one.
+    static func others(limit: Int) -> ObservedLibrary {
+        ObservedLibrary(
+            profile: 0, path: Label.other, inode: MappedInode(device: 0, inode: 0, generation: 0, size: 0),
+            identity: FileIdentity(device: 0, inode: 0),
+            state: .unobserved(reason: .tooManyLibraries, detail: "more than \(limit) files of TLS stacks"))
+    }
 }

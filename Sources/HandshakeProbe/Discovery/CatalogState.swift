@@ -5,6 +5,11 @@ import Glibc
 struct CatalogState: ~Copyable {
     /// Files remembered as holding no TLS, at most.
     private static let memory = 100_000
+    /// Files of TLS stacks that are told one by one, for each that may be probed. The processes of all others are told
+    /// together.
+    private static let told = 2
+    /// Stands for those others.
+    private static let others = -1
     /// Analyses kept of libraries that were let go: a container that starts again brings the same file.
     private static let analysisMemory = 64
     /// Nanoseconds that a library without a process is kept: a short program may run again.
@@ -32,18 +37,21 @@ struct CatalogState: ~Copyable {
     private var named: Set<Int> = []
     /// When a library was first seen without a process.
     private var unused: [Int: UInt64] = [:]
+    /// Libraries that made room for others.
+    private(set) var evicted: UInt64 = 0
     /// Processes that map a file that could not be opened.
     private(set) var unreadable: Set<UInt32> = []
     /// Processes that hold connections on ports of TLS, as last looked at.
     private(set) var holders: [UInt32: ConnectionHolder] = [:]
 
     init(
-        kernel: KernelSide, rung: ProbeRung, phases: Bool, announce: @escaping @Sendable (ObservedLibrary) -> Void
+        kernel: KernelSide, rung: ProbeRung, phases: Bool, limit: Int,
+        announce: @escaping @Sendable (ObservedLibrary) -> Void
     ) {
         self.kernel = kernel
         self.announce = announce
         mappings = HostMappings(kernel: kernel)
-        attacher = Attacher(rung: rung, phases: phases)
+        attacher = Attacher(rung: rung, phases: phases, limit: limit)
         if let file = OpenFile("/proc/self/exe") { own = mappings.inode(of: file) } else { own = nil }
     }
 
@@ -65,6 +73,7 @@ struct CatalogState: ~Copyable {
     /// Looks at every process, or only at those that the kernel side observes.
     mutating func sweep(filtered: Bool, knownOnly: Bool) {
         guard let list = mappings.list() else { return }
+        forgetFailed()
         var found: [Int: Set<UInt32>] = [:]
         unreadable.removeAll()
         hints.removeAll(keepingCapacity: true)
@@ -79,7 +88,20 @@ struct CatalogState: ~Copyable {
             let identifier = knownOnly ? files[mapping.file] ?? nil : resolve(mapping)
             if let identifier { found[identifier, default: []].insert(mapping.pid) }
         }
-        for identifier in libraries.keys { libraries[identifier]?.processes = found[identifier] ?? [] }
+        for identifier in libraries.keys {
+            libraries[identifier]?.processes = found[identifier] ?? []
+            if found[identifier] != nil { unused[identifier] = nil }
+        }
+    }
+
+    /// What stood in the way of attaching may have passed: descriptors or memory that had run out, too many others.
+    private mutating func forgetFailed() {
+        for (identifier, library) in libraries {
+            switch library.state {
+            case .unobserved(.attachFailed, _), .unobserved(.tooManyLibraries, _): letGo(of: identifier)
+            default: break
+            }
+        }
     }
 
     /// Looks at who holds connections on ports of TLS.
@@ -176,6 +198,12 @@ struct CatalogState: ~Copyable {
             files[inode] = .some(nil)
             return nil
         }
+        let tableSize = Self.told * attacher.limit
+        guard libraries.count < tableSize || makeRoom(probed: false) else {
+            if libraries[Self.others] == nil { libraries[Self.others] = .others(limit: tableSize) }
+            files[inode] = Self.others
+            return Self.others
+        }
         if library.analysis?.observesSessions == true, library.version == nil,
             let companion = Companion(of: file, path: path, root: root)
         {
@@ -232,12 +260,15 @@ struct CatalogState: ~Copyable {
             library.state = .unobserved(reason: .noCheapSite, detail: choice.omitted.joined(separator: "; "))
             return
         }
-        guard let profile = attacher.reserveProfile() else {
+        var profile = attacher.reserveProfile()
+        if profile == nil, makeRoom(probed: true) { profile = attacher.reserveProfile() }
+        guard let profile else {
             library.state = .unobserved(
-                reason: .tooManyLibraries, detail: "more than \(TLSWATCH_MAX_PROFILES) libraries")
+                reason: .tooManyLibraries, detail: "more than \(attacher.limit) libraries (--max-libraries)")
             return
         }
         library.profile = profile
+        library.hitsBefore = kernel.object.hits(profile: UInt32(profile))
         library.sites = choice.sites
         library.state = .attached
         announce(library)
@@ -249,6 +280,7 @@ struct CatalogState: ~Copyable {
                 object: kernel.object)
         } catch {
             fileGuard.forget(id: identifier)
+            try? attacher.detach(profile: profile, object: kernel.object)
             library.sites = []
             library.state = .unobserved(
                 reason: error.category == .privilege ? .permission : .attachFailed, detail: error.description)
@@ -285,17 +317,40 @@ struct CatalogState: ~Copyable {
                 unused[identifier] = now
                 continue
             }
-            guard now - since >= Self.patience else { continue }
-            if willBeFound(identifier, library) { continue }
-            detach(identifier, as: library.state)
+            guard now - since >= Self.patience, !willBeFound(identifier, library) else { continue }
+            letGo(of: identifier)
+        }
+    }
+
+    private mutating func letGo(of identifier: Int) {
+        guard let library = libraries[identifier] else { return }
+        detach(identifier, as: library.state)
+        libraries[identifier] = nil
+        unused[identifier] = nil
+        named.remove(identifier)
+        hints.removeAll(keepingCapacity: true)
+        if identifier == Self.others {
+            // There may be room for them when they are next mapped.
+            files = files.filter { $0.value != Self.others }
+        } else {
+            files[library.inode] = nil
             if analyses.count >= Self.analysisMemory { analyses.removeAll() }
             analyses[library.inode] = library.analysis
-            files[library.inode] = nil
-            libraries[identifier] = nil
-            unused[identifier] = nil
-            named.remove(identifier)
-            hints.removeAll(keepingCapacity: true)
         }
+    }
+
+    /// Lets go of the library that has been without a process longest, which a program that starts later may or may not
+    /// find again. False where there is none that nothing of can be on its way any more.
+    private mutating func makeRoom(probed: Bool) -> Bool {
+        let now = monotonicNow()
+        let longest = libraries.filter { identifier, library in
+            library.processes.isEmpty && !named.contains(identifier) && (!probed || library.state == .attached)
+        }.compactMap { identifier, _ in unused[identifier].map { (identifier, since: $0) } }
+            .min { $0.since < $1.since }
+        guard let longest, now > longest.since, now - longest.since >= Self.patience else { return false }
+        letGo(of: longest.0)
+        evicted += 1
+        return true
     }
 
     private func willBeFound(_ identifier: Int, _ library: ObservedLibrary) -> Bool {

@@ -18,17 +18,27 @@ final class KernelSide: @unchecked Sendable {
 /// One thread at a time works on it (the lock); others read what was last published, and never wait for that work.
 public final class LibraryCatalog: Sendable {
     private let state: Mutex<CatalogState>
-    private let published = Mutex<[ObservedLibrary]>([])
-    private let elsewhere = Mutex(UncoveredProcesses())
+    private let published = Mutex(Published())
 
-    init(kernel: KernelSide, rung: ProbeRung, phases: Bool, announce: @escaping @Sendable (ObservedLibrary) -> Void) {
-        state = Mutex(CatalogState(kernel: kernel, rung: rung, phases: phases, announce: announce))
+    private struct Published {
+        var libraries: [ObservedLibrary] = []
+        var uncovered = UncoveredProcesses()
+        var evicted: UInt64 = 0
+    }
+
+    init(
+        kernel: KernelSide, rung: ProbeRung, phases: Bool, limit: Int,
+        announce: @escaping @Sendable (ObservedLibrary) -> Void
+    ) {
+        state = Mutex(CatalogState(kernel: kernel, rung: rung, phases: phases, limit: limit, announce: announce))
     }
 
     /// What was known when it was last published.
-    public var libraries: [ObservedLibrary] { published.withLock { $0 } }
+    public var libraries: [ObservedLibrary] { published.withLock { $0.libraries } }
     /// The processes that no library stands for, as last published.
-    var uncovered: UncoveredProcesses { elsewhere.withLock { $0 } }
+    var uncovered: UncoveredProcesses { published.withLock { $0.uncovered } }
+    /// Libraries that made room for others, as last published.
+    var evicted: UInt64 { published.withLock { $0.evicted } }
 
     /// Looks at a file named by the user. The library that it is, or `nil` where it holds no known TLS stack.
     ///
@@ -60,8 +70,8 @@ public final class LibraryCatalog: Sendable {
         state.withLock { state in
             let result = body(&state)
             let libraries = state.libraries.sorted { $0.key < $1.key }.map(\.value)
-            published.withLock { $0 = libraries }
-            elsewhere.withLock { $0 = state.elsewhere }
+            let next = Published(libraries: libraries, uncovered: state.elsewhere, evicted: state.evicted)
+            published.withLock { $0 = next }
             return result
         }
     }

@@ -39,8 +39,8 @@ public final class Engine: Sendable {
         kernel = KernelSide(try opened.load(rung: rung, features: features))
         // Children that are there already; later ones join by themselves.
         for pid in ProcessMaps.withDescendants(Set(options.processes)) { try kernel.object.observe(process: pid) }
-        catalog = LibraryCatalog(kernel: kernel, rung: rung, phases: options.phases) { [announced] library in
-            announced.libraries.withLock { $0.append(library) }
+        catalog = LibraryCatalog(kernel: kernel, rung: rung, phases: options.phases, limit: options.maxLibraries) {
+            [announced] library in announced.libraries.withLock { $0.append(library) }
         }
         tracepoints = try TracepointLinks(kernel: kernel, features: features)
         stopDescriptor = tlswatch_eventfd()
@@ -111,6 +111,7 @@ public final class Engine: Sendable {
     var stopSignal: Int32 { stopDescriptor }
 
     var handshakeTimeout: UInt64 { tuning.value.handshakeTimeout }
+    var isRecording: Bool { options.recording != nil }
 
     func takeAnnounced() -> [ObservedLibrary] {
         announced.libraries.withLock { libraries in

@@ -1,3 +1,4 @@
+import CBPF
 import Glibc
 
 /// What to observe and how.
@@ -16,6 +17,8 @@ public struct EngineOptions: Sendable {
     public var sweepInterval: UInt64 = 30_000_000_000
     /// Sessions in flight at most; past it the one idle longest ends.
     public var maxSessions = 65536
+    /// Files that are probed at once, at most `LibraryLimit.most`; past it the one without a process longest is let go.
+    public var maxLibraries = LibraryLimit.most
     /// Bytes of the ring buffer; a power of two.
     public var ringBytes: UInt32 = 8 << 20
     /// Only these processes and their children; empty observes all.
@@ -41,6 +44,12 @@ public struct EngineOptions: Sendable {
     }
 }
 
+/// How many files can be probed at once.
+public enum LibraryLimit {
+    /// The kernel side's table, of which index 0 stands for none.
+    public static let most = Int(TLSWATCH_MAX_PROFILES) - 1
+}
+
 /// What the engine has seen, at one instant.
 public struct EngineSnapshot: Sendable {
     public var metrics: MetricsSnapshot
@@ -53,18 +62,4 @@ public struct EngineSnapshot: Sendable {
     public var rejected: UInt64
     /// Monotonic nanoseconds of the ring's last drain: stands still when the consumer does.
     public var drained: UInt64
-}
-
-/// Nanoseconds of CLOCK_MONOTONIC: the kernel side's clock.
-public func monotonicNow() -> UInt64 { clockNanoseconds(CLOCK_MONOTONIC) }
-
-/// Added to a monotonic time gives nanoseconds since 1970, as of now. For display only.
-func wallClockOffset() -> Int64 {
-    Int64(bitPattern: clockNanoseconds(CLOCK_REALTIME)) &- Int64(bitPattern: monotonicNow())
-}
-
-private func clockNanoseconds(_ clock: clockid_t) -> UInt64 {
-    var time = timespec()
-    unsafe _ = clock_gettime(clock, &time)
-    return UInt64(time.tv_sec) &* 1_000_000_000 &+ UInt64(time.tv_nsec)
 }

@@ -12,10 +12,11 @@ struct LibraryHits {
     /// Hits of libraries whose profile went to another one.
     private var retired: [String: UInt64] = [:]
 
-    /// A library has taken its profile, whose counter stands at `hits`.
-    mutating func register(_ library: ObservedLibrary, hits: UInt64) {
-        if let former = entries[library.profile] { retired[former.stack, default: 0] &+= hits &- former.base }
-        entries[library.profile] = Entry(stack: library.stack, path: library.path, base: hits)
+    /// A library has taken its profile, maybe a while ago: its probes may have been hit since.
+    mutating func register(_ library: ObservedLibrary) {
+        let before = library.hitsBefore
+        if let former = entries[library.profile] { retired[former.stack, default: 0] &+= before &- former.base }
+        entries[library.profile] = Entry(stack: library.stack, path: library.path, base: before)
     }
 
     /// The hits by library; `count` reads a profile's counter.

@@ -10,6 +10,8 @@ final class RingLoop: @unchecked Sendable {
     private static let publishInterval: UInt64 = 200_000_000
     private static let expireInterval: UInt64 = 250_000_000
     private static let statusInterval: UInt64 = 1_000_000_000
+    /// Less is the noise of reading two clocks.
+    private static let wallClockStep: UInt64 = 1_000_000
 
     private let ring: RingBuffer
     private unowned let engine: Engine
@@ -37,6 +39,7 @@ final class RingLoop: @unchecked Sendable {
             if now - expired >= Self.expireInterval {
                 expired = now
                 consumer.table.timeout = engine.handshakeTimeout
+                followWallClock()
                 consumer.table.expire(now: now)
                 hand(now)
             }
@@ -67,6 +70,15 @@ final class RingLoop: @unchecked Sendable {
         return descriptors[1].revents != 0
     }
 
+    /// Somebody may set the clock. A recording keeps the offset of its header, which its replay has too.
+    private func followWallClock() {
+        guard !engine.isRecording else { return }
+        let offset = wallClockOffset()
+        if (offset &- consumer.table.wallClockOffset).magnitude > Self.wallClockStep {
+            consumer.table.wallClockOffset = offset
+        }
+    }
+
     @discardableResult private func drain() -> UInt64 {
         register()
         consumer.lookForLosses()
@@ -85,7 +97,7 @@ final class RingLoop: @unchecked Sendable {
     private func register() {
         for library in engine.takeAnnounced() {
             guard let rules = SessionRules.of(stack: library.stack) else { continue }
-            hits.register(library, hits: engine.hits(profile: library.profile))
+            hits.register(library)
             consumer.table.register(
                 ProfileEntry(rules: rules, stack: library.stack, library: library.path, version: library.version),
                 at: library.profile)
@@ -129,6 +141,7 @@ final class RingLoop: @unchecked Sendable {
                 .init(stack: "kernel", library: program.label, count: counters[program.rawValue].hits))
         }
         sample.add(observed, uncovered: engine.catalog.uncovered)
+        sample.evictedLibraries = engine.catalog.evicted
         return sample
     }
 }

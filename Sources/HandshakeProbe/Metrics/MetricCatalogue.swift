@@ -126,6 +126,9 @@ public enum MetricCatalogue {
         "tlswatch_observed_processes", .gauge, labels: ["state", "reason"],
         help: "Processes that use TLS, observed or not, and why not.",
         cost: "1, and 1 for each reason")
+    public static let librariesEvicted = MetricDescriptor(
+        "tlswatch_libraries_evicted_total", .counter,
+        help: "TLS libraries without a process that were let go because others needed their probes.")
     public static let windowIncomplete = MetricDescriptor(
         "tlswatch_window_incomplete", .gauge, labels: ["window"],
         help: "1 while the sliding window overlaps lost events, else 0.",
@@ -146,6 +149,9 @@ public enum MetricCatalogue {
     public static let requestsRejected = MetricDescriptor(
         "tlswatch_http_requests_rejected_total", .counter, labels: ["reason"],
         help: "HTTP requests to tlswatch that it did not serve, by reason.", cost: "1 for each reason")
+    public static let logLinesSuppressed = MetricDescriptor(
+        "tlswatch_log_lines_suppressed_total", .counter,
+        help: "Log lines that were left out because there were too many at a time.")
     public static let processCPU = MetricDescriptor(
         "process_cpu_seconds_total", .counter, unit: "seconds", help: "User and system CPU time of tlswatch itself.")
     public static let processResidentMemory = MetricDescriptor(
@@ -164,8 +170,9 @@ public enum MetricCatalogue {
         handshakes, handshakeDuration, handshakeBusy, handshakeWindow, handshakeWindowSessions, handshakeParameters,
         keyExchanges, keyExchangeDuration, keyExchangeFailureRatio, alpnNegotiation, alpnShare, tcpConnect,
         firstRecordDelay, sessionsStarted, handshakesInFlight, events, eventsDropped, eventsRejected, eventsDecoded,
-        probeHits, probes, observedProcesses, windowIncomplete, seriesCapped, seriesEvicted, buildInfo, scrapes,
-        scrapeDuration, requestsRejected, processCPU, processResidentMemory, processVirtualMemory,
+        probeHits, probes, observedProcesses, librariesEvicted, windowIncomplete, seriesCapped, seriesEvicted,
+        buildInfo, scrapes,
+        scrapeDuration, requestsRejected, logLinesSuppressed, processCPU, processResidentMemory, processVirtualMemory,
         processOpenDescriptors, processDescriptorLimit, processStart,
     ]
 }

@@ -97,6 +97,8 @@ public struct CoverageSample: Sendable, Equatable {
     public var probeHits: [Hits] = []
     public var probes: [Probes] = []
     public var processes: [Processes] = []
+    /// Libraries without a process that made room for others, since the start.
+    public var evictedLibraries: UInt64 = 0
 
     public init() {}
 }
@@ -140,6 +142,8 @@ public struct ScrapeSample: Sendable, Equatable {
     public var lastDuration: UInt64?
     /// Requests that were not served, by reason, since the start.
     public var rejected: [KernelCounters.Rejected] = []
+    /// Log lines left out since the start.
+    public var suppressedLogLines: UInt64 = 0
 
     public init(served: UInt64, lastDuration: UInt64?) {
         self.served = served

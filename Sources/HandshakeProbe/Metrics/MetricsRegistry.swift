@@ -46,6 +46,8 @@ public struct MetricsRegistry: ~Copyable, Sendable {
     private var probes = SeriesTable<UInt64>(MetricCatalogue.probes, initial: 0)
     private var processes = SeriesTable<UInt64>(MetricCatalogue.observedProcesses, initial: 0)
     private var lost: UInt64 = 0
+    /// `nil` without a host to observe: a recording.
+    private var evictedLibraries: UInt64?
 
     /// `version` goes to `tlswatch_build_info`.
     public init(version: String, options: Options = Options()) {
@@ -107,6 +109,7 @@ public struct MetricsRegistry: ~Copyable, Sendable {
         processes.replace(
             with: coverage.processes.map { (LabelValues($0.state.rawValue, $0.reason ?? Label.none), $0.count) },
             budget: &budget)
+        evictedLibraries = coverage.evictedLibraries
     }
 
     /// Events were lost, the last of them at `time`, other than by what `update(kernel:now:)` tells.
@@ -117,6 +120,7 @@ public struct MetricsRegistry: ~Copyable, Sendable {
     /// Everything at `now`. Take one at least every 250 ms: its age adds to that of the window gauges.
     public mutating func snapshot(now: UInt64) -> MetricsSnapshot {
         windows.refresh(now: now)
+        let evicted = evictedLibraries.map { Self.plain(MetricCatalogue.librariesEvicted, $0) }
         let counters = [
             started, inFlight, submitted, dropped, rejected, decoded, probeHits, probes, processes,
         ]
@@ -128,7 +132,8 @@ public struct MetricsRegistry: ~Copyable, Sendable {
                 MetricFamily(MetricCatalogue.handshakeWindow.adding(extra.names), .quantiles(windows.quantiles)),
                 MetricFamily(MetricCatalogue.handshakeWindowSessions.adding(extra.names), .sessions(windows.quantiles)),
             ]
-        return MetricsSnapshot(time: now, families: families + ratios.families(now: now))
+        return MetricsSnapshot(
+            time: now, families: families + [evicted].compactMap { $0 } + ratios.families(now: now))
     }
 
     /// What the status page shows of this, at `now`.

@@ -68,6 +68,7 @@ public struct MetricsSnapshot: Sendable {
             plain(MetricCatalogue.processStart, process.startTime),
             plain(MetricCatalogue.scrapes, scrape.served),
             plain(MetricCatalogue.scrapeDuration, scrape.lastDuration),
+            plain(MetricCatalogue.logLinesSuppressed, scrape.suppressedLogLines),
             MetricFamily(MetricCatalogue.requestsRejected, .integers(rejected)),
         ].compactMap { $0 }
         let names = Set(added.map(\.descriptor.name))

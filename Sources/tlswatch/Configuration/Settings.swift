@@ -4,7 +4,7 @@ import HandshakeProbe
 extension Setting {
     static let all: [Setting] = [
         listen, webConfigurationFile, logFormat, library, phases, probes, handshakeTimeout, ringSize, sweepInterval,
-        maxSessions, window, label, exemplars, maxSeries,
+        maxSessions, maxLibraries, window, label, exemplars, maxSeries,
     ]
 
     static let listen = Setting(
@@ -77,6 +77,13 @@ extension Setting {
         meaning: "Handshakes in flight that are followed at once; past it, a new one ends the one idle longest.",
         cost: SessionMemory.sentence, at: \.engine.maxSessions
     ) { number($0, 1_000...1_000_000) }
+
+    static let maxLibraries = Setting(
+        "max-libraries", standard: "\(LibraryLimit.most)", takes: "a number from 4 to \(LibraryLimit.most)",
+        meaning: "TLS libraries and binaries that are probed at once; past it the one that has been without a process "
+            + "longest is let go, and where all have one, further ones count as too_many_libraries.",
+        cost: "About 20 kB each, and some 20 ms when it is found.", at: \.engine.maxLibraries
+    ) { number($0, 4...LibraryLimit.most) }
 
     static let window = Setting(
         "window", .list, standard: ["60s"], takes: "durations from 1s to 1h, eight at most",

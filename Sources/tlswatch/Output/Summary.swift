@@ -26,7 +26,8 @@ struct Summary {
     /// - Parameters:
     ///   - inFlight: handshakes that had not ended.
     ///   - lost: events lost; above zero the figures are incomplete, and the text says so.
-    func text(inFlight: Int, lost: UInt64) -> String {
+    ///   - unprinted: sessions that nobody took in time, which are in none of the figures.
+    func text(inFlight: Int, lost: UInt64, unprinted: UInt64 = 0) -> String {
         let counts = Outcome.allCases.map { "\(outcomes[$0] ?? 0) \($0.rawValue)" }.joined(separator: ", ")
         var lines = ["\(sessions) sessions: \(counts)" + (inFlight > 0 ? "; \(inFlight) still in flight" : "")]
         for (key, histogram) in durations.sorted(by: {
@@ -43,6 +44,9 @@ struct Summary {
         }
         if lost > 0 {
             lines.append("INCOMPLETE: \(lost) events were lost; sessions are missing or cut short")
+        }
+        if unprinted > 0 {
+            lines.append("INCOMPLETE: \(unprinted) sessions were not taken: the output was not read in time")
         }
         return lines.joined(separator: "\n") + "\n"
     }

@@ -60,7 +60,18 @@ struct LineLogHandler: LogHandler {
         set { metadata[key] = newValue }
     }
 
+    /// Characters of a line that are written; the rest is somebody's very long name.
+    private static let longest = 4096
+    var budget = LogBudget.process
+
     func log(event: LogEvent) {
+        // The end of the process is always told.
+        let (admitted, leftOut) = budget.admit()
+        guard admitted || event.level >= .critical else { return }
+        if leftOut > 0 {
+            let message = "\(leftOut) log lines were left out before this one: too many at a time"
+            tell(line(level: .warning, message: message, metadata: [:], time: wallClockNow()))
+        }
         var all = metadata
         for more in [metadataProvider?.get(), event.metadata] { all.merge(more ?? [:]) { $1 } }
         tell(line(level: event.level, message: event.message.description, metadata: all, time: wallClockNow()))
@@ -78,7 +89,7 @@ struct LineLogHandler: LogHandler {
         var object = JSONObject()
         object.text("time", JSONFormat.timestamp(time))
         object.text("level", level.rawValue)
-        object.text("message", message)
+        object.text("message", String(message.prefix(Self.longest)))
         if !metadata.isEmpty { object.literal("metadata", Self.json(metadata)) }
         return String(decoding: object.finish(), as: UTF8.self)
     }
@@ -109,7 +120,7 @@ struct LineLogHandler: LogHandler {
     /// Paths and names are other people's text: none of them may begin a line of its own, or move a terminal's cursor.
     static func oneLine(_ text: String) -> String {
         var result = ""
-        for scalar in text.unicodeScalars {
+        for scalar in text.unicodeScalars.prefix(longest) {
             if scalar.properties.generalCategory == .control || scalar == "\u{2028}" || scalar == "\u{2029}" {
                 result += "\\u{\(String(scalar.value, radix: 16))}"
             } else {
@@ -132,11 +143,4 @@ extension Logger.Level {
         case .critical: 2
         }
     }
-}
-
-/// Nanoseconds since 1970.
-private func wallClockNow() -> Int64 {
-    var time = timespec()
-    unsafe _ = clock_gettime(CLOCK_REALTIME, &time)
-    return Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec)
 }

@@ -32,6 +32,7 @@ final class EndpointAccounts: Sendable {
     func sample() -> ScrapeSample {
         let state = state.withLock { $0 }
         var sample = ScrapeSample(served: state.served, lastDuration: state.lastDuration)
+        sample.suppressedLogLines = LogBudget.process.total
         sample.rejected = RequestRejection.allCases.map { .init(reason: $0.rawValue, count: state.rejected[$0] ?? 0) }
         return sample
     }

@@ -3,10 +3,12 @@ import Testing
 @testable import HandshakeProbe
 
 @Suite struct LibraryHitsTests {
-    private func library(_ path: String, profile: Int) -> ObservedLibrary {
-        ObservedLibrary(
+    private func library(_ path: String, profile: Int, hitsBefore: UInt64 = 0) -> ObservedLibrary {
+        var library = ObservedLibrary(
             profile: profile, path: path, inode: MappedInode(device: 1, inode: 2, generation: 3, size: 4),
             identity: FileIdentity(device: 1, inode: 2), state: .attached)
+        library.hitsBefore = hitsBefore
+        return library
     }
 
     @Test("The hits of libraries that are gone are kept under other, also when their profile goes to another")
@@ -14,8 +16,8 @@ import Testing
         var hits = LibraryHits()
         var counters: [Int: UInt64] = [1: 0, 2: 0]
         let (first, second) = (library("/a", profile: 1), library("/b", profile: 2))
-        hits.register(first, hits: 0)
-        hits.register(second, hits: 0)
+        hits.register(first)
+        hits.register(second)
         counters = [1: 10, 2: 20]
         func told(_ live: [ObservedLibrary]) -> [String: UInt64] {
             Dictionary(
@@ -23,9 +25,10 @@ import Testing
         }
         #expect(told([first, second]) == ["/a": 10, "/b": 20])
         #expect(told([second]) == ["other": 10, "/b": 20])
-        let third = library("/c", profile: 1)
-        hits.register(third, hits: 10)
+        // It is registered when its probes have been hit already: those hits are its own.
         counters[1] = 17
+        let third = library("/c", profile: 1, hitsBefore: 10)
+        hits.register(third)
         #expect(told([second, third]) == ["other": 10, "/b": 20, "/c": 7])
         #expect(told([]) == ["other": 37])
     }

@@ -30,6 +30,7 @@ struct SettingExample: CustomTestStringConvertible, Sendable {
             key: "sweep-interval", right: [["1s"], ["10m"], ["45s"]], wrong: ["999ms", "601s", "0s", "30"]),
         SettingExample(
             key: "max-sessions", right: [["1000"], ["1000000"], ["4096"]], wrong: ["999", "1000001", "1e4", "many"]),
+        SettingExample(key: "max-libraries", right: [["4"], ["1023"], ["64"]], wrong: ["3", "1024", "-5", "all"]),
         SettingExample(
             key: "window", right: [["1s", "1h"], ["15m"], ["60s", "5m"]],
             wrong: ["999ms", "61m", "60", "60s;15m"]),
