@@ -1,4 +1,5 @@
 import ArgumentParser
+import HandshakeProbe
 
 @main
 struct TLSWatch: AsyncParsableCommand {
@@ -17,6 +18,7 @@ struct TLSWatch: AsyncParsableCommand {
 
     /// On the main thread up to the first wait: the daemon starts its privileged threads before there are others.
     @MainActor static func main() async {
+        _ = ProcessSample.began
         do {
             let command = try parseAsRoot()
             if let daemon = command as? RunCommand {

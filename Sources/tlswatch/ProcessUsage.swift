@@ -2,6 +2,9 @@ import Glibc
 import HandshakeProbe
 
 extension ProcessSample {
+    /// When this program began, nanoseconds since 1970: read first by `main`.
+    static let began = UInt64(max(0, wallClockNow()))
+
     /// This process's own use of the machine, from /proc/self.
     static func current() -> ProcessSample {
         var sample = ProcessSample()
@@ -19,6 +22,7 @@ extension ProcessSample {
             sample.descriptorLimit = UInt64(limit.rlim_cur)
         }
         sample.openDescriptors = openDescriptors()
+        sample.startTime = began
         return sample
     }
 

@@ -10,7 +10,7 @@ struct RunCommand: AsyncParsableCommand {
         commandName: "run",
         abstract: "The daemon: measure every TLS handshake of the host and serve /metrics.",
         discussion: """
-            Serves /metrics (Prometheus), /healthz and /readyz. SIGINT and SIGTERM end it cleanly.
+            Serves /metrics (Prometheus), /healthz, /readyz and a status page at /. SIGINT and SIGTERM end it cleanly.
 
             Each option but --pid can also be set in the file and by the environment: flags before environment before \
             file. SIGHUP reads the file again. 'tlswatch check-config' tells what holds.

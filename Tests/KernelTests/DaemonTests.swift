@@ -1,4 +1,5 @@
 import Foundation
+import HandshakeProbe
 import Testing
 
 extension KernelTests {
@@ -22,12 +23,25 @@ extension KernelTests {
                     - before.sum("tlswatch_handshakes_total", ["role": "client"]) >= 50)
             expectConservation(metrics)
             expectFigures(metrics)
+            expectCatalogue(metrics)
             #expect(try daemon.get("/healthz").status == 200)
             #expect(try daemon.get("/readyz").status == 200)
             #expect(try daemon.get("/").status == 200)
             #expect(try daemon.get("/nothing-there").status == 404)
             daemon.child.signal(SIGINT)
             #expect(try daemon.child.wait().status == .exited(0))
+        }
+
+        /// What the catalogue has is served, and nothing else is.
+        private func expectCatalogue(_ metrics: Metrics) {
+            let told = Set(
+                metrics.text.split(separator: "\n").filter { $0.hasPrefix("# TYPE ") }.compactMap {
+                    $0.split(separator: " ").dropFirst(2).first.map(String.init)
+                })
+            let wanted = Set(MetricCatalogue.all.map(\.name))
+            #expect(told == wanted, "\(told.symmetricDifference(wanted).sorted())")
+            let began = metrics.sum("process_start_time_seconds")
+            #expect(abs(began - Date().timeIntervalSince1970) < 600)
         }
 
         private func expectFigures(_ metrics: Metrics) {
@@ -100,6 +114,9 @@ extension KernelTests {
                 ])
             #expect(parsed.status == .exited(0), "\(parsed.errors.suffix(600))")
             #expect(parsed.output.contains("tlswatch_handshakes counter"), "\(parsed.output.prefix(600))")
+            #expect(
+                try String(contentsOfFile: text, encoding: .utf8).contains("\ntlswatch_handshakes_created{"),
+                "counters tell since when they count")
             #expect(parsed.output.contains("tlswatch_handshake_duration_seconds histogram seconds"))
             for (accept, type) in [
                 (open, "application/openmetrics-text; version=1.0.0"), ("Accept: */*", "text/plain; version=0.0.4"),

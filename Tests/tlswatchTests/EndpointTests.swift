@@ -144,4 +144,16 @@ import Testing
             }
         }
     }
+
+    @Test("A configured header is on every answer, but the page keeps its own policy")
+    func ownPolicy() async throws {
+        let folder = try TestFolder()
+        let file = try folder.write(
+            "http_server_config:\n  headers:\n    Content-Security-Policy: default-src 'self'\n", to: "web.yml")
+        try await serving(webConfiguration: file) { (server) async throws in
+            let policy = StatusPage.headers.first { $0.name == "Content-Security-Policy" }?.value
+            #expect(try await server.get("/").headers["content-security-policy"] == policy)
+            #expect(try await server.get("/metrics").headers["content-security-policy"] == "default-src 'self'")
+        }
+    }
 }

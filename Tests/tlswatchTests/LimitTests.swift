@@ -163,23 +163,35 @@ import Testing
         }
     }
 
-    @Test("Connections beyond the cap wait for one to end")
-    func openConnections() async throws {
+    @Test("Peers that say nothing, or say it slowly, keep nobody out", arguments: ["", "GET /heal"])
+    func silentPeers(_ beginning: String) async throws {
+        var limits = EndpointLimits()
+        limits.openConnections = 4
+        try await serving(limits: limits) { (server) async throws in
+            var silent: [RawClient] = []
+            for _ in 0..<8 {
+                let client = try await server.connect()
+                if !beginning.isEmpty { try await client.send(beginning) }
+                silent.append(client)
+                #expect(try await server.get("/healthz").status == 200)
+            }
+            // The first ones have made room.
+            for client in silent.prefix(4) { #expect(try await client.readToEnd().isEmpty) }
+            #expect(server.rejected(.evicted) >= 4)
+        }
+    }
+
+    @Test("An answer that is being taken is not cut off for others")
+    func answersAreKept() async throws {
         var limits = EndpointLimits()
         limits.openConnections = 1
-        try await serving(limits: limits) { (server) async throws in
-            let first = try await server.connect()
-            try await first.send(Self.request)
-            #expect(try await first.answer().status == 200)
-            let second = try await server.connect()
-            try await second.send(Self.request)
-            for _ in 0..<20 {
-                try await first.send(Self.request)
-                #expect(try await first.answer().status == 200)
-            }
-            #expect(!second.hasInput)
-            first.disconnect()
-            #expect(try await second.answer().status == 200)
+        limits.sendBufferBytes = 64 << 10
+        try await serving(.large(kibibytes: 2048), limits: limits) { (server) async throws in
+            let reader = try await server.connect(receiveBuffer: 64 << 10)
+            try await reader.send("GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+            #expect(try await reader.read(atMost: 12) == Array("HTTP/1.1 200".utf8))
+            for _ in 0..<3 { #expect(try await server.get("/healthz").status == 200) }
+            #expect(try await reader.readToEnd().utf8.count > 2 << 20)
         }
     }
 

@@ -225,26 +225,30 @@ struct CatalogState: ~Copyable {
         var library = ObservedLibrary(
             profile: 0, path: path, inode: inode, identity: file.identity,
             state: .unobserved(reason: .analysisFailed, detail: "not read"))
-        do {
-            if let known = analyses[inode] {
-                library.analysis = known
-            } else {
-                let elf = try ELFFile(fileDescriptor: file.descriptor)
-                guard let analysis = try TLSStacks.analyse(elf), !analysis.sites.isEmpty else {
-                    guard let stack = UnsupportedStacks.recognise(elf) else { return nil }
-                    library.unobservedStack = stack
-                    library.state = .unobserved(
-                        reason: .unknownStack, detail: "\(stack) is recognised, and cannot be observed yet")
-                    return library
-                }
-                library.analysis = analysis
-            }
-        } catch let error as AnalysisError {
-            library.state = .unobserved(reason: .analysisFailed, detail: error.description)
-        } catch {
-            // Not an ELF file, or not one of this machine: nothing to observe in it.
-            return nil
+        if let known = analyses[inode] {
+            library.analysis = known
+            return library
         }
+        // What is not an ELF file, or not one of this machine, has nothing to observe in it.
+        guard let elf = try? ELFFile(fileDescriptor: file.descriptor) else { return nil }
+        var failure: AnalysisError?
+        do {
+            if let analysis = try TLSStacks.analyse(elf), !analysis.sites.isEmpty {
+                library.analysis = analysis
+                return library
+            }
+        } catch {
+            failure = error
+        }
+        // Others have texts of OpenSSL too: what was made from it, and what looks for it.
+        if let stack = UnsupportedStacks.recognise(elf) {
+            library.unobservedStack = stack
+            library.state = .unobserved(
+                reason: .unknownStack, detail: "\(stack) is recognised, and cannot be observed yet")
+            return library
+        }
+        guard let failure else { return nil }
+        library.state = .unobserved(reason: .analysisFailed, detail: failure.description)
         return library
     }
 

@@ -50,14 +50,16 @@ public enum LibrarySurvey {
 
     private static func survey(_ file: borrowing OpenFile, _ path: String, root: String) -> Entry? {
         guard let elf = try? ELFFile(fileDescriptor: file.descriptor) else { return nil }
+        func unsupported() -> Entry? {
+            UnsupportedStacks.recognise(elf).map { stack in
+                Entry(
+                    path: path, stack: stack, version: nil, sites: [],
+                    notes: ["unknown_stack: recognised, and cannot be observed yet"], observable: false, processes: [])
+            }
+        }
         do {
             guard let analysis = try TLSStacks.analyse(elf), !analysis.sites.isEmpty || !analysis.notes.isEmpty else {
-                return UnsupportedStacks.recognise(elf).map { stack in
-                    Entry(
-                        path: path, stack: stack, version: nil, sites: [],
-                        notes: ["unknown_stack: recognised, and cannot be observed yet"], observable: false,
-                        processes: [])
-                }
+                return unsupported()
             }
             let companion = analysis.version == nil ? Companion(of: file, path: path, root: root)?.version() : nil
             let essential = analysis.observesSessions ? HookKind.stateMachine : .pause
@@ -66,9 +68,10 @@ public enum LibrarySurvey {
                 sites: analysis.sites, notes: analysis.notes,
                 observable: analysis.sites.contains { $0.hook == essential && $0.mode == .emulated }, processes: [])
         } catch {
-            return Entry(
-                path: path, stack: "unknown", version: nil, sites: [], notes: ["\(error)"], observable: false,
-                processes: [])
+            return unsupported()
+                ?? Entry(
+                    path: path, stack: "unknown", version: nil, sites: [], notes: ["\(error)"], observable: false,
+                    processes: [])
         }
     }
 }

@@ -25,6 +25,6 @@ final class SharedTuning: Sendable {
 
 /// What a session in flight takes.
 public enum SessionMemory {
-    /// Bytes of the table's storage for each: at most half of a hash table's places are in use at these sizes.
-    public static let bytes = 2 * (MemoryLayout<SessionKey>.stride + MemoryLayout<Session>.stride)
+    /// Bytes of the table's storage for each: what grows by doubling has at least half of its places in use.
+    public static let bytes = 2 * (2 * MemoryLayout<SessionKey>.stride + 8 + MemoryLayout<Session>.stride)
 }

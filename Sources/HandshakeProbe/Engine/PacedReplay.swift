@@ -9,6 +9,8 @@ import Synchronization
 /// What only the kernel side knows (hits, drops, probes, observed processes) is not in a recording and is absent.
 public final class PacedReplay: Sendable {
     private static let publishInterval: UInt64 = 200_000_000
+    /// As an engine leaves records in the ring.
+    private static let drainInterval: UInt64 = 20_000_000
     private static let expireInterval: UInt64 = 250_000_000
     private static let statusInterval: UInt64 = 1_000_000_000
 
@@ -99,7 +101,8 @@ public final class PacedReplay: Sendable {
                 publish(consumer, status, now: now, drained: now &+ shift)
             }
             let due = next.flatMap { reader.time(of: $0) } ?? .max
-            if waitForStop(until: min(due, (published ?? now) &+ Self.publishInterval), now: now) { return }
+            let next = max(due, now &+ Self.drainInterval)
+            if waitForStop(until: min(next, (published ?? now) &+ Self.publishInterval), now: now) { return }
         }
     }
 

@@ -8,6 +8,11 @@ final class RingLoop: @unchecked Sendable {
     /// How long records may wait in the ring: producers do not wake the consumer (a forced wake-up costs them 8 µs).
     private static let pollMilliseconds: Int32 = 20
     private static let publishInterval: UInt64 = 200_000_000
+    /// The same on a host where nothing has happened for a while: a look costs more than what it finds. What is published
+    /// is half a second old at most.
+    private static let quietPollMilliseconds: Int32 = 100
+    private static let quietPublishInterval: UInt64 = 350_000_000
+    private static let quietAfter: UInt64 = 2_000_000_000
     private static let expireInterval: UInt64 = 250_000_000
     private static let statusInterval: UInt64 = 1_000_000_000
     /// Less is the noise of reading two clocks.
@@ -22,6 +27,10 @@ final class RingLoop: @unchecked Sendable {
     private var status: StatusSnapshot?
     private var statusTime: UInt64 = 0
     private let started = monotonicNow()
+    /// When a record came last, and how many had come by then.
+    private var lastRecord = monotonicNow()
+    private var records: UInt64 = 0
+    private var isQuiet = false
 
     init(engine: Engine, consumer: EventConsumer, deliver: @escaping @Sendable ([Handshake]) -> Void) throws(BPFError) {
         ring = try RingBuffer(descriptor: engine.ringDescriptor, consumer: consumer)
@@ -43,7 +52,7 @@ final class RingLoop: @unchecked Sendable {
                 consumer.table.expire(now: now)
                 hand(now)
             }
-            if now - published >= Self.publishInterval {
+            if now - published >= (isQuiet ? Self.quietPublishInterval : Self.publishInterval) {
                 published = now
                 publish(now: now)
             }
@@ -66,7 +75,7 @@ final class RingLoop: @unchecked Sendable {
             pollfd(fd: ring.descriptor, events: Int16(POLLIN), revents: 0),
             pollfd(fd: engine.stopSignal, events: Int16(POLLIN), revents: 0),
         ]
-        unsafe _ = poll(&descriptors, 2, Self.pollMilliseconds)
+        unsafe _ = poll(&descriptors, 2, isQuiet ? Self.quietPollMilliseconds : Self.pollMilliseconds)
         return descriptors[1].revents != 0
     }
 
@@ -85,6 +94,11 @@ final class RingLoop: @unchecked Sendable {
         ring.drain()
         let now = monotonicNow()
         hand(now)
+        if consumer.decoder.submitted != records {
+            records = consumer.decoder.submitted
+            lastRecord = now
+        }
+        isQuiet = now - lastRecord > Self.quietAfter
         return now
     }
 

@@ -72,7 +72,10 @@ public struct Exemplar: Sendable, Equatable {
         let rest = Self.textLimit - "pid".count - "sni".count - String(pid).count
         self.sni = sni.map { sni in
             var text = String.UnicodeScalarView()
-            for scalar in Label.safe(sni).unicodeScalars.prefix(rest) { text.append(scalar) }
+            // Some readers of exemplars, unlike those of labels, know no escapes.
+            for scalar in Label.safe(sni).unicodeScalars.prefix(rest) {
+                text.append(["\"", "\\", "\n"].contains(scalar) ? "\u{FFFD}" : scalar)
+            }
             return String(text)
         }
         self.duration = duration

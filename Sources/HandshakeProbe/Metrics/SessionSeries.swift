@@ -29,6 +29,14 @@ struct SessionSeries: Sendable {
 
     private var stacks, reasons, versions, ciphers, groups, protocols: LabelCap
     private var ways: [Facts: Places] = [:]
+    /// The last session's of either role: most are like the one before.
+    private var last: [Role: (facts: Facts, places: Places)] = [:]
+    /// By role and phase; a series is made when its first duration comes.
+    private var phaseSlots: [Role: PhaseSlots] = [:]
+
+    private struct PhaseSlots {
+        var keyExchange, alpnNegotiation, tcpConnect, firstRecordDelay: Int?
+    }
     private let keepsExemplars: Bool
 
     private(set) var handshakes: SeriesTable<UInt64>
@@ -65,15 +73,7 @@ struct SessionSeries: Sendable {
             role: handshake.role, outcome: handshake.outcome, stack: handshake.stack, reason: handshake.reason,
             tlsVersion: handshake.tlsVersion, cipher: handshake.cipher, group: handshake.group, alpn: handshake.alpn,
             resumed: handshake.resumed, keyExchangeSucceeded: handshake.keyExchangeSucceeded, extra: extra.number)
-        let places: Places
-        if let known = ways[facts] {
-            places = known
-            budget.capped &+= known.capped
-        } else {
-            places = find(handshake, extra: extra, budget: &budget)
-            if ways.count >= Self.memoryLimit { ways.removeAll(keepingCapacity: true) }
-            ways[facts] = places
-        }
+        let places = places(of: facts, handshake, extra: extra, budget: &budget)
         handshakes.update(places.handshakes) { $0 &+= 1 }
         if let place = places.keyExchanges { keyExchanges.update(place) { $0 &+= 1 } }
         if let place = places.parameters { parameters.update(place) { $0 &+= 1 } }
@@ -86,14 +86,36 @@ struct SessionSeries: Sendable {
         return places.stack
     }
 
-    private mutating func recordPhases(_ handshake: Handshake, budget: inout SeriesBudget) {
-        let key = LabelValues(handshake.role.rawValue)
-        if handshake.keyExchangeSucceeded != false {
-            keyExchangeDurations.observe(handshake.keyExchange, key, budget: &budget)
+    private mutating func places(
+        of facts: Facts, _ handshake: Handshake, extra: ExtraValues, budget: inout SeriesBudget
+    ) -> Places {
+        if let last = last[facts.role], last.facts == facts {
+            budget.capped &+= last.places.capped
+            return last.places
         }
-        alpnNegotiations.observe(handshake.alpnNegotiation, key, budget: &budget)
-        tcpConnects.observe(handshake.tcpConnect, key, budget: &budget)
-        firstRecordDelays.observe(handshake.firstRecordDelay, key, budget: &budget)
+        let places: Places
+        if let known = ways[facts] {
+            places = known
+            budget.capped &+= known.capped
+        } else {
+            places = find(handshake, extra: extra, budget: &budget)
+            if ways.count >= Self.memoryLimit { ways.removeAll(keepingCapacity: true) }
+            ways[facts] = places
+        }
+        last[facts.role] = (facts, places)
+        return places
+    }
+
+    private mutating func recordPhases(_ handshake: Handshake, budget: inout SeriesBudget) {
+        let role = handshake.role
+        var slots = phaseSlots[role] ?? PhaseSlots()
+        if handshake.keyExchangeSucceeded != false {
+            keyExchangeDurations.observe(handshake.keyExchange, role, &slots.keyExchange, budget: &budget)
+        }
+        alpnNegotiations.observe(handshake.alpnNegotiation, role, &slots.alpnNegotiation, budget: &budget)
+        tcpConnects.observe(handshake.tcpConnect, role, &slots.tcpConnect, budget: &budget)
+        firstRecordDelays.observe(handshake.firstRecordDelay, role, &slots.firstRecordDelay, budget: &budget)
+        phaseSlots[role] = slots
     }
 
     private mutating func find(_ handshake: Handshake, extra: ExtraValues, budget: inout SeriesBudget) -> Places {
@@ -135,10 +157,13 @@ struct SessionSeries: Sendable {
 }
 
 extension SeriesTable where Value == DurationHistogram {
-    /// Counts a duration, where there is one.
-    fileprivate mutating func observe(_ nanoseconds: UInt64?, _ key: LabelValues, budget: inout SeriesBudget) {
+    /// Counts a duration, where there is one. `known` is the role's series, once it is there.
+    fileprivate mutating func observe(
+        _ nanoseconds: UInt64?, _ role: Role, _ known: inout Int?, budget: inout SeriesBudget
+    ) {
         guard let nanoseconds else { return }
-        let slot = slot(for: key, budget: &budget)
-        update(slot) { $0.observe(nanoseconds) }
+        let place = known ?? slot(for: LabelValues(role.rawValue), budget: &budget)
+        known = place
+        update(place) { $0.observe(nanoseconds) }
     }
 }

@@ -1,9 +1,6 @@
 /// What the status page shows beyond the metrics: each role's quantiles over the last window, second by second, and the
 /// slowest sessions in it. Owned by the registry's thread.
 struct StatusBoard: Sendable {
-    /// Points of a chart: a longer window has one for several seconds.
-    private static let pointLimit: UInt64 = 120
-
     private struct Line: Sendable {
         let role: Role
         var window: SlidingWindow
@@ -36,7 +33,7 @@ struct StatusBoard: Sendable {
 
     init(_ length: WindowLength) {
         self.length = length
-        step = (length.seconds + Self.pointLimit - 1) / Self.pointLimit * 1_000_000_000
+        step = StatusSnapshot.pointSeconds(window: length.seconds) * 1_000_000_000
         slowest = SlowestSessions(window: length.nanoseconds)
         lines = Role.allCases.map {
             Line(role: $0, window: SlidingWindow(window: length.nanoseconds, slotLength: length.slotLength))

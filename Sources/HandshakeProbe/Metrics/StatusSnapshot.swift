@@ -9,8 +9,8 @@ public struct StatusSnapshot: Sendable, Equatable {
         public var sessions: UInt64
         /// `nil` while the window holds none.
         public var p50, p90, p99: UInt64?
-        /// Evenly spaced over the window, oldest first, at most 120: one for each second of a window of up to two
-        /// minutes. The last is for the time now running; fewer than that before the window has passed once.
+        /// `pointSeconds(window:)` apart, oldest first: the last is for the time now running. Fewer than the window has
+        /// before it has passed once.
         public var points: [Point]
 
         public init(role: Role, sessions: UInt64, p50: UInt64?, p90: UInt64?, p99: UInt64?, points: [Point]) {
@@ -71,6 +71,12 @@ public struct StatusSnapshot: Sendable, Equatable {
             self.detail = detail
         }
     }
+
+    /// Points of a chart, at most.
+    private static let pointLimit: UInt64 = 120
+
+    /// Seconds from point to point of a window of so many: one, where it is no longer than two minutes.
+    public static func pointSeconds(window: UInt64) -> UInt64 { max(1, (window + pointLimit - 1) / pointLimit) }
 
     /// Nanoseconds since 1970, for display.
     public var wallTime: Int64

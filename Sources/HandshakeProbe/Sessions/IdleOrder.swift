@@ -15,18 +15,18 @@ struct IdleOrder {
     private(set) var surveys = 0
 
     /// The key of the session idle longest; `nil` for an empty table.
-    mutating func longestIdle(of sessions: [SessionKey: Session]) -> SessionKey? {
+    mutating func longestIdle(of sessions: SessionStore) -> SessionKey? {
         if let key = next(of: sessions) { return key }
         guard !sessions.isEmpty else { return nil }
         surveys += 1
-        let all = sessions.map { Candidate(key: $0.key, lastActivity: $0.value.lastActivity) }
+        let all = sessions.map { Candidate(key: $0, lastActivity: $1.lastActivity) }
             .sorted { $0.lastActivity < $1.lastActivity }
         candidates = all.prefix(max(1, all.count / 64)).reversed()
         return next(of: sessions)
     }
 
     /// The next candidate that is still there and has not moved since the survey.
-    private mutating func next(of sessions: [SessionKey: Session]) -> SessionKey? {
+    private mutating func next(of sessions: SessionStore) -> SessionKey? {
         while let candidate = candidates.popLast() {
             if sessions[candidate.key]?.lastActivity == candidate.lastActivity { return candidate.key }
         }

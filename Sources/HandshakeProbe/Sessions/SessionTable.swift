@@ -36,7 +36,7 @@ struct SessionTable {
     private var finished: [Handshake] = []
     /// Profiles by index; `nil` where none was registered.
     private var profiles: [ProfileEntry?] = []
-    private var sessions: [SessionKey: Session] = [:]
+    private var sessions: SessionStore
     private(set) var idleOrder = IdleOrder()
     /// Sessions in flight by process; none at zero.
     private var inFlightByProcess: [UInt32: Int] = [:]
@@ -48,7 +48,7 @@ struct SessionTable {
         self.capacity = capacity
         self.timeout = timeout
         self.wallClockOffset = wallClockOffset
-        sessions.reserveCapacity(min(capacity, 4096))
+        sessions = SessionStore(expecting: min(capacity, 4096))
     }
 
     var inFlight: Int { sessions.count }
@@ -82,26 +82,27 @@ struct SessionTable {
     /// Ends what has been idle for longer than the timeout, or closed for longer than the grace. Call about once a
     /// second.
     mutating func expire(now: UInt64) {
-        let closed = sessions.filter { $0.value.closed.map { now > $0 && now - $0 > Self.closeGrace } ?? false }
-        for (key, session) in closed { endClosed(key, session) }
-        let idle = sessions.filter { now > $0.value.lastActivity && now - $0.value.lastActivity > timeout }.map(\.key)
-        for key in idle {
+        let over = sessions.keys { _, session in
+            session.closed.map { now > $0 && now - $0 > Self.closeGrace } ?? false
+                || (now > session.lastActivity && now - session.lastActivity > timeout)
+        }
+        for key in over {
             // Closed is closed, however short the timeout.
-            if let session = sessions[key], session.closed != nil {
-                endClosed(key, session)
-                continue
+            if sessions[key]?.closed != nil {
+                endClosed(key)
+            } else {
+                end(key, at: now, outcome: .timeout)
             }
-            end(key, at: now, outcome: .timeout)
         }
     }
 
     /// Ends what only waits for the grace to pass: nothing more will come.
     mutating func endClosed() {
-        for (key, session) in sessions where session.closed != nil { endClosed(key, session) }
+        for key in sessions.keys(where: { $1.closed != nil }) { endClosed(key) }
     }
 
-    private mutating func endClosed(_ key: SessionKey, _ session: Session) {
-        guard let closed = session.closed else { return }
+    private mutating func endClosed(_ key: SessionKey) {
+        guard let closed = sessions[key]?.closed else { return }
         end(key, at: closed, outcome: .abandoned)
     }
 
@@ -134,7 +135,7 @@ struct SessionTable {
         _ key: SessionKey, at time: UInt64, outcome: Outcome, reason: FailureReason? = nil, facts: SessionFacts? = nil,
         inOneCall: Bool = false
     ) {
-        guard var session = sessions.removeValue(forKey: key), let profile = entry(session.profile) else { return }
+        guard var session = sessions.remove(key), let profile = entry(session.profile) else { return }
         var (outcome, reason, facts) = (outcome, reason, facts)
         if !inOneCall, losses.overlap(session.start, time) {
             // Its end, or the beginning of another on the same object, may be among what was lost: it is counted,
@@ -157,7 +158,7 @@ struct SessionTable {
 
     private mutating func begin(_ event: tlswatch_call_enter, profile: ProfileEntry) {
         let key = SessionKey(event.header)
-        if sessions[key] != nil {
+        if sessions.place(of: key) != nil {
             // The object was cleared and used again before its handshake ended.
             abandon(key, at: event.header.time_ns)
         }
@@ -172,7 +173,7 @@ struct SessionTable {
         counts.inFlight[countsKey, default: 0] += 1
         inFlightByProcess[key.pid, default: 0] += 1
         processes.note(pid: key.pid, start: key.processStart)
-        sessions[key] = session
+        sessions.insert(session, for: key)
     }
 }
 
@@ -198,8 +199,8 @@ extension SessionTable: EventSink {
             sane(event.header.profile)
             begin(event, profile: profile)
         case .proceed:
-            let time = event.header.time_ns
-            sessions[SessionKey(event.header)]?.enterCall(at: time)
+            guard let place = sessions.place(of: SessionKey(event.header)) else { return }
+            sessions[place].enterCall(at: event.header.time_ns)
         case .unrelated: break
         case .insane: reject(.insane, profile: event.header.profile)
         }
@@ -209,7 +210,8 @@ extension SessionTable: EventSink {
         let fixed = event.fixed
         guard let profile = entry(fixed.header.profile) else { return reject(.unknownProfile) }
         let key = SessionKey(fixed.header)
-        guard let role = sessions[key]?.role else { return }
+        guard let place = sessions.place(of: key) else { return }
+        let role = sessions[place].role
         let time = fixed.header.time_ns
         let io = fixed.io_result == Int32(1 << 30) ? nil : fixed.io_result
         let hand = event.scalar(.handState)
@@ -222,18 +224,18 @@ extension SessionTable: EventSink {
         }
         sane(fixed.header.profile)
         for index in 0..<Int(fixed.steps) {
-            sessions[key]?.step(event.step(index), rules: profile.rules)
+            sessions[place].step(event.step(index), rules: profile.rules)
         }
         // The record layer's own errors leave the state machine where it was.
-        if kind == .wants, sessions[key]?.fatal != nil { kind = .failed }
-        let whole = fixed.enter_ns == sessions[key]?.start
-        sessions[key]?.returnFromCall(fixed)
+        if kind == .wants, sessions[place].fatal != nil { kind = .failed }
+        let whole = fixed.enter_ns == sessions[place].start
+        sessions[place].returnFromCall(fixed)
         switch kind {
         case .completed:
             end(key, at: time, outcome: .completed, facts: SessionFacts(event, role: role), inOneCall: whole)
         case .failed:
-            if let hand { sessions[key]?.notePeerHello(handState: hand, rules: profile.rules) }
-            let reason = sessions[key]?.failure(
+            if let hand { sessions[place].notePeerHello(handState: hand, rules: profile.rules) }
+            let reason = sessions[place].failure(
                 rules: profile.rules, io: io, version: event.scalar(.version), closeNotify: state.peerHasEnded)
             end(
                 key, at: time, outcome: .failed, reason: reason, facts: SessionFacts(event, role: role),
@@ -248,19 +250,22 @@ extension SessionTable: EventSink {
         if event.header.hook == HookKind.objectFree.rawValue {
             return abandon(key, at: event.header.time_ns)
         }
-        sessions[key]?.step(event.step, rules: profile.rules)
+        guard let place = sessions.place(of: key) else { return }
+        sessions[place].step(event.step, rules: profile.rules)
     }
 
     mutating func socketUsed(_ event: tlswatch_socket) {
-        sessions[SessionKey(event.header)]?.useSocket(event)
+        guard let place = sessions.place(of: SessionKey(event.header)) else { return }
+        sessions[place].useSocket(event)
     }
 
     mutating func socketClosed(_ event: tlswatch_socket_closed) {
-        let key = SessionKey(event.header)
-        guard let session = sessions[key], session.socket?.cookie == event.cookie, session.closed == nil else { return }
+        guard let place = sessions.place(of: SessionKey(event.header)),
+            sessions[place].socket?.cookie == event.cookie, sessions[place].closed == nil
+        else { return }
         // The library may still have the last word: the peer's alert or Finished may wait to be read, or a call is
         // on its way. Its return tells how the handshake ended; where none comes, this moment was the end.
-        sessions[key]?.closed = event.header.time_ns
+        sessions[place].closed = event.header.time_ns
     }
 
     mutating func processStarted(_ event: tlswatch_process) {
@@ -276,8 +281,8 @@ extension SessionTable: EventSink {
 
     private mutating func endAll(of event: tlswatch_process) {
         guard inFlightByProcess[event.header.pid] != nil else { return }
-        let keys = sessions.keys.filter {
-            $0.pid == event.header.pid && $0.processStart == event.header.process_start_ns
+        let keys = sessions.keys { key, _ in
+            key.pid == event.header.pid && key.processStart == event.header.process_start_ns
         }
         for key in keys {
             abandon(key, at: event.header.time_ns)

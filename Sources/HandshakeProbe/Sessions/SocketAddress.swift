@@ -12,14 +12,17 @@ struct SocketAddress: CustomStringConvertible {
             UInt8
         )
     ) {
+        if family == 2 {
+            description = Self.dotted(bytes.0, bytes.1, bytes.2, bytes.3, port: port)
+            return
+        }
         var copy = bytes
         let octets = unsafe withUnsafeBytes(of: &copy) { unsafe [UInt8]($0) }
         switch family {
-        case 2: description = "\(Self.dotted(octets[0..<4])):\(port)"
         case 10:
             // ::ffff:0:0/96 is an IPv4 peer on an IPv6 socket (RFC 4291 section 2.5.5.2): told as what it is.
             if octets[0..<10].allSatisfy({ $0 == 0 }), octets[10] == 0xff, octets[11] == 0xff {
-                description = "\(Self.dotted(octets[12..<16])):\(port)"
+                description = Self.dotted(octets[12], octets[13], octets[14], octets[15], port: port)
             } else {
                 description = "[\(Self.colons(octets))]:\(port)"
             }
@@ -27,8 +30,30 @@ struct SocketAddress: CustomStringConvertible {
         }
     }
 
-    private static func dotted(_ octets: ArraySlice<UInt8>) -> String {
-        octets.map { String($0) }.joined(separator: ".")
+    /// Each session has two of these: in one piece, which mostly needs no memory of its own.
+    private static func dotted(_ a: UInt8, _ b: UInt8, _ c: UInt8, _ d: UInt8, port: UInt16) -> String {
+        unsafe String(unsafeUninitializedCapacity: 21) { buffer in
+            var count = 0
+            func write(_ number: UInt16, _ end: Unicode.Scalar?) {
+                var divisor: UInt16 = 10_000
+                while divisor > max(number, 1) { divisor /= 10 }
+                while divisor > 0 {
+                    unsafe buffer[count] = UInt8(ascii: "0") + UInt8(truncatingIfNeeded: number / divisor % 10)
+                    count += 1
+                    divisor /= 10
+                }
+                if let end {
+                    unsafe buffer[count] = UInt8(ascii: end)
+                    count += 1
+                }
+            }
+            write(UInt16(a), ".")
+            write(UInt16(b), ".")
+            write(UInt16(c), ".")
+            write(UInt16(d), ":")
+            write(port, nil)
+            return count
+        }
     }
 
     /// RFC 5952: lower case, the longest run of two or more zero groups as `::`.

@@ -13,6 +13,8 @@ enum UnsupportedStacks {
         ("go", "crypto/tls.(*Conn).handshakeContext"),
         ("rustls", "tls13 client handshake state\0"),
         ("rustls", "rustls::"),
+        // Its sources' names in its error entries; OpenSSL's end in .c.
+        ("boringssl", "ssl/ssl_lib.cc"),
     ]
     private static let searchLimit: UInt64 = 64 << 20
     /// Less code than this holds no TLS stack.

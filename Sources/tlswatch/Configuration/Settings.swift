@@ -86,12 +86,14 @@ extension Setting {
     ) { number($0, 4...LibraryLimit.most) }
 
     static let window = Setting(
-        "window", .list, standard: ["60s"], takes: "durations from 1s to 1h, eight at most",
+        "window", .list, standard: ["60s"], takes: "durations of whole seconds from 1s to 1h, eight at most",
         meaning: "Length of a sliding window; the status page shows the first.",
         cost: "A busy window holds about 60 kB for each role and stack and minute."
     ) { texts, settings in
         let lengths = texts.compactMap { duration($0, 1_000_000_000...3_600_000_000_000) }
-        guard lengths.count == texts.count, (1...8).contains(texts.count) else { return false }
+        guard lengths.count == texts.count, (1...8).contains(texts.count),
+            lengths.allSatisfy({ $0 % 1_000_000_000 == 0 })
+        else { return false }
         settings.engine.metrics.windows = []
         for window in lengths.map({ WindowLength(seconds: $0 / 1_000_000_000) })
         where !settings.engine.metrics.windows.contains(window) {

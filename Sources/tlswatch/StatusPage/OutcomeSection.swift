@@ -35,7 +35,7 @@ extension StatusPage {
             \(DisplayText.count(status.inFlight)) in flight</p></header>\
             <table class="outcomes"><thead><tr><th scope="col">Outcome, reason</th><th scope="col">client</th>\
             <th scope="col">server</th><th scope="col">of all</th><th scope="col" class="meter">\
-            <span class="hidden">of those not completed</span></th></tr></thead><tbody>\(rows)</tbody></table></section>
+            of those not completed</th></tr></thead><tbody>\(rows)</tbody></table></section>
             """
     }
 

@@ -6,15 +6,13 @@ import HandshakeProbe
 /// The drawings stretch with the page while text and line widths keep their size: the plot is an SVG of its own
 /// coordinates inside one in pixels.
 struct QuantileChart {
-    /// Columns drawn, at most: a long window is drawn in steps of several seconds.
-    static let mostColumns = 120
     private static let (top, height, barsTop, barsHeight) = (8, 132, 154, 34)
 
     private let role: Role
     private let window: UInt64
     private let columns: [StatusSnapshot.Point]
     /// Seconds in a column.
-    private let step: Int
+    private let step: UInt64
     /// Columns before observation began.
     private let unseen: Int
     private let scale: LogScale?
@@ -22,25 +20,16 @@ struct QuantileChart {
     init(figures: StatusSnapshot.Figures, window: UInt64, uptime: UInt64) {
         role = figures.role
         self.window = window
-        let points = figures.points
-        step = max(1, (points.count + Self.mostColumns - 1) / Self.mostColumns)
-        columns = Self.columns(points, step)
-        // The second now running counts too.
-        unseen = points.count > Int(clamping: uptime) ? max(0, points.count - Int(clamping: uptime) - 1) / step : 0
+        step = StatusSnapshot.pointSeconds(window: window)
+        let whole = Int(clamping: max(1, window / step))
+        let points = figures.points.suffix(whole)
+        // The newest stands at the right edge, however few there are yet.
+        let missing = whole - points.count
+        columns = Array(repeating: .init(completed: 0, p50: nil, p90: nil, p99: nil), count: missing) + points
+        // The column now running counts too.
+        unseen = max(missing, whole - Int(clamping: min(uptime, window) / step) - 1)
         let values = columns.flatMap { [$0.p50, $0.p90, $0.p99].compactMap { $0 } }
         scale = values.min().flatMap { low in values.max().map { LogScale(from: low, to: $0) } }
-    }
-
-    /// The highest quantiles in each step, so that no peak is lost, and all its handshakes. The newest step is whole;
-    /// the oldest may be short.
-    private static func columns(_ points: [StatusSnapshot.Point], _ step: Int) -> [StatusSnapshot.Point] {
-        guard step > 1 else { return points }
-        return stride(from: points.count, to: 0, by: -step).map { end in
-            let part = points[max(0, end - step)..<end]
-            return StatusSnapshot.Point(
-                completed: part.reduce(0) { $0 &+ $1.completed }, p50: part.compactMap(\.p50).max(),
-                p90: part.compactMap(\.p90).max(), p99: part.compactMap(\.p99).max())
-        }.reversed()
     }
 
     var html: HTML {
@@ -52,7 +41,7 @@ struct QuantileChart {
         }
         if most > 0 {
             html += """
-                <text x="100%" y="\(Self.barsTop + 9)">\(DisplayText.rate(most, seconds: UInt64(step)))/s</text>
+                <text x="100%" y="\(Self.barsTop + 9)">\(DisplayText.rate(most, seconds: step))/s</text>
                 """
         }
         html += "</svg><svg class=\"plot\" height=\"\(total + 20)\" role=\"img\" aria-label=\"\(summary)\">"

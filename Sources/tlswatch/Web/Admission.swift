@@ -25,7 +25,8 @@ struct Admission: RouterMiddleware {
             }
         }
         for (name, value) in current.settings.headers {
-            if let field = HTTPField.Name(name) { response.headers[field] = value }
+            // What a route has set is its own: the status page's policy does not become a weaker one.
+            if let field = HTTPField.Name(name), response.headers[field] == nil { response.headers[field] = value }
         }
         return request.method == .head ? response.createHeadResponse() : response
     }

@@ -21,16 +21,19 @@ final class ConnectionGuard: ChannelDuplexHandler {
 
     private let limits: EndpointLimits
     private let accounts: EndpointAccounts
-    private var phase = Phase.idle
+    private var phase = Phase.idle { didSet { tellWhetherItWaits() } }
+    private let connections: OpenConnections
+    private var toldThatItWaits = true
     private var context: ChannelHandlerContext?
     private var readDeadline: Scheduled<Void>?
     private var writeDeadline: Scheduled<Void>?
     private var lastDeadline: Scheduled<Void>?
-    private var unsentWrites = 0
+    private var unsentWrites = 0 { didSet { tellWhetherItWaits() } }
     private var place: ScrapeGate.Place?
 
-    init(limits: EndpointLimits, accounts: EndpointAccounts) {
+    init(limits: EndpointLimits, accounts: EndpointAccounts, connections: OpenConnections) {
         self.limits = limits
+        self.connections = connections
         self.accounts = accounts
     }
 
@@ -59,10 +62,32 @@ final class ConnectionGuard: ChannelDuplexHandler {
 
     // MARK: handler
 
-    func handlerAdded(context: ChannelHandlerContext) { self.context = context }
+    func handlerAdded(context: ChannelHandlerContext) {
+        self.context = context
+        let loop = context.eventLoop
+        let own = NIOLoopBound(self, eventLoop: loop)
+        connections.opened(self) { loop.execute { own.value.evict() } }
+    }
+
+    private func tellWhetherItWaits() {
+        let waits = phase != .answering && unsentWrites == 0
+        guard waits != toldThatItWaits else { return }
+        toldThatItWaits = waits
+        connections.changed(self, waits: waits)
+    }
+
+    /// Others need its place.
+    private func evict() {
+        guard let context else { return }
+        // A peer that has had its last answer is refused nothing.
+        if phase != .lingering { accounts.rejected(.evicted) }
+        cancelAll()
+        context.close(promise: nil)
+    }
 
     func handlerRemoved(context: ChannelHandlerContext) {
         cancelAll()
+        connections.closed(self)
         place = nil
         self.context = nil
     }

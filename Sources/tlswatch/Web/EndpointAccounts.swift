@@ -15,6 +15,8 @@ enum RequestRejection: String, CaseIterable, Sendable {
     case busy
     /// It did not arrive in time.
     case readTimeout = "read_timeout"
+    /// It kept a connection that others needed, without a whole request on it.
+    case evicted
     /// Its answer was not taken in time.
     case writeTimeout = "write_timeout"
 }

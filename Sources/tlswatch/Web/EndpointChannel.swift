@@ -14,12 +14,13 @@ struct EndpointChannel: HTTPChannelHandler {
     let limits: EndpointLimits
     let accounts: EndpointAccounts
     let configuration: WebConfigurationSource
+    let connections: OpenConnections
 
     func setup(channel: any Channel, logger: Logger) -> EventLoopFuture<Value> {
         channel.eventLoop.makeCompletedFuture {
             let pipeline = channel.pipeline.syncOperations
             try channel.syncOptions?.setOption(.socketOption(.so_sndbuf), value: numericCast(limits.sendBufferBytes))
-            let connection = ConnectionGuard(limits: limits, accounts: accounts)
+            let connection = ConnectionGuard(limits: limits, accounts: accounts, connections: connections)
             try pipeline.addHandler(connection)
             let secure = configuration.current().security
             if let secure { try pipeline.addHandler(secure.makeHandler()) }

@@ -16,9 +16,11 @@ struct EndpointLimits: Sendable {
     var idleTimeout: TimeAmount = .seconds(75)
     /// For a peer to close after the last answer, so that it can read it, and for open answers when tlswatch stops.
     var lingerTimeout: TimeAmount = .seconds(2)
-    /// Far more than the scrapers of one host; more wait in the kernel's queue. Below the 1,024 descriptors that a
-    /// process has by default.
+    /// Far more than the scrapers of one host. Past it the one that has waited longest is closed.
     var openConnections = 64
+    /// The same with those that are being answered, which nobody closes: more wait in the kernel's queue. Below the 1,024
+    /// descriptors that a process has by default.
+    var mostConnections: Int { 4 * openConnections }
     /// Answers being made or taken, each up to some MiB.
     var concurrentScrapes = 16
     /// Passwords that wait for the one thread that hashes them: some tenths of a second each.

@@ -18,35 +18,31 @@ struct MetricsServer: Service {
     /// Called once with the port that it listens on.
     var onListening: @Sendable (Int) -> Void = { _ in }
 
-    /// Serves until the graceful shutdown, on an event loop of its own.
-    func run() async throws {
-        let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
-        do {
-            try await application(group).run()
-        } catch {
-            try? await group.shutdownGracefully()
-            throw error
-        }
-        try await group.shutdownGracefully()
-    }
+    /// One event loop, for as long as the process: what peers have begun may come to its end behind the last answer.
+    private static let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
 
-    private func application(_ group: MultiThreadedEventLoopGroup) -> some ApplicationProtocol {
+    /// Serves until the graceful shutdown.
+    func run() async throws { try await application().run() }
+
+    private func application() -> some ApplicationProtocol {
         var quiet = logger
         quiet.logLevel = .warning
         let onListening = onListening
+        let connections = OpenConnections(limit: limits.openConnections)
         return Application(
             router: router(),
             server: HTTPServerBuilder { [limits, accounts, configuration] responder in
                 EndpointChannel(
-                    responder: responder, limits: limits, accounts: accounts, configuration: configuration)
+                    responder: responder, limits: limits, accounts: accounts, configuration: configuration,
+                    connections: connections)
             },
             configuration: .init(
                 address: .hostname(address.host, port: address.port), serverName: "tlswatch",
-                availableConnectionsDelegate: .maximum(limits.openConnections, logger: quiet)),
+                availableConnectionsDelegate: .maximum(limits.mostConnections, logger: quiet)),
             onServerRunning: { channel in
                 if let port = channel.localAddress?.port { onListening(port) }
             },
-            eventLoopGroupProvider: .shared(group),
+            eventLoopGroupProvider: .shared(Self.group),
             logger: quiet)
     }
 

@@ -33,7 +33,7 @@ struct SettingExample: CustomTestStringConvertible, Sendable {
         SettingExample(key: "max-libraries", right: [["4"], ["1023"], ["64"]], wrong: ["3", "1024", "-5", "all"]),
         SettingExample(
             key: "window", right: [["1s", "1h"], ["15m"], ["60s", "5m"]],
-            wrong: ["999ms", "61m", "60", "60s;15m"]),
+            wrong: ["999ms", "1500ms", "61m", "60", "60s;15m"]),
         SettingExample(
             key: "label", right: [["sni:50", "comm"], ["alpn"], ["local_port:10000"]],
             wrong: ["issuer", "sni:0", "sni:10001", "sni:", "SNI"]),

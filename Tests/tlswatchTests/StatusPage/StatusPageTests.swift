@@ -1,7 +1,7 @@
 import Foundation
-import HandshakeProbe
 import Testing
 
+@testable import HandshakeProbe
 @testable import tlswatch
 
 @Suite struct StatusPageTests {
@@ -113,7 +113,7 @@ import Testing
 
     @Test func thePageFitsOneSmallResponse() throws {
         #expect(StatusPage.render(StatusFixtures.edge, version: "1.2.3", host: "edge-7").count < 60_000)
-        // An hour of seconds is drawn in no more columns than fit.
+        // An hour is drawn in no more columns than fit.
         var status = StatusFixtures.edge
         status.window = 3_600
         for index in status.figures.indices {
@@ -121,8 +121,42 @@ import Testing
                 .server, sessions: 9, p50: 1_000, p90: 2_000, p99: 3_000, rate: 9, seed: 1, seconds: 3_600)
         }
         let page = try Self.page(status)
-        #expect(page.contains("viewBox=\"0 0 \(QuantileChart.mostColumns) 100\""))
+        #expect(page.contains("viewBox=\"0 0 120 100\""))
         #expect(page.utf8.count < 72_000)
+    }
+
+    /// The chart of a daemon that has run for a while, from the board itself.
+    private func chart(window: UInt64, uptime: UInt64, rate: UInt64) throws -> String {
+        var board = StatusBoard(WindowLength(seconds: window))
+        let start: UInt64 = 1_000
+        for second in 0..<uptime {
+            for number in 0..<rate {
+                let now = (start + second) * 1_000_000_000 + number * 1_000_000
+                var handshake = StatusFixtures.slowest[0]
+                handshake.role = .server
+                handshake.end = now
+                board.completed(handshake, now: now)
+            }
+        }
+        var status = StatusFixtures.edge
+        (status.window, status.uptime) = (window, uptime)
+        status.figures = board.figures(now: (start + uptime) * 1_000_000_000 - 1)
+        return try Self.part(try Self.page(status), from: "<h2 id=\"server\">", to: "</section>")
+    }
+
+    @Test(arguments: [UInt64(60), 600, 3_600])
+    func theBarsTellHandshakesASecondHoweverLongTheWindowIs(_ window: UInt64) throws {
+        let chart = try chart(window: window, uptime: 300, rate: 17)
+        #expect(chart.contains(">17/s</text>") || chart.contains(">17.0/s</text>"), "\(chart.prefix(3000))")
+    }
+
+    @Test func whatIsKnownStandsAtTheRightOfWhatIsNotYet() throws {
+        // 25 s of ten minutes, in columns of 5 s: the last five of 120.
+        let young = try chart(window: 600, uptime: 25, rate: 2)
+        #expect(young.contains("viewBox=\"0 0 120 100\"") && young.contains("before the start"))
+        #expect(young.contains("M115.12 100") && !young.contains("M114.12 100"))
+        #expect(young.contains("class=\"unseen\" width=\"95.8"))
+        #expect(try !chart(window: 600, uptime: 700, rate: 2).contains("before the start"))
     }
 
     @Test func stylesAndScriptsAreThoseOfTheHashes() throws {
