@@ -1,5 +1,6 @@
 # The developer's verbs. `make run` and `make test` are all that a newcomer needs.
-.PHONY: deps build run test test-unit test-kernel test-kernels bench bench-overhead fmt docs check install protobuf
+.PHONY: deps build run test test-unit test-kernel test-kernels test-packaging bench bench-overhead bench-host bench-soak \
+	fmt docs check install deb dist protobuf
 
 SWIFT ?= swift
 PREFIX ?= /usr/local
@@ -31,11 +32,23 @@ test-kernel: deps build
 test-kernels: deps build
 	./scripts/test-kernels.sh .build/release/tlswatch
 
+# The package installed, run, removed and purged here; then under systemd itself, in a virtual machine.
+test-packaging: deps build
+	./scripts/test-unit.sh .build/release/tlswatch
+	./scripts/test-packaging.sh .build/release/tlswatch
+
 bench:
 	$(SWIFT) run -c release --package-path Benchmarks WindowBenchmarks
 
 bench-overhead: deps build
 	python3 Benchmarks/overhead/overhead.py --tlswatch .build/release/tlswatch
+
+bench-host: deps build
+	python3 Benchmarks/host/host.py --tlswatch .build/release/tlswatch
+
+MINUTES ?= 30
+bench-soak: deps build
+	python3 Benchmarks/host/soak.py --tlswatch .build/release/tlswatch --minutes $(MINUTES)
 
 fmt:
 	$(SWIFT) format format --in-place --recursive $(SOURCES)
@@ -46,6 +59,12 @@ docs:
 
 check:
 	@./scripts/check.sh $(SOURCES)
+
+deb: build
+	./scripts/make-deb.sh .build/release/tlswatch dist
+
+dist: build
+	./scripts/make-dist.sh .build/release/tlswatch dist
 
 # Makes metrics.pb.swift anew; needs protoc (Debian: protobuf-compiler).
 protobuf:

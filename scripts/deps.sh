@@ -9,6 +9,8 @@ if [[ ${1:-all} != build ]]; then
     packages+=(
         nginx-light haproxy python3 python3-pip nodejs prometheus shellcheck bpftool binutils libssl-dev gcc util-linux
         tshark chromium-headless-shell qemu-system-x86 busybox-static cpio
+        # what the packages are made and tried with
+        dpkg-dev lintian mandoc man-db strace zsh fish python3-seccomp python3-yaml python3-jsonschema procps systemd
     )
 fi
 

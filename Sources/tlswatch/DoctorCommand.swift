@@ -6,7 +6,9 @@ struct DoctorCommand: ParsableCommand {
         commandName: "doctor",
         abstract: "Tell what this kernel, these privileges and the TLS libraries here allow; what is missing, and why.",
         discussion: """
-            Changes nothing. Exit status 69 when this kernel cannot be used, 77 when a capability is missing.
+            Changes nothing: programs are loaded to see whether the kernel takes them, and none is attached to anything \
+            but a child of its own. Exit status 69 when handshakes cannot be observed on this kernel, 77 when a capability \
+            is missing.
 
             EXAMPLES
               tlswatch doctor
@@ -22,18 +24,21 @@ struct DoctorCommand: ParsableCommand {
         let features = KernelFeatures.probe()
         let privileges = Privileges.current(rung: features.rungs.first)
         let returnProbes = ReturnProbes.tried(rung: features.rungs.first ?? .perf)
+        let trial =
+            features.hasBTF && privileges.missing.isEmpty
+            ? features.rungs.first.map { KernelTrial.run(rung: $0, features: features) } : nil
         let libraries = LibrarySurvey.host()
         let out = try OutputFile(path: nil)
         try out.write(
             format == .json
-                ? json(features, returnProbes, privileges, libraries)
-                : text(features, returnProbes, privileges, libraries))
-        if !features.hasBTF { throw ExitCode(CommandFailure.Status.unsupported.rawValue) }
+                ? json(features, trial, returnProbes, privileges, libraries)
+                : text(features, trial, returnProbes, privileges, libraries))
+        if !features.hasBTF || trial?.programs != nil { throw ExitCode(CommandFailure.Status.unsupported.rawValue) }
         if !privileges.missing.isEmpty { throw ExitCode(CommandFailure.Status.privilege.rawValue) }
     }
 
     private func text(
-        _ features: KernelFeatures, _ returnProbes: ReturnProbes, _ privileges: Privileges,
+        _ features: KernelFeatures, _ trial: KernelTrial?, _ returnProbes: ReturnProbes, _ privileges: Privileges,
         _ libraries: [LibrarySurvey.Entry]
     ) -> String {
         var lines = ["Kernel \(features.release)"]
@@ -48,6 +53,8 @@ struct DoctorCommand: ParsableCommand {
             guard let sentence = features.sentence(on: tracepoint) else { continue }
             lines.append(mark(features.has(tracepoint), tracepoint.rawValue, sentence))
         }
+        for (good, name, detail) in trial?.sentences(features) ?? [] { lines.append(mark(good, name, detail)) }
+        if trial == nil { lines.append(mark(false, "programs", "not tried: see what is missing")) }
         lines.append(mark(returnProbes.allowed, "return probes", returnProbes.sentence))
         lines.append("Privileges")
         for capability in privileges.capabilities {
@@ -76,7 +83,7 @@ struct DoctorCommand: ParsableCommand {
     }
 
     private func json(
-        _ features: KernelFeatures, _ returnProbes: ReturnProbes, _ privileges: Privileges,
+        _ features: KernelFeatures, _ trial: KernelTrial?, _ returnProbes: ReturnProbes, _ privileges: Privileges,
         _ libraries: [LibrarySurvey.Entry]
     ) -> String {
         var object = JSONObject()
@@ -86,6 +93,12 @@ struct DoctorCommand: ParsableCommand {
         object.literal("probes_available", JSONObject.array(features.rungs.map(\.rawValue)))
         object.literal(
             "tracepoints_missing", JSONObject.array(Tracepoint.allCases.filter { !features.has($0) }.map(\.rawValue)))
+        if let trial {
+            object.literal("programs_load", "\(trial.programs == nil)")
+            object.text("programs_refused", trial.programs)
+            object.literal("mapping_events", "\(trial.mappingEvents == nil)")
+        }
+        object.literal("lists_processes", "\(features.listsProcesses)")
         object.literal("return_probes_safe", "\(returnProbes.allowed)")
         object.text("return_probes", returnProbes.sentence)
         object.literal("capabilities_missing", JSONObject.array(privileges.missing))

@@ -7,8 +7,8 @@ struct TLSWatch: AsyncParsableCommand {
         commandName: "tlswatch",
         abstract: "Measures the TLS handshakes of a host from the kernel, without changing the applications.",
         discussion: """
-            Exit status: 0 done; 64 bad usage; 65 bad input file; 69 the kernel cannot; 77 privilege missing; 130
-            interrupted twice.
+            Exit status: 0 done; 64 bad usage; 65 bad input file; 69 the kernel cannot; 71 the system refused; 77 privilege
+            missing; 130 interrupted twice.
             """,
         version: Version.current,
         subcommands: [

@@ -103,6 +103,13 @@ struct RunCommand: AsyncParsableCommand {
         let web = try WebConfigurationSource(path: settings.webConfigurationFile, logger: logger)
         let attached = engine.catalog.libraries.filter { $0.state == .attached }
         logger.info("attached", metadata: ["libraries": "\(attached.count)", "probes": "\(engine.rung.rawValue)"])
+        if !engine.seesMappings {
+            logger.warning(
+                """
+                mapping events are refused here: new programs are found by a sweep each second, and their first \
+                handshakes may be missed; 'tlswatch doctor' tells why
+                """)
+        }
         let reload = ReloadService(
             sources: started.sources, started: started.resolved, engine: engine, logFormat: started.format,
             logger: logger, signals: hangUps)

@@ -54,6 +54,20 @@ extension KernelTests {
             #expect(result.status == .exited(0), "\(result.errors)")
             #expect(result.output.contains("session"))
             #expect(result.output.contains("libssl.so.3"))
+            #expect(result.output.contains("ok programs: the kernel takes all of them"))
+            #expect(result.output.contains("ok mapping events: "))
+        }
+
+        @Test("On a kernel without BTF the doctor and the daemon say so, with 69")
+        func withoutBTF() throws {
+            let port = try FreePort.next()
+            for command in [["doctor"], ["capture"], ["run", "--listen", "127.0.0.1:\(port)"]] {
+                let hidden = "mount -t tmpfs tlswatch-test /sys/kernel/btf && exec \"$@\""
+                let result = try ChildProcess.run(
+                    "unshare", ["-m", "sh", "-c", hidden, "sh", Tlswatch.binary()] + command)
+                #expect(result.status == .exited(69), "\(result.errors)")
+                #expect((result.output + result.errors).contains("BTF"))
+            }
         }
 
         @Test("Ctrl-C ends a capture with status 0 and its summary on standard error")

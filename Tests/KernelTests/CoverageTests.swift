@@ -230,6 +230,36 @@ extension KernelTests {
             server.stop()
         }
 
+        @Test("A daemon that does not see the host's file names keeps what programs that start later will find")
+        func ownMountNamespace() throws {
+            let certificates = try TestCertificates()
+            let directory = try TemporaryDirectory()
+            let copy = try LibraryCopy(into: directory.path)
+            let port = try FreePort.next()
+            let hidden = "mount -t tmpfs tlswatch-test \"$1\" && shift && exec \"$@\""
+            let daemon = try ChildProcess(
+                "unshare",
+                [
+                    "-m", "sh", "-c", hidden, "sh", directory.path, Tlswatch.binary(), "run", "--listen",
+                    "127.0.0.1:\(port)",
+                ])
+            try FreePort.awaitListening(port, server: daemon)
+            func count() throws -> Double {
+                probes(
+                    try Metrics(
+                        ChildProcess.run(
+                            "curl",
+                            ["-q", "--noproxy", "*", "-sf", "--max-time", "10", "http://127.0.0.1:\(port)/metrics"]
+                        ).output), copy.libssl)
+            }
+            let server = try AnyServer(certificates, environment: copy.environment)
+            #expect(try eventually { try count() > 0 })
+            try server.connect()
+            server.stop()
+            #expect(try !eventually(within: .seconds(4)) { try count() == 0 }, "it is let go of")
+            #expect(daemon.stop() == .exited(0))
+        }
+
         @Test("Past --max-libraries further ones are told as too many, until the ones before are let go")
         func tooMany() throws {
             let certificates = try TestCertificates()

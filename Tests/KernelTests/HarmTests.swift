@@ -32,6 +32,7 @@ extension KernelTests {
                     seen = max(seen, try load.changedBytes())
                 }
                 try attacher.detach(profile: profile, object: object)
+                Attacher.awaitReleases()
             }
             #expect(seen == sites.count, "every probe is a changed byte")
             #expect(try eventually { try load.changedBytes() == 0 }, "and the code is the file's again")

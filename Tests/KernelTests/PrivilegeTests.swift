@@ -39,8 +39,11 @@ extension KernelTests {
             let daemon = try Daemon()
             // The endpoint's threads are there once it has answered.
             _ = try daemon.metrics()
+            let names = ["tlswatch-ring", "tlswatch-find"]
+            // A thread names itself once it runs.
+            _ = try eventually { try self.threads(of: daemon.child.pid).count { names.contains($0.name) } == 2 }
             let threads = try threads(of: daemon.child.pid)
-            let observers = threads.filter { ["tlswatch-ring", "tlswatch-find"].contains($0.name) }
+            let observers = threads.filter { names.contains($0.name) }
             #expect(observers.count == 2)
             #expect(threads.count > observers.count)
             #expect(observers.allSatisfy { $0.effective & ~Self.observing == 0 && $0.effective & (1 << 39) != 0 })
@@ -67,6 +70,41 @@ extension KernelTests {
                 $0.sum("tlswatch_handshakes_total", ["role": "server", "local_port": "\(server.port)"]) == 1
             }
             #expect(told.sum("tlswatch_handshakes_total", ["role": "server", "local_port": "\(server.port)"]) == 1)
+            server.stop()
+        }
+
+        @Test("Without root, with the capabilities that it names, it observes other users' processes")
+        func withoutRoot() throws {
+            let certificates = try TestCertificates()
+            let directory = try TemporaryDirectory()
+            // The build directory may be closed to others.
+            let binary = directory.file("tlswatch")
+            try FileManager.default.copyItem(atPath: Tlswatch.binary(), toPath: binary)
+            let copy = try LibraryCopy(into: directory.path)
+            let port = try FreePort.next()
+            // bpf, perfmon, sys_ptrace, dac_read_search, checkpoint_restore: not all of them have names everywhere.
+            let wanted = "+cap_39,+cap_38,+cap_19,+cap_2,+cap_40"
+            let child = try ChildProcess(
+                "setpriv",
+                [
+                    "--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all,\(wanted)",
+                    "--ambient-caps=-all,\(wanted)", "--bounding-set=-all,\(wanted)", binary, "run", "--listen",
+                    "127.0.0.1:\(port)", "--label", "local_port",
+                ])
+            try FreePort.awaitListening(port, server: child)
+            // A root process's own library.
+            let server = try AnyServer(certificates, environment: copy.environment)
+            func metrics() throws -> Metrics {
+                try Metrics(
+                    ChildProcess.run(
+                        "curl", ["-q", "--noproxy", "*", "-sf", "--max-time", "10", "http://127.0.0.1:\(port)/metrics"]
+                    ).output)
+            }
+            #expect(try eventually { try metrics().sum("tlswatch_probes", ["library": copy.libssl]) > 0 })
+            try server.connect()
+            let mine = ["role": "server", "local_port": "\(server.port)", "outcome": "completed"]
+            #expect(try eventually { try metrics().sum("tlswatch_handshakes_total", mine) == 1 })
+            #expect(child.stop() == .exited(0), "\(child.errors.text.suffix(1000))")
             server.stop()
         }
 

@@ -32,6 +32,6 @@ import Testing
                 #expect(page.contains(".It Fl -\(name.name)") || page.contains(" , Fl -\(name.name)"))
             }
         }
-        for status in ["0", "64", "65", "69", "77", "130"] { #expect(page.contains("\n.It \(status)\n")) }
+        for status in ["0", "64", "65", "69", "71", "77", "130"] { #expect(page.contains("\n.It \(status)\n")) }
     }
 }

@@ -1,9 +1,12 @@
 import CBPF
+import Dispatch
 
 /// Puts probes on files and takes them off. Owned by the discovery thread.
 struct Attacher: ~Copyable {
     /// The links of one library.
-    private final class Links {
+    ///
+    /// Unchecked: the attacher's alone, until it hands it over to be let go of.
+    private final class Links: @unchecked Sendable {
         var session: ProbeLink?
         var entries: ProbeLink?
         var returns: ProbeLink?
@@ -130,14 +133,20 @@ struct Attacher: ~Copyable {
             cookies: sites.map { $0.cookie(profile: profile) }, returns: returns)
     }
 
-    /// Takes a library's probes off: first no call begins to be observed any more, then the probes go.
+    /// Where links are let go of: the kernel waits some 100 ms for each library's, and who attaches does not wait with it.
+    private static let releases = DispatchQueue(label: "tlswatch.release", qos: .utility)
+
+    /// Takes a library's probes off: first no call begins to be observed any more, then the probes go, in their own time.
     mutating func detach(profile: Int, object: borrowing LoadedBPFObject) throws(BPFError) {
         defer {
-            links.removeValue(forKey: profile)
+            if let gone = links.removeValue(forKey: profile) { Self.releases.async { withExtendedLifetime(gone) {} } }
             released.append(profile)
         }
         try object.setProfile(UInt32(profile), tlswatch_profile())
     }
+
+    /// Waits until all that was detached is out of the kernel.
+    static func awaitReleases() { releases.sync {} }
 }
 
 extension HookKind {

@@ -60,8 +60,8 @@ struct CatalogState: ~Copyable {
     // MARK: files by name
 
     /// The library that a file is; `nil` where it holds no TLS stack.
-    mutating func add(_ file: borrowing OpenFile, path: String) -> ObservedLibrary? {
-        guard let identifier = examine(file, path: path, root: "", inode: mappings.inode(of: file)) else {
+    mutating func add(_ file: borrowing OpenFile, path: String, root: String = "") -> ObservedLibrary? {
+        guard let identifier = examine(file, path: path, root: root, inode: mappings.inode(of: file)) else {
             return nil
         }
         named.insert(identifier)
@@ -358,12 +358,18 @@ struct CatalogState: ~Copyable {
     }
 
     private func willBeFound(_ identifier: Int, _ library: ObservedLibrary) -> Bool {
-        guard let file = OpenFile(library.path), file.identity == library.identity else { return false }
+        guard isThere(library, root: HostView.root) || isThere(library, root: "") else { return false }
         return named.contains(identifier)
             || Self.systemPlaces.contains { name in
                 var status = stat()
-                return unsafe stat(name, &status) == 0 && UInt64(status.st_dev) == library.identity.device
+                return unsafe stat(HostView.root + name, &status) == 0
+                    && UInt64(status.st_dev) == library.identity.device
             }
+    }
+
+    private func isThere(_ library: ObservedLibrary, root: String) -> Bool {
+        guard let file = OpenFile(root + library.path) else { return false }
+        return file.identity == library.identity
     }
 
     private mutating func detach(_ identifier: Int, as state: LibraryState) {

@@ -56,10 +56,12 @@ public final class LibraryCatalog: Sendable {
     }
 
     /// Looks at files that may or may not be there: the linker cache's, a command's.
-    func addIfPresent(_ paths: [String]) {
+    ///
+    /// - Parameter root: before every path, where it is another view than this process's own.
+    func addIfPresent(_ paths: [String], root: String = "") {
         change { state in
             for path in paths {
-                if let file = OpenFile(path) { _ = state.add(file, path: path) }
+                if let file = OpenFile(root + path) { _ = state.add(file, path: path, root: root) }
             }
         }
     }

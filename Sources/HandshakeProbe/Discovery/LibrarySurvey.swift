@@ -26,7 +26,7 @@ public enum LibrarySurvey {
             return entry == nil ? nil : entries.count - 1
         }
         for path in LinkerCache.libraries(["libssl.so", "libcrypto.so"]) {
-            if let file = OpenFile(path) { _ = index(file, path, root: "") }
+            if let file = OpenFile(HostView.root + path) { _ = index(file, path, root: HostView.root) }
         }
         var mappings: [String: Int?] = [:]
         for pid in ProcessMaps.allProcesses() {

@@ -4,7 +4,7 @@ import Glibc
 /// later will find its libraries, so that its first handshake is seen.
 enum LinkerCache {
     private static let magic = Array("glibc-ld.so.cache1.1".utf8)
-    private static let path = "/etc/ld.so.cache"
+    private static let path = HostView.root + "/etc/ld.so.cache"
     private static let headerSize = 48
     private static let entrySize = 24
 
@@ -15,7 +15,7 @@ enum LinkerCache {
         return Int64(status.st_mtim.tv_sec) &* 1_000_000_000 &+ Int64(status.st_mtim.tv_nsec)
     }
 
-    /// Paths of the libraries whose names begin with one of `prefixes`, in the cache's order.
+    /// Paths of the libraries whose names begin with one of `prefixes`, in the cache's order, as the host sees them.
     static func libraries(_ prefixes: [String], cache: String = path) -> [String] {
         guard let bytes = readFile(cache, limit: 64 << 20) else { return [] }
         return libraries(prefixes, in: bytes)

@@ -53,7 +53,7 @@ final class DiscoveryLoop: @unchecked Sendable {
     }
 
     private func addCached() {
-        catalog.addIfPresent(LinkerCache.libraries(["libssl.so", "libcrypto.so"]))
+        catalog.addIfPresent(LinkerCache.libraries(["libssl.so", "libcrypto.so"]), root: HostView.root)
     }
 
     private func sweep() {
@@ -79,7 +79,8 @@ final class DiscoveryLoop: @unchecked Sendable {
         // Its libcrypto, for the key agreement: beside it, or where the linker finds it.
         let directory = path.lastIndex(of: "/").map { String(path[...$0]) } ?? ""
         for soname in ["libcrypto.so.3", "libcrypto.so.1.1"] where path.hasSuffix(soname.dropFirst(9)) {
-            catalog.addIfPresent([directory + soname] + (LinkerCache.path(of: soname).map { [$0] } ?? []))
+            catalog.addIfPresent([directory + soname])
+            catalog.addIfPresent(LinkerCache.path(of: soname).map { [$0] } ?? [], root: HostView.root)
         }
     }
 

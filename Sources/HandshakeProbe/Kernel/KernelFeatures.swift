@@ -25,12 +25,23 @@ public enum Tracepoint: String, Sendable, CaseIterable {
         }
     }
 
+    /// What is seen by it, for `doctor`.
+    public var gain: String {
+        switch self {
+        case .socketState: "TCP connect times, first-record delays and closed sockets are seen"
+        case .socketSend, .socketReceive, .systemCallExit: "sessions are tied to their sockets"
+        case .processExec: "programs are named as they begin"
+        case .processExit: "handshakes of killed processes end with them"
+        case .processFork: "children of a selected process are observed with it"
+        }
+    }
+
     /// What is not seen without it, for `doctor`.
     public var loss: String {
         switch self {
         case .socketState: "TCP connect times, first-record delays and closed sockets are not seen"
         case .socketSend, .socketReceive, .systemCallExit: "sessions are not tied to sockets"
-        case .processExec: "new programs are found by the periodic sweep only"
+        case .processExec: "the executable of a short-lived program may be missing from its sessions"
         case .processExit: "handshakes of killed processes end by timeout"
         case .processFork: "children of a selected process are not observed"
         }
@@ -71,7 +82,7 @@ public struct KernelFeatures: Sendable {
         case .systemCallExit: return nil
         case .socketSend where uses(.systemCallExit), .socketReceive where uses(.systemCallExit):
             return "not in this kernel (Linux 6.3 has it)"
-        default: return has(tracepoint) ? "present" : "missing: \(tracepoint.loss)"
+        default: return has(tracepoint) ? "present: \(tracepoint.gain)" : "missing: \(tracepoint.loss)"
         }
     }
 

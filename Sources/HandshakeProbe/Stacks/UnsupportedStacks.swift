@@ -10,11 +10,12 @@ enum UnsupportedStacks {
     ]
     /// Texts in the constants of a program with the stack inside.
     private static let texts: [(stack: String, text: String)] = [
+        // Its sources' names in its error entries; OpenSSL's end in .c. First, since this program has it inside, and the
+        // other texts too.
+        ("boringssl", "ssl/ssl_lib.cc"),
         ("go", "crypto/tls.(*Conn).handshakeContext"),
         ("rustls", "tls13 client handshake state\0"),
         ("rustls", "rustls::"),
-        // Its sources' names in its error entries; OpenSSL's end in .c.
-        ("boringssl", "ssl/ssl_lib.cc"),
     ]
     private static let searchLimit: UInt64 = 64 << 20
     /// Less code than this holds no TLS stack.

@@ -30,7 +30,7 @@ import Testing
     func sentences() {
         let recent = Self.kernel([.session, .multi, .perf])
         #expect(recent.sentence(on: .systemCallExit) == nil)
-        #expect(recent.sentence(on: .socketReceive) == "present")
+        #expect(recent.sentence(on: .socketReceive) == "present: \(Tracepoint.socketReceive.gain)")
         let old = Self.kernel([.perf], without: [.socketSend, .socketReceive])
         #expect(old.sentence(on: .systemCallExit)?.hasPrefix("present: stands in") == true)
         #expect(old.sentence(on: .socketSend)?.hasPrefix("not in this kernel") == true)

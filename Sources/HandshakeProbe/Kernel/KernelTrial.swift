@@ -1,0 +1,47 @@
+/// What this kernel does when it is asked for real, for `doctor`: nothing is attached, nothing stays.
+public struct KernelTrial: Sendable {
+    /// Why the programs cannot be loaded; `nil` where they can.
+    public var programs: String?
+    /// Why what processes map is not seen as they map it; `nil` where it is.
+    public var mappingEvents: String?
+
+    /// Needs the capabilities of observing.
+    public static func run(rung: ProbeRung, features: KernelFeatures) -> KernelTrial {
+        var trial = KernelTrial()
+        do throws(BPFError) {
+            _ = try OpenBPFObject().load(rung: rung, features: features)
+        } catch {
+            trial.programs = error.description
+        }
+        do throws(BPFError) {
+            _ = try MappingWatch()
+        } catch {
+            trial.mappingEvents = error.description
+        }
+        return trial
+    }
+
+    /// A sentence each, and whether it is good.
+    public func sentences(_ features: KernelFeatures) -> [(good: Bool, name: String, detail: String)] {
+        [
+            (
+                programs == nil, "programs",
+                programs.map { "REFUSED: nothing can be observed. \($0)" } ?? "the kernel takes all of them"
+            ),
+            (
+                mappingEvents == nil, "mapping events",
+                mappingEvents.map {
+                    "not to be had: new programs are found by a sweep each second, and their first handshakes may be "
+                        + "missed. \($0)"
+                } ?? "a library is seen when a process maps it"
+            ),
+            (
+                features.listsProcesses, "process lists",
+                features.listsProcesses
+                    ? "from the kernel: a file is known by its real inode"
+                    : "from /proc (Linux 5.12 lists them itself): one library under several overlay mounts is taken for "
+                        + "several, and processes that hold connections without a known library are not told"
+            ),
+        ]
+    }
+}

@@ -1,0 +1,55 @@
+#!/usr/bin/env bash
+# make-dist.sh BINARY DIRECTORY: writes a release into DIRECTORY, from a release binary:
+#   tlswatch-VERSION-linux-x86_64.tar.gz  the binary and all that goes with it, to be copied into place by hand
+#   tlswatch_VERSION_amd64.deb            the same for Debian 12 and its kin
+#   tlswatch-VERSION-source.tar.gz        the last commit
+#   SHA256SUMS                            over the three
+# The same input makes the same files (stage-package.sh tells what the version and the times are).
+set -euo pipefail
+
+binary=$(realpath "$1")
+mkdir -p "$2"
+output=$(realpath "$2")
+root=$(cd "$(dirname "$0")/.." && pwd)
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+umask 022
+export LC_ALL=C
+
+"$root/scripts/stage-package.sh" "$binary" "$work/stage"
+version=$(<"$work/stage/version")
+SOURCE_DATE_EPOCH=$(<"$work/stage/epoch")
+export SOURCE_DATE_EPOCH
+
+name=tlswatch-$version-linux-x86_64
+tree=$work/$name
+put() { install -D -m "$1" "$2" "$tree/$3"; } # MODE FILE PLACE
+
+put 755 "$work/stage/tlswatch" tlswatch
+put 644 "$work/stage/third-party.txt" THIRD-PARTY.txt
+for file in LICENSE README.md ARCHITECTURE.md CHANGELOG.md CONTRIBUTING.md SECURITY.md; do put 644 "$root/$file" "$file"; done
+for file in "$work"/stage/completions/*; do put 644 "$file" "completions/${file##*/}"; done
+for file in tlswatch.1 tlswatch.service tlswatch.yml; do put 644 "$root/packaging/$file" "$file"; done
+for folder in docs metrics packaging/examples; do
+    for file in "$root/$folder"/*; do put 644 "$file" "${folder#packaging/}/${file##*/}"; done
+done
+# Their files name the release that they come with.
+install -d "$tree/kubernetes"
+for file in Containerfile kubernetes/daemonset.yaml; do
+    sed "s/@VERSION@/$version/g" "$root/packaging/$file" >"$tree/$file"
+done
+
+pack() { # a tar archive of DIRECTORY/NAME that depends on nothing but its files
+    tar -c -C "$1" --sort=name --format=ustar --owner=0 --group=0 --numeric-owner --mtime="@$SOURCE_DATE_EPOCH" "$2" |
+        gzip -9 -n
+}
+pack "$work" "$name" >"$output/$name.tar.gz"
+git -C "$root" archive --prefix="tlswatch-$version/" HEAD | gzip -9 -n >"$output/tlswatch-$version-source.tar.gz"
+"$root/scripts/make-deb.sh" "$binary" "$output" >/dev/null
+cd "$output"
+files=("$name.tar.gz" "tlswatch-$version-source.tar.gz" "tlswatch_${version}_amd64.deb")
+sha256sum "${files[@]}" >SHA256SUMS
+printf '%s\n' "${files[@]/#/$output/}" "$output/SHA256SUMS"
+if [[ -n $(git -C "$root" status --porcelain --untracked-files=no) ]]; then
+    echo "make-dist: there are changes that are not committed; the source archive is of the last commit" >&2
+fi
