@@ -10,7 +10,7 @@ deps:
 	@./scripts/deps.sh
 
 build:
-	$(SWIFT) build -c release --static-swift-stdlib --product tlswatch
+	$(SWIFT) build -c release --static-swift-stdlib --disable-local-rpath --product tlswatch
 
 run:
 	@./scripts/deps.sh build

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -110,18 +111,30 @@ int tlswatch_set_knob(struct bpf_map *map, size_t offset, uint8_t value)
 	return result;
 }
 
-bool tlswatch_read_losses(struct bpf_object *object, struct tlswatch_losses *losses)
+const struct tlswatch_losses *tlswatch_map_losses(struct bpf_object *object)
 {
 	struct bpf_map *map = bpf_object__find_map_by_name(object, ".bss");
-	size_t size = 0;
-	/* Mapped memory that the programs write to. */
-	struct tlswatch_losses *mapped = map ? (void *)bpf_map__initial_value(map, &size) : NULL;
+	void *mapped;
 
-	if (!mapped || size < sizeof(*mapped))
-		return false;
+	if (!map || bpf_map__value_size(map) < sizeof(struct tlswatch_losses))
+		return NULL;
+	/*
+	 * By the map's own descriptor: the memory that libbpf tells as the initial value stays its own unless a
+	 * skeleton maps it, and the programs never write to that.
+	 */
+	mapped = mmap(NULL, sizeof(struct tlswatch_losses), PROT_READ, MAP_SHARED, bpf_map__fd(map), 0);
+	return mapped == MAP_FAILED ? NULL : mapped;
+}
+
+void tlswatch_unmap_losses(const struct tlswatch_losses *mapped)
+{
+	munmap((void *)mapped, sizeof(*mapped));
+}
+
+void tlswatch_read_losses(const struct tlswatch_losses *mapped, struct tlswatch_losses *losses)
+{
 	losses->count = __atomic_load_n(&mapped->count, __ATOMIC_ACQUIRE);
 	losses->last_ns = __atomic_load_n(&mapped->last_ns, __ATOMIC_RELAXED);
-	return true;
 }
 
 bool tlswatch_btf_has_enumerator(const struct btf *btf, const char *enumeration, const char *enumerator)

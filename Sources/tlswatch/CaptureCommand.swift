@@ -64,7 +64,7 @@ struct CaptureCommand: ParsableCommand {
         let inbox = CaptureInbox()
         try engine.start { inbox.add($0) }
         defer { engine.stop() }
-        let signals = SignalSources([SIGINT, SIGTERM]) { inbox.interrupt() }
+        let signals = SignalSources([SIGINT, SIGTERM, SIGHUP]) { inbox.interrupt() }
         defer { signals.cancel() }
         tell("ready")
         var child: ChildCommand?
@@ -95,9 +95,17 @@ struct CaptureCommand: ParsableCommand {
         } else {
             printer.count(rest)
         }
-        if child != nil, failure != nil {
-            // What was started is not left behind unattended.
-            inbox.awaitChild()
+        if let child, inbox.childStatus == nil {
+            if failure != nil || printer.isDone && count == nil {
+                // Nobody takes what it tells, but what was started is not left behind unattended.
+                inbox.awaitChild()
+            } else if inbox.interruptions > 0 {
+                // Whoever ends a capture ends its command: at a terminal both got the signal.
+                kill(child.pid, SIGTERM)
+                inbox.awaitChild()
+            } else {
+                tell("the command (process \(child.pid)) goes on")
+            }
         }
         let snapshot = engine.snapshot
         try printer.finish(

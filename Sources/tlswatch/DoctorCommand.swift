@@ -20,7 +20,9 @@ struct DoctorCommand: ParsableCommand {
     @Option(help: "text or json.")
     var format: Format = .text
 
-    func run() throws {
+    func run() throws { try reporting(diagnose) }
+
+    private func diagnose() throws {
         let features = KernelFeatures.probe()
         let privileges = Privileges.current(rung: features.rungs.first)
         let returnProbes = ReturnProbes.tried(rung: features.rungs.first ?? .perf)
@@ -33,7 +35,9 @@ struct DoctorCommand: ParsableCommand {
             format == .json
                 ? json(features, trial, returnProbes, privileges, libraries)
                 : text(features, trial, returnProbes, privileges, libraries))
-        if !features.hasBTF || trial?.programs != nil { throw ExitCode(CommandFailure.Status.unsupported.rawValue) }
+        if !features.hasBTF || trial?.programs != nil || !ProcessNamespace.isFirst {
+            throw ExitCode(CommandFailure.Status.unsupported.rawValue)
+        }
         if !privileges.missing.isEmpty { throw ExitCode(CommandFailure.Status.privilege.rawValue) }
     }
 
@@ -43,6 +47,13 @@ struct DoctorCommand: ParsableCommand {
     ) -> String {
         var lines = ["Kernel \(features.release)"]
         lines.append(mark(features.hasBTF, "BTF", features.hasBTF ? "present" : "missing: nothing can be observed"))
+        lines.append(
+            mark(
+                ProcessNamespace.isFirst, "processes",
+                ProcessNamespace.isFirst
+                    ? "all of the host's"
+                    : "those of a pid namespace: nothing can be observed from it; use the host's (hostPID: true, --pid=host)"
+            ))
         for rung in ProbeRung.allCases {
             let there = features.rungs.contains(rung)
             let inUse = features.rungs.first == rung

@@ -18,6 +18,7 @@ struct TLSWatch: AsyncParsableCommand {
 
     /// On the main thread up to the first wait: the daemon starts its privileged threads before there are others.
     @MainActor static func main() async {
+        StandardDescriptors.fill()
         _ = ProcessSample.began
         do {
             let command = try parseAsRoot()

@@ -65,6 +65,9 @@ struct RunCommand: AsyncParsableCommand {
     func start() throws -> Started {
         // Until the signal is waited for; the settings are fresh.
         _ = signal(SIGHUP, SIG_IGN)
+        // A log reader that goes away ends nothing.
+        _ = signal(SIGPIPE, SIG_IGN)
+        StandardDescriptors.raiseLimit()
         let flags = own.merging(observation.texts) { $1 }.merging(metrics.texts) { $1 }
         let sources = SettingSources(flags: flags, path: config)
         let format = SharedLogFormat(RunSettings(own).logFormat)
@@ -106,8 +109,8 @@ struct RunCommand: AsyncParsableCommand {
         if !engine.seesMappings {
             logger.warning(
                 """
-                mapping events are refused here: new programs are found by a sweep each second, and their first \
-                handshakes may be missed; 'tlswatch doctor' tells why
+                mapping events are refused here: new programs are found by frequent sweeps, and their first handshakes may \
+                be missed; 'tlswatch doctor' tells why
                 """)
         }
         let reload = ReloadService(
@@ -118,7 +121,7 @@ struct RunCommand: AsyncParsableCommand {
             source: MetricsSource(engine), address: settings.listen, configuration: web, logger: logger,
             onListening: { port in
                 logger.info("listening", metadata: ["port": "\(port)"])
-                if started.format.value == .text { tell("ready") }
+                if started.format.value == .text { LogOutput.write("ready") }
                 report.ready()
             })
         let group = ServiceGroup(

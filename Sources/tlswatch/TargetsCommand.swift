@@ -27,6 +27,9 @@ struct TargetsCommand: ParsableCommand {
                 for note in entry.notes { try out.write("  note: \(PeerText.clean(note))\n") }
             }
             if entries.isEmpty { try out.write("no TLS library found\n") }
+            if !Privileges.current(rung: nil).missing.isEmpty {
+                try out.write("processes of others: not looked at (needs CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH)\n")
+            }
             try tellConnections(out, covered: entries.reduce(into: []) { $0.formUnion($1.processes) })
         }
     }

@@ -58,6 +58,32 @@ extension KernelTests {
             #expect(result.output.contains("ok mapping events: "))
         }
 
+        @Test("In a pid namespace of its own, where process numbers lie, it says so, with 69")
+        func processNamespace() throws {
+            let port = try FreePort.next()
+            for command in [["doctor"], ["capture", "--", "true"], ["run", "--listen", "127.0.0.1:\(port)"]] {
+                let result = try ChildProcess.run(
+                    "unshare", ["--pid", "--fork", "--mount-proc", Tlswatch.binary()] + command)
+                #expect(result.status == .exited(69), "\(result.errors)")
+                #expect((result.output + result.errors).contains("pid namespace"))
+            }
+        }
+
+        @Test("With standard error closed nothing of it ends up in the output")
+        func closedErrors() throws {
+            let directory = try TemporaryDirectory()
+            let output = directory.file("sessions")
+            let server = try AnyServer(TestCertificates())
+            let command = "exec \"$0\" capture --format json --output \"$1\" -- openssl s_client -connect \"$2\" 2>&-"
+            let result = try ChildProcess.run(
+                "sh", ["-c", command, Tlswatch.binary(), output, "127.0.0.1:\(server.port)"])
+            #expect(result.status == .exited(0))
+            let rows = try SessionRow.parse(
+                String(contentsOfFile: output, encoding: .utf8).split(separator: "\n").map(String.init))
+            #expect(rows.count == 1)
+            server.stop()
+        }
+
         @Test("On a kernel without BTF the doctor and the daemon say so, with 69")
         func withoutBTF() throws {
             let port = try FreePort.next()

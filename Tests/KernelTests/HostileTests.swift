@@ -50,10 +50,44 @@ extension KernelTests {
             let file = try directory.write(metrics.text, to: "metrics")
             let linted = try ChildProcess.run("sh", ["-c", "promtool check metrics <\"$1\"", "sh", file])
             #expect(linted.status == .exited(0), "\(linted.errors)")
-            let page = try daemon.get("/").body
-            #expect(page.contains("&lt;b&gt;") && !page.contains("31m<b>"))
+            // It is made anew once a second.
+            #expect(try eventually { try daemon.get("/").body.contains("&lt;b&gt;") })
+            #expect(try !daemon.get("/").body.contains("31m<b>"))
             #expect(daemon.child.errors.lines.allSatisfy { !hasControls($0) })
             for server in servers { server.stop() }
+        }
+
+        @Test("A log reader that stops reading stops neither scrapes nor the end; one that goes away ends nothing")
+        func logReaders() throws {
+            let port = try FreePort.next()
+            let stalled = try ChildProcess(
+                "python3",
+                [script("stalled_reader.py"), Tlswatch.binary(), "run", "--listen", "127.0.0.1:\(port)"])
+            try FreePort.awaitListening(port, server: stalled)
+            func suppressed() throws -> Double {
+                try Metrics(
+                    ChildProcess.run(
+                        "curl", ["-q", "--noproxy", "*", "-sf", "--max-time", "10", "http://127.0.0.1:\(port)/metrics"]
+                    ).output
+                ).sum("tlswatch_log_lines_suppressed_total")
+            }
+            #expect(try eventually { try suppressed() > 0 }, "what is not taken is counted")
+            let children = try ChildProcess.run("pgrep", ["-P", "\(stalled.pid)"]).output
+            let pid = try #require(pid_t(children.split(separator: "\n").first ?? ""))
+            kill(pid, SIGTERM)
+            #expect(try stalled.wait().status == .exited(0))
+
+            let gone = try ChildProcess(
+                "sh",
+                [
+                    "-c", #""$@" 2>&1 >/dev/null | true"#, "sh", Tlswatch.binary(), "run", "--listen",
+                    "127.0.0.1:\(port)",
+                ])
+            try FreePort.awaitListening(port, server: gone)
+            #expect(try suppressed() >= 0)
+            let left = try ChildProcess.run("pgrep", ["-f", "listen 127.0.0.1:\(port)$"]).output
+            for line in left.split(separator: "\n") { if let pid = pid_t(line) { kill(pid, SIGTERM) } }
+            #expect(eventually { gone.status != nil })
         }
 
         @Test("Out of descriptors the daemon lives, rests, and goes on when there are some again")
@@ -92,7 +126,7 @@ extension KernelTests {
                     return metrics.sum("tlswatch_probes", ["library": copy.libssl, "state": "emulated"]) > 0
                 }, "\(daemon.child.errors.text.suffix(2000))")
             try server.connect()
-            let whole = try daemon.quietMetrics { Books($0).balance }
+            let whole = try daemon.quietMetrics { Books($0).started > 0 && Books($0).balance }
             expectConservation(whole)
             server.stop()
         }

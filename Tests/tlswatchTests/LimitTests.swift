@@ -181,16 +181,20 @@ import Testing
         }
     }
 
-    @Test("An answer that is being taken is not cut off for others")
+    @Test("An answer that is being taken is not cut off, for others or because it is the last")
     func answersAreKept() async throws {
         var limits = EndpointLimits()
         limits.openConnections = 1
+        limits.lingerTimeout = .milliseconds(50)
+        limits.writeTimeout = .hours(1)
         limits.sendBufferBytes = 64 << 10
         try await serving(.large(kibibytes: 2048), limits: limits) { (server) async throws in
             let reader = try await server.connect(receiveBuffer: 64 << 10)
             try await reader.send("GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
             #expect(try await reader.read(atMost: 12) == Array("HTTP/1.1 200".utf8))
             for _ in 0..<3 { #expect(try await server.get("/healthz").status == 200) }
+            // Longer than it may linger once the answer is out.
+            try await Task.sleep(for: .milliseconds(300))
             #expect(try await reader.readToEnd().utf8.count > 2 << 20)
         }
     }

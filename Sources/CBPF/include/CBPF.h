@@ -42,8 +42,13 @@ int tlswatch_eventfd(void);
 /* Overwrites the initial value of a map of knobs: `offset` within it, one byte. 0 or -errno. */
 int tlswatch_set_knob(struct bpf_map *map, size_t offset, uint8_t value);
 
-/* Reads the programs' account of losses, the count first. False before the object is loaded. */
-bool tlswatch_read_losses(struct bpf_object *object, struct tlswatch_losses *losses);
+/*
+ * Maps the programs' account of losses, of a loaded object; NULL with errno where it cannot be mapped. Reads it, the
+ * count first, without a system call. Unmaps it; it must not outlive the object.
+ */
+const struct tlswatch_losses *tlswatch_map_losses(struct bpf_object *object);
+void tlswatch_read_losses(const struct tlswatch_losses *mapped, struct tlswatch_losses *losses);
+void tlswatch_unmap_losses(const struct tlswatch_losses *mapped);
 
 /* BTF kinds that CBPF's users look up; the headers define them both as macro and enumerator. */
 enum { TLSWATCH_BTF_STRUCT = 4, TLSWATCH_BTF_TYPEDEF = 8 };

@@ -12,6 +12,14 @@ struct Attacher: ~Copyable {
         var returns: ProbeLink?
         var perf: [PerfPair] = []
 
+        /// Any thread, once nobody else has it.
+        func letGo() {
+            session = nil
+            entries = nil
+            returns = nil
+            perf = []
+        }
+
         /// A class, since an array cannot hold what cannot be copied.
         final class PerfPair {
             let entry: ProbeLink
@@ -134,19 +142,26 @@ struct Attacher: ~Copyable {
     }
 
     /// Where links are let go of: the kernel waits some 100 ms for each library's, and who attaches does not wait with it.
-    private static let releases = DispatchQueue(label: "tlswatch.release", qos: .utility)
+    private static let releases = DispatchQueue(
+        label: "tlswatch.release", qos: .userInitiated, attributes: .concurrent)
 
     /// Takes a library's probes off: first no call begins to be observed any more, then the probes go, in their own time.
     mutating func detach(profile: Int, object: borrowing LoadedBPFObject) throws(BPFError) {
         defer {
-            if let gone = links.removeValue(forKey: profile) { Self.releases.async { withExtendedLifetime(gone) {} } }
+            if let gone = links.removeValue(forKey: profile) { Self.releases.async { gone.letGo() } }
             released.append(profile)
         }
         try object.setProfile(UInt32(profile), tlswatch_profile())
     }
 
     /// Waits until all that was detached is out of the kernel.
-    static func awaitReleases() { releases.sync {} }
+    static func awaitReleases() { releases.sync(flags: .barrier) {} }
+
+    /// All that is left goes at once: the grace periods are waited for together, and stopping takes no minute.
+    deinit {
+        let left = links.values.map { $0 }
+        DispatchQueue.concurrentPerform(iterations: left.count) { left[$0].letGo() }
+    }
 }
 
 extension HookKind {

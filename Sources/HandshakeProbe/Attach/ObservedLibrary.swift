@@ -19,6 +19,8 @@ public enum UnobservedReason: String, Sendable, Codable {
     /// It was written over in place while it was probed.
     case fileModified = "file_modified"
     case tooManyLibraries = "too_many_libraries"
+    /// No library: a process that maps files which could not be opened, since descriptors had run out.
+    case noDescriptors = "no_descriptors"
     /// No library: a process that holds connections on a port of TLS and maps no TLS stack that is known.
     case noKnownLibrary = "no_known_library"
 }

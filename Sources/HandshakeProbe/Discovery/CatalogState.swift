@@ -41,6 +41,8 @@ struct CatalogState: ~Copyable {
     private(set) var evicted: UInt64 = 0
     /// Processes that map a file that could not be opened.
     private(set) var unreadable: Set<UInt32> = []
+    /// Processes whose files could not be looked at because descriptors had run out.
+    private var unopened: Set<UInt32> = []
     /// Processes that hold connections on ports of TLS, as last looked at.
     private(set) var holders: [UInt32: ConnectionHolder] = [:]
 
@@ -76,6 +78,7 @@ struct CatalogState: ~Copyable {
         forgetFailed()
         var found: [Int: Set<UInt32>] = [:]
         unreadable.removeAll()
+        unopened.removeAll()
         hints.removeAll(keepingCapacity: true)
         if files.count > Self.memory { files = files.filter { $0.value != nil } }
         var observed: [UInt32: Bool] = [:]
@@ -119,7 +122,9 @@ struct CatalogState: ~Copyable {
                     $0.analysis?.observesSessions != false && $0.processes.contains(pid)
                 }
         }
-        return UncoveredProcesses(unreadable: unreadable.count, withoutLibrary: withoutLibrary)
+        return UncoveredProcesses(
+            unreadable: unreadable.count, unopened: unopened.subtracting(unreadable).count,
+            withoutLibrary: withoutLibrary)
     }
 
     /// Takes what has happened to processes. True when a sweep has to find what was lost.
@@ -169,6 +174,7 @@ struct CatalogState: ~Copyable {
 
     private mutating func forget(process pid: UInt32) {
         unreadable.remove(pid)
+        unopened.remove(pid)
         holders[pid] = nil
         for identifier in libraries.keys { libraries[identifier]?.processes.remove(pid) }
     }
@@ -179,6 +185,7 @@ struct CatalogState: ~Copyable {
         case .failed(let error):
             // A process that has gone cannot be looked at; that is no lack of permission.
             if error == EACCES || error == EPERM { unreadable.insert(mapping.pid) }
+            if error == EMFILE || error == ENFILE { unopened.insert(mapping.pid) }
             return nil
         case .opened(let file, let path):
             // The name may lead elsewhere by now; only the mapped file is looked at.
@@ -308,7 +315,10 @@ struct CatalogState: ~Copyable {
                 identifier,
                 as: .unobserved(reason: .fileModified, detail: "the file was written over in place while it was probed")
             )
+            // The inode is the same, and what it holds is not: looked at anew by whoever maps it next.
             analyses[library.inode] = nil
+            files[library.inode] = nil
+            hints.removeAll(keepingCapacity: true)
         }
     }
 
@@ -337,9 +347,10 @@ struct CatalogState: ~Copyable {
             // There may be room for them when they are next mapped.
             files = files.filter { $0.value != Self.others }
         } else {
-            files[library.inode] = nil
+            if files[library.inode] == .some(identifier) { files[library.inode] = nil }
             if analyses.count >= Self.analysisMemory { analyses.removeAll() }
-            analyses[library.inode] = library.analysis
+            // What was written over is read anew.
+            if case .unobserved(.fileModified, _) = library.state {} else { analyses[library.inode] = library.analysis }
         }
     }
 
@@ -358,6 +369,7 @@ struct CatalogState: ~Copyable {
     }
 
     private func willBeFound(_ identifier: Int, _ library: ObservedLibrary) -> Bool {
+        guard library.state == .attached else { return false }
         guard isThere(library, root: HostView.root) || isThere(library, root: "") else { return false }
         return named.contains(identifier)
             || Self.systemPlaces.contains { name in

@@ -22,11 +22,15 @@ public struct ConnectionHolder: Sendable, Equatable {
 struct UncoveredProcesses: Sendable, Equatable {
     /// They map a file that could not be opened.
     var unreadable = 0
+    /// They map a file that could not be opened for want of descriptors.
+    var unopened = 0
     /// They hold connections on ports of TLS and map no TLS stack that is known.
     var withoutLibrary = 0
 
     var byReason: [(reason: UnobservedReason, count: Int)] {
-        [(.permission, unreadable), (.noKnownLibrary, withoutLibrary)].filter { $0.count > 0 }
+        [(.permission, unreadable), (.noDescriptors, unopened), (.noKnownLibrary, withoutLibrary)].filter {
+            $0.count > 0
+        }
     }
 }
 

@@ -8,7 +8,9 @@ enum HostView {
         guard let own = namespace("/proc/self/ns/mnt"), let first = namespace("/proc/1/ns/mnt"), own != first else {
             return ""
         }
-        return unsafe access(firstRoot + "/etc", X_OK) == 0 ? firstRoot : ""
+        // access(2) would leave capabilities out of it.
+        var status = stat()
+        return unsafe stat(firstRoot + "/etc", &status) == 0 ? firstRoot : ""
     }()
 
     private static let firstRoot = "/proc/1/root"

@@ -44,6 +44,10 @@ public final class LibraryCatalog: Sendable {
     ///
     /// - Throws: `BPFError` of category `.input` when it cannot be read or is no ELF file.
     func add(path: String) throws(BPFError) -> ObservedLibrary? {
+        var status = stat()
+        if unsafe stat(path, &status) == 0, status.st_mode & S_IFMT != S_IFREG {
+            throw BPFError(.input, operation: "observe \(path)", advice: "It is not a regular file")
+        }
         guard let file = OpenFile(path) else {
             throw BPFError(.input, operation: "read \(path)", errno: errno == 0 ? EINVAL : errno)
         }

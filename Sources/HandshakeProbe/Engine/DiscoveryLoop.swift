@@ -10,8 +10,9 @@ final class DiscoveryLoop: @unchecked Sendable {
     private static let tick: UInt64 = 1_000_000_000
     /// A burst of new programs is taken together.
     private static let pauseMilliseconds: Int32 = 5
-    /// Without a stream of changes the sweep has to find them.
-    private static let blindSweepInterval: UInt64 = 1_000_000_000
+    /// Without a stream of changes the sweep has to find them: often, but in no more than a hundredth of the time.
+    private static let blindSweepInterval: UInt64 = 100_000_000
+    private static let blindSweepShare: UInt64 = 100
     /// Listing who holds connections walks over every open file of the host: not too often, and no more than a
     /// two-thousandth of the time.
     private static let connectionsInterval: UInt64 = 10_000_000_000
@@ -56,8 +57,11 @@ final class DiscoveryLoop: @unchecked Sendable {
         catalog.addIfPresent(LinkerCache.libraries(["libssl.so", "libcrypto.so"]), root: HostView.root)
     }
 
-    private func sweep() {
+    /// The nanoseconds that it took.
+    @discardableResult private func sweep() -> UInt64 {
+        let start = monotonicNow()
         catalog.change { [filters, onlyNamed] in $0.sweep(filtered: filters, knownOnly: onlyNamed) }
+        return monotonicNow() - start
     }
 
     /// The nanoseconds that it took.
@@ -103,14 +107,15 @@ final class DiscoveryLoop: @unchecked Sendable {
         var ticked = swept
         var cache = LinkerCache.changed()
         var nextConnections = swept
-        while wait() {
+        var blindInterval = Self.blindSweepInterval
+        while wait(watch == nil ? min(blindInterval, Self.tick) : Self.tick) {
             var mustSweep = false
             if !onlyNamed, let changes = watch?.take(), !changes.isEmpty {
                 mustSweep = catalog.change { [filters] in $0.apply(changes, filtered: filters) }
             }
             catalog.change { $0.releaseModified() }
             let now = monotonicNow()
-            let interval = watch == nil ? Self.blindSweepInterval : tuning.value.sweepInterval
+            let interval = watch == nil ? min(blindInterval, tuning.value.sweepInterval) : tuning.value.sweepInterval
             if now - ticked >= Self.tick {
                 ticked = now
                 let changed = LinkerCache.changed()
@@ -125,7 +130,7 @@ final class DiscoveryLoop: @unchecked Sendable {
             }
             if mustSweep || now - swept >= interval {
                 swept = now
-                sweep()
+                blindInterval = max(Self.blindSweepInterval, sweep() * Self.blindSweepShare)
             }
             if !onlyNamed, now >= nextConnections {
                 let cost = lookAtConnections()
@@ -134,8 +139,8 @@ final class DiscoveryLoop: @unchecked Sendable {
         }
     }
 
-    /// Sleeps until there is something to do, a tick at most. False when the thread is to end.
-    private func wait() -> Bool {
+    /// Sleeps until there is something to do, at most so many nanoseconds. False when the thread is to end.
+    private func wait(_ most: UInt64) -> Bool {
         if watch != nil, ended(within: Self.pauseMilliseconds) { return false }
         var descriptors = [
             pollfd(fd: stopDescriptor, events: Int16(POLLIN), revents: 0),
@@ -143,12 +148,17 @@ final class DiscoveryLoop: @unchecked Sendable {
             pollfd(fd: watch?.descriptor ?? -1, events: Int16(POLLIN), revents: 0),
         ]
         let more = watch?.hasMore == true
-        unsafe _ = poll(&descriptors, 3, more ? 0 : Int32(Self.tick / 1_000_000))
+        unsafe _ = poll(&descriptors, 3, more ? 0 : Int32(most / 1_000_000))
         return descriptors[0].revents == 0
     }
 
     private func ended(within milliseconds: Int32) -> Bool {
-        var stop = pollfd(fd: stopDescriptor, events: Int16(POLLIN), revents: 0)
-        return unsafe poll(&stop, 1, milliseconds) > 0
+        // A probed file that is written does not wait: programs that start meanwhile would run into its probes.
+        var descriptors = [
+            pollfd(fd: stopDescriptor, events: Int16(POLLIN), revents: 0),
+            pollfd(fd: catalog.guardDescriptor, events: Int16(POLLIN), revents: 0),
+        ]
+        unsafe _ = poll(&descriptors, 2, milliseconds)
+        return descriptors[0].revents != 0
     }
 }

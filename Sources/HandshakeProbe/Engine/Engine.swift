@@ -30,6 +30,7 @@ public final class Engine: Sendable {
         tuning = SharedTuning(options)
         features = KernelFeatures.probe()
         rung = try features.rung(forced: options.rung)
+        try ProcessNamespace.require()
         try Privileges.current(rung: rung).require()
         if options.leastPrivilege { try Privileges.keepForObserving(rung: rung) }
         let opened = try OpenBPFObject()
@@ -37,6 +38,7 @@ public final class Engine: Sendable {
         let filters = !options.processes.isEmpty
         if filters { try opened.filterProcesses() }
         kernel = KernelSide(try opened.load(rung: rung, features: features))
+        guard kernel.object.seesLosses else { throw .from(errno, operation: "map the account of lost events") }
         // Children that are there already; later ones join by themselves.
         for pid in ProcessMaps.withDescendants(Set(options.processes)) { try kernel.object.observe(process: pid) }
         catalog = LibraryCatalog(kernel: kernel, rung: rung, phases: options.phases, limit: options.maxLibraries) {

@@ -126,6 +126,8 @@ final class RingLoop: @unchecked Sendable {
         where health.isWrong && distrusted.insert(profile).inserted {
             engine.distrust(profile: profile)
         }
+        // What was recorded is there whatever happens next; a failure is told at the end.
+        try? consumer.flushRecording()
         let counters = engine.counters()
         let kernel = KernelCounters(counters, decoder: consumer.decoder)
         consumer.metrics.update(kernel: kernel, now: now)

@@ -30,6 +30,24 @@ public enum ProbeRung: String, Sendable, CaseIterable, Codable {
     deinit { unsafe bpf_object__close(pointer) }
 }
 
+/// The programs' account of losses, in memory that they write to.
+@safe private final class LossesPage {
+    private let mapped: UnsafePointer<tlswatch_losses>
+
+    init?(_ object: OpaquePointer) {
+        guard let mapped = unsafe tlswatch_map_losses(object) else { return nil }
+        unsafe self.mapped = mapped
+    }
+
+    deinit { unsafe tlswatch_unmap_losses(mapped) }
+
+    var value: tlswatch_losses {
+        var losses = tlswatch_losses()
+        unsafe tlswatch_read_losses(mapped, &losses)
+        return losses
+    }
+}
+
 /// The embedded BPF object, opened, its knobs still to be set.
 @safe struct OpenBPFObject: ~Copyable {
     private let handle: ObjectHandle
@@ -117,9 +135,16 @@ public enum ProbeRung: String, Sendable, CaseIterable, Codable {
         }
         let result = unsafe bpf_object__load(object)
         guard result == 0 else {
-            // Capabilities were checked before: what is refused here was refused by the verifier or by a lockdown.
+            // Capabilities were checked before: what is refused here was refused by the verifier or by a lockdown; but those
+            // of a user namespace of its own, and what has run out, say nothing of the kernel.
+            let category: BPFError.Category =
+                switch abs(result) {
+                case EPERM: .privilege
+                case EMFILE, ENFILE, ENOMEM, EAGAIN: .system
+                default: .unsupported
+                }
             throw BPFError(
-                .unsupported, operation: "load the BPF programs", errno: abs(result),
+                category, operation: "load the BPF programs", errno: abs(result),
                 advice: "The kernel's own words: " + LibbpfLog.recent())
         }
         return LoadedBPFObject(handle, rung: rung, listsProcesses: features.listsProcesses)
@@ -136,6 +161,7 @@ public enum ProbeRung: String, Sendable, CaseIterable, Codable {
     private let countersMap: Int32
     private let hitsMap: Int32
     private let observedMap: Int32
+    private let lossesPage: LossesPage?
     private let processors: Int
 
     fileprivate init(_ handle: ObjectHandle, rung: ProbeRung, listsProcesses: Bool) {
@@ -147,8 +173,12 @@ public enum ProbeRung: String, Sendable, CaseIterable, Codable {
         unsafe countersMap = bpf_object__find_map_fd_by_name(object, "counters")
         unsafe hitsMap = bpf_object__find_map_fd_by_name(object, "library_hits")
         unsafe observedMap = bpf_object__find_map_fd_by_name(object, "observed_processes")
+        unsafe lossesPage = LossesPage(object)
         processors = Int(libbpf_num_possible_cpus())
     }
+
+    /// Whether losses can be seen as they happen: without that, what was in flight meanwhile cannot be told apart.
+    var seesLosses: Bool { lossesPage != nil }
 
     var ringDescriptor: Int32 { unsafe bpf_object__find_map_fd_by_name(object, "ring") }
 
@@ -192,9 +222,7 @@ public enum ProbeRung: String, Sendable, CaseIterable, Codable {
 
     /// Records lost so far and when the last one was: from mapped memory, without a system call.
     func losses() -> tlswatch_losses {
-        var losses = tlswatch_losses()
-        unsafe _ = tlswatch_read_losses(object, &losses)
-        return losses
+        lossesPage?.value ?? tlswatch_losses()
     }
 
     /// How often the probes of a library were hit.

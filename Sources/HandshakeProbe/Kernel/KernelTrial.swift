@@ -31,8 +31,8 @@ public struct KernelTrial: Sendable {
             (
                 mappingEvents == nil, "mapping events",
                 mappingEvents.map {
-                    "not to be had: new programs are found by a sweep each second, and their first handshakes may be "
-                        + "missed. \($0)"
+                    "not to be had: new programs are found by frequent sweeps, and their first handshakes may be missed. "
+                        + "Debian's kernel.perf_event_paranoid=3 keeps them for CAP_SYS_ADMIN; 2 does not. \($0)"
                 } ?? "a library is seen when a process maps it"
             ),
             (

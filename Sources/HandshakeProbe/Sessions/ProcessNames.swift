@@ -33,6 +33,7 @@ struct ProcessNames {
     }
 
     mutating func set(pid: UInt32, start: UInt64, exe: String?, container: String? = nil) {
+        let exe = exe.map { PeerText.clean($0) }
         if entries.count >= capacity { entries.removeAll(keepingCapacity: true) }
         entries[pid] = Entry(start: start, exe: exe, container: container)
         if let exe, keepsFresh {
@@ -66,7 +67,9 @@ func linkTarget(_ link: String) -> String? {
     let count = unsafe readlink(link, &buffer, buffer.count)
     guard count > 0 else { return nil }
     var path: String? = String(decoding: buffer.prefix(count).map { UInt8(bitPattern: $0) }, as: UTF8.self)
-    if let deleted = path, deleted.hasSuffix(" (deleted)") {
+    // A program may be called so.
+    var status = stat()
+    if let deleted = path, deleted.hasSuffix(" (deleted)"), unsafe stat(link, &status) != 0 || status.st_nlink == 0 {
         path = String(deleted.dropLast(10))
     }
     return path

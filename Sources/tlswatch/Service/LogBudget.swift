@@ -29,6 +29,14 @@ final class LogBudget: Sendable {
         }
     }
 
+    /// A line that was admitted could not be written.
+    func leftOut() {
+        left.withLock { left in
+            left.pending += 1
+            left.total += 1
+        }
+    }
+
     /// Lines left out since the start.
     var total: UInt64 { left.withLock { $0.total } }
 }

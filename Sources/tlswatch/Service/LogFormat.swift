@@ -70,11 +70,12 @@ struct LineLogHandler: LogHandler {
         guard admitted || event.level >= .critical else { return }
         if leftOut > 0 {
             let message = "\(leftOut) log lines were left out before this one: too many at a time"
-            tell(line(level: .warning, message: message, metadata: [:], time: wallClockNow()))
+            LogOutput.write(line(level: .warning, message: message, metadata: [:], time: wallClockNow()))
         }
         var all = metadata
         for more in [metadataProvider?.get(), event.metadata] { all.merge(more ?? [:]) { $1 } }
-        tell(line(level: event.level, message: event.message.description, metadata: all, time: wallClockNow()))
+        let text = line(level: event.level, message: event.message.description, metadata: all, time: wallClockNow())
+        if !LogOutput.write(text) { budget.leftOut() }
     }
 
     /// - Parameter time: nanoseconds since 1970.

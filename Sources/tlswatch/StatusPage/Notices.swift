@@ -56,6 +56,7 @@ extension StatusPage {
     static func meaning(_ reason: String) -> String? {
         switch UnobservedReason(rawValue: reason) {
         case .permission?: "it takes CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH to read the libraries that they map"
+        case .noDescriptors?: "tlswatch had no file descriptors left to read what they map"
         case .unknownStack?: "a TLS stack that cannot be observed yet"
         case .noCheapSite?: "no place in its code where a probe is cheap"
         case .analysisFailed?: "its code could not be read"

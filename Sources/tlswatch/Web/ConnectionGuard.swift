@@ -57,7 +57,8 @@ final class ConnectionGuard: ChannelDuplexHandler {
         phase = .lingering
         readDeadline?.cancel()
         readDeadline = nil
-        closeSoon()
+        // While it still takes the answer, that has its own deadline.
+        if unsentWrites == 0 { closeSoon() }
     }
 
     // MARK: handler
@@ -115,6 +116,7 @@ final class ConnectionGuard: ChannelDuplexHandler {
                 self.writeDeadline?.cancel()
                 self.writeDeadline = nil
                 if self.phase != .answering { self.place = nil }
+                if self.phase == .lingering { self.closeSoon() }
             }
         }
         context.write(data, promise: sent)
