@@ -19,7 +19,7 @@ struct MetricsServer: Service {
     var onListening: @Sendable (Int) -> Void = { _ in }
 
     /// One event loop, for as long as the process: what peers have begun may come to its end behind the last answer.
-    private static let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+    private let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
 
     /// Serves until the graceful shutdown.
     func run() async throws { try await application().run() }
@@ -42,7 +42,7 @@ struct MetricsServer: Service {
             onServerRunning: { channel in
                 if let port = channel.localAddress?.port { onListening(port) }
             },
-            eventLoopGroupProvider: .shared(Self.group),
+            eventLoopGroupProvider: .shared(group),
             logger: quiet)
     }
 

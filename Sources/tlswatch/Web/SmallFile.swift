@@ -34,8 +34,8 @@ enum SmallFile {
         guard descriptor >= 0 else { throw wrong("cannot be read: \(errnoText(errno))") }
         defer { close(descriptor) }
         var status = stat()
-        if unsafe fstat(descriptor, &status) == 0, [S_IFIFO, S_IFDIR, S_IFSOCK].contains(status.st_mode & S_IFMT) {
-            throw wrong("is not a file")
+        if unsafe fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFIFO {
+            throw wrong("is a pipe, not a file")
         }
         var bytes: [UInt8] = []
         var chunk = [UInt8](repeating: 0, count: 16 << 10)
