@@ -59,7 +59,7 @@ public final class Engine: Sendable {
     /// Why the recording could not be written in full, if it could not.
     public var recordingFailure: String? { failure.withLock { $0 } }
 
-    /// Whether a library is seen when a process maps it; else a sweep each second finds it.
+    /// Whether a library is seen when a process maps it; else frequent sweeps find it.
     public var seesMappings: Bool { discovery.isLive }
 
     /// Begins to consume. `deliver` gets the sessions that finished, in order, on the ring's thread.
