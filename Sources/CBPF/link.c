@@ -7,6 +7,7 @@
 #include <string.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
+#include <sys/prctl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -90,6 +91,11 @@ int64_t tlswatch_clock(int clock)
 int tlswatch_eventfd(void)
 {
 	return eventfd(0, EFD_CLOEXEC);
+}
+
+void tlswatch_name_thread(const char *name)
+{
+	prctl(PR_SET_NAME, name);
 }
 
 int tlswatch_set_knob(struct bpf_map *map, size_t offset, uint8_t value)

@@ -49,6 +49,10 @@ struct CaptureCommand: ParsableCommand {
     }
 
     private func capture() throws {
+        ignoreClosedPipes()
+        let inbox = CaptureInbox()
+        // Before there are other threads; what comes while the probes are attached ends the capture after that.
+        try Interruptions.take { inbox.interrupt() }
         var options = try observation.engineOptions()
         options.recording = record
         var executable: String?
@@ -61,11 +65,8 @@ struct CaptureCommand: ParsableCommand {
         }
         let file = try OutputFile(path: output)
         let engine = try Engine(options: options)
-        let inbox = CaptureInbox()
-        try engine.start { inbox.add($0) }
         defer { engine.stop() }
-        let signals = SignalSources([SIGINT, SIGTERM, SIGHUP]) { inbox.interrupt() }
-        defer { signals.cancel() }
+        try engine.start { inbox.add($0) }
         tell("ready")
         var child: ChildCommand?
         if let executable {
@@ -260,26 +261,5 @@ final class CaptureInbox: Sendable {
             defer { state.handshakes = [] }
             return state.handshakes
         }
-    }
-}
-
-/// Signals turned into calls, on a queue of their own; SIGPIPE becomes EPIPE.
-struct SignalSources {
-    private let sources: [any DispatchSourceSignal]
-
-    init(_ signals: [Int32], handler: @escaping @Sendable () -> Void) {
-        _ = signal(SIGPIPE, SIG_IGN)
-        let queue = DispatchQueue(label: "tlswatch.signals")
-        sources = signals.map { number in
-            _ = signal(number, SIG_IGN)
-            let source = DispatchSource.makeSignalSource(signal: number, queue: queue)
-            source.setEventHandler(handler: handler)
-            source.resume()
-            return source
-        }
-    }
-
-    func cancel() {
-        sources.forEach { $0.cancel() }
     }
 }

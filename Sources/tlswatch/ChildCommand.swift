@@ -5,7 +5,7 @@ import HandshakeProbe
 struct ChildCommand {
     let pid: pid_t
 
-    /// Starts it with this process's standard streams and default signal dispositions.
+    /// Starts it with this process's standard streams, default signal dispositions and no signal blocked.
     init(path: String, arguments: [String]) throws(CommandFailure) {
         var attributes = posix_spawnattr_t()
         unsafe posix_spawnattr_init(&attributes)
@@ -14,7 +14,10 @@ struct ChildCommand {
         unsafe sigemptyset(&defaults)
         for signal in [SIGINT, SIGTERM, SIGPIPE] { unsafe sigaddset(&defaults, signal) }
         unsafe posix_spawnattr_setsigdefault(&attributes, &defaults)
-        unsafe posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGDEF))
+        var blocked = sigset_t()
+        unsafe sigemptyset(&blocked)
+        unsafe posix_spawnattr_setsigmask(&attributes, &blocked)
+        unsafe posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK))
         var pointers = unsafe arguments.map { unsafe strdup($0) }
         unsafe pointers.append(nil)
         defer { unsafe pointers.forEach { unsafe free($0) } }

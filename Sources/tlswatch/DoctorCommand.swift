@@ -23,6 +23,7 @@ struct DoctorCommand: ParsableCommand {
     func run() throws { try reporting(diagnose) }
 
     private func diagnose() throws {
+        try Headroom.requireDescriptors(Headroom.observing, to: "try the kernel")
         let features = KernelFeatures.probe()
         let privileges = Privileges.current(rung: features.rungs.first)
         let returnProbes = ReturnProbes.tried(rung: features.rungs.first ?? .perf)

@@ -1,7 +1,7 @@
 import ArgumentParser
+import Dispatch
 import HandshakeProbe
 
-@main
 struct TLSWatch: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "tlswatch",
@@ -15,24 +15,41 @@ struct TLSWatch: AsyncParsableCommand {
             RunCommand.self, CaptureCommand.self, ReplayCommand.self, DoctorCommand.self, TargetsCommand.self,
             CheckConfigCommand.self,
         ])
+}
 
-    /// On the main thread up to the first wait: the daemon starts its privileged threads before there are others.
-    @MainActor static func main() async {
+/// Starts without the concurrency runtime, which waits for ever where it gets no thread. The daemon starts its privileged
+/// threads before there are others.
+@main
+enum Program {
+    static func main() {
         StandardDescriptors.fill()
         _ = ProcessSample.began
         do {
-            let command = try parseAsRoot()
+            let command = try TLSWatch.parseAsRoot()
             if let daemon = command as? RunCommand {
                 let started = try daemon.start()
-                try await daemon.serve(started)
-            } else if var command = command as? any AsyncParsableCommand {
-                try await command.run()
+                finish { try await daemon.serve(started) }
+            } else if let replay = command as? ReplayCommand {
+                try Headroom.requireThreads()
+                finish { try await replay.run() }
             } else {
                 var command = command
                 try command.run()
             }
         } catch {
-            exit(withError: error)
+            TLSWatch.exit(withError: error)
         }
+    }
+
+    private static func finish(_ body: @escaping @Sendable () async throws -> Void) -> Never {
+        Task {
+            do {
+                try await body()
+                TLSWatch.exit()
+            } catch {
+                TLSWatch.exit(withError: error)
+            }
+        }
+        dispatchMain()
     }
 }

@@ -53,8 +53,7 @@ struct ReplayCommand: AsyncParsableCommand {
     }
 
     private func print() throws {
-        let signals = SignalSources([]) {}
-        defer { signals.cancel() }
+        ignoreClosedPipes()
         let reader = try RecordingReader(path: file)
         let result = try Replay.run(reader, timeout: handshakeTimeout.nanoseconds, version: Version.current)
         let destination = try OutputFile(path: output)
@@ -80,7 +79,6 @@ struct ReplayCommand: AsyncParsableCommand {
             configuration: .init(
                 services: [.init(service: ReplayService(replay: replay)), .init(service: server)],
                 gracefulShutdownSignals: [.sigterm, .sigint], logger: logger))
-        tell("ready")
         try await group.run()
     }
 }
@@ -90,7 +88,9 @@ private struct ReplayService: Service {
     let replay: PacedReplay
 
     func run() async throws {
-        replay.start()
+        // Signals end it cleanly from here on.
+        try replay.start()
+        tell("ready")
         try? await gracefulShutdown()
         replay.stop()
     }

@@ -81,8 +81,14 @@ struct RunCommand: AsyncParsableCommand {
             var options = try observation.engineOptions(resolved.settings)
             options.leastPrivilege = true
             let engine = try Engine(options: options)
-            try engine.start { _ in }
-            try Privileges.keepForServing()
+            do {
+                try engine.start { _ in }
+                try Privileges.keepForServing()
+                try Headroom.requireDescriptors(Headroom.serving, to: "serve")
+            } catch {
+                engine.stop()
+                throw error
+            }
             return Started(sources: sources, resolved: resolved, format: format, logger: logger, engine: engine)
         } catch {
             throw report(error) { logger.critical("\($0)") }

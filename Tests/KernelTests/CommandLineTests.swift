@@ -107,6 +107,23 @@ extension KernelTests {
             #expect(!summary.isEmpty, "a summary follows `ready`")
         }
 
+        @Test("A signal that comes while the probes are being attached is not lost", arguments: [SIGINT, SIGTERM])
+        func earlySignal(_ number: Int32) throws {
+            let child = try ChildProcess(Tlswatch.binary(), ["capture", "--format", "json"])
+            let bit = UInt64(1) << UInt64(number - 1)
+            let isTaken = eventually {
+                let status = try? String(contentsOfFile: "/proc/\(child.pid)/status", encoding: .utf8)
+                let line = status?.split(separator: "\n").first { $0.hasPrefix("SigBlk:") }
+                return line.flatMap { UInt64($0.dropFirst(7).trimmingCharacters(in: .whitespaces), radix: 16) }
+                    .map { $0 & bit != 0 } ?? false
+            }
+            try #require(isTaken)
+            child.signal(number)
+            let result = try child.wait()
+            #expect(result.status == .exited(0), "\(result.errors)")
+            #expect(result.errors.contains("0 sessions"), "\(result.errors)")
+        }
+
         @Test("A reader that goes away ends the capture cleanly")
         func closedPipe() throws {
             let server = try OpenSSLServer(TestCertificates())

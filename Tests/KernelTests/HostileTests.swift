@@ -98,28 +98,30 @@ extension KernelTests {
             let daemon = try Daemon(["--sweep-interval", "1s"])
             _ = try daemon.metrics()
             let open = try FileManager.default.contentsOfDirectory(atPath: "/proc/\(daemon.child.pid)/fd")
-            let most = try #require(open.compactMap(Int.init).max())
+            let free = try #require((0...).first { number in !open.contains("\(number)") })
             func limit(_ number: Int) throws {
                 let set = try ChildProcess.run("prlimit", ["--pid", "\(daemon.child.pid)", "--nofile=\(number):"])
                 try #require(set.status == .exited(0), "\(set.errors)")
             }
-            try limit(min(most, open.count))
-            let before = try processorTicks(of: daemon.child.pid)
+            try limit(free)
             let server = try AnyServer(certificates, environment: copy.environment)
+            // A connection that cannot be taken waits in the kernel.
+            let waiting = try ChildProcess(
+                "curl",
+                [
+                    "-q", "--noproxy", "*", "-sf", "--max-time", "25", "-o", "/dev/null",
+                    "http://127.0.0.1:\(daemon.port)/healthz",
+                ])
+            try daemon.child.waitForLine(in: daemon.child.errors) { $0.contains("connections wait") }
+            let before = try processorTicks(of: daemon.child.pid)
             let began = ContinuousClock.now
-            while began.duration(to: .now) < .seconds(2) {
-                _ = try ChildProcess.run(
-                    "curl",
-                    [
-                        "-q", "--noproxy", "*", "-s", "--max-time", "1", "-o", "/dev/null",
-                        "http://127.0.0.1:\(daemon.port)/healthz",
-                    ])
-                try #require(daemon.child.status == nil, "\(daemon.child.errors.text.suffix(2000))")
-            }
+            _ = eventually(within: .seconds(2)) { daemon.child.status != nil }
+            try #require(daemon.child.status == nil, "\(daemon.child.errors.text.suffix(2000))")
             let spent = try processorTicks(of: daemon.child.pid) - before
             let elapsed = began.duration(to: .now) / .milliseconds(10)
             #expect(Double(spent) < 0.5 * elapsed, "\(spent) ticks of \(elapsed)")
             try limit(1024)
+            #expect(try waiting.wait().status == .exited(0), "it is served when there is room")
             #expect(
                 eventually {
                     guard let metrics = try? daemon.metrics() else { return false }
@@ -129,6 +131,36 @@ extension KernelTests {
             let whole = try daemon.quietMetrics { Books($0).started > 0 && Books($0).balance }
             expectConservation(whole)
             server.stop()
+        }
+
+        @Test("Too few descriptors to begin with are told, whatever runs out first", arguments: [12, 34, 44, 56])
+        func fewAtStart(_ descriptors: Int) throws {
+            let port = try FreePort.next()
+            let result = try ChildProcess.run(
+                "prlimit",
+                ["--nofile=\(descriptors):\(descriptors)", Tlswatch.binary(), "run", "--listen", "127.0.0.1:\(port)"])
+            #expect(result.status == .exited(71), "\(result.errors.suffix(2000))")
+            #expect(result.errors.contains("Too many open files"), "\(result.errors.suffix(2000))")
+            #expect(result.errors.contains("LimitNOFILE"), "\(result.errors.suffix(2000))")
+        }
+
+        @Test("Too few threads to begin with are told", arguments: [1, 2, 5])
+        func fewThreads(_ threads: Int) throws {
+            let port = try FreePort.next()
+            let directory = try TemporaryDirectory()
+            let copy = directory.file("tlswatch")
+            try FileManager.default.copyItem(atPath: Tlswatch.binary(), toPath: copy)
+            let capabilities = "+bpf,+perfmon,+sys_ptrace,+dac_read_search"
+            // Of a user who has no other process; root has no such limit.
+            let result = try ChildProcess.run(
+                "setpriv",
+                [
+                    "--reuid=61234", "--regid=61234", "--clear-groups", "--inh-caps", capabilities, "--ambient-caps",
+                    capabilities, "prlimit", "--nproc=\(threads):\(threads)", copy, "run", "--listen",
+                    "127.0.0.1:\(port)",
+                ])
+            #expect(result.status == .exited(71), "\(result.errors.suffix(2000))")
+            #expect(result.errors.contains("cannot start a thread"), "\(result.errors.suffix(2000))")
         }
 
         /// User and system, hundredths of a second.

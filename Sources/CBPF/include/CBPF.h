@@ -39,6 +39,9 @@ int64_t tlswatch_clock(int clock);
 /* A close-on-exec eventfd, or -1 with errno. */
 int tlswatch_eventfd(void);
 
+/* The calling thread's name, for ps(1): prctl(2) is variadic, which Swift cannot call. */
+void tlswatch_name_thread(const char *name);
+
 /* Overwrites the initial value of a map of knobs: `offset` within it, one byte. 0 or -errno. */
 int tlswatch_set_knob(struct bpf_map *map, size_t offset, uint8_t value);
 

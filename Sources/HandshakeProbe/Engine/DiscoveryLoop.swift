@@ -88,15 +88,8 @@ final class DiscoveryLoop: @unchecked Sendable {
         }
     }
 
-    func start() {
-        finished.enter()
-        let thread = Thread { [self] in
-            // From inside: a name given before the start never reaches the kernel.
-            Thread.current.name = "tlswatch-find"
-            run()
-            finished.leave()
-        }
-        thread.start()
+    func start() throws(BPFError) {
+        try WorkerThread.start("tlswatch-find", in: finished) { [self] in run() }
     }
 
     /// Waits for the thread, which the stop descriptor has told to end.

@@ -28,6 +28,8 @@ public final class Engine: Sendable {
     public init(options: EngineOptions) throws(BPFError) {
         self.options = options
         tuning = SharedTuning(options)
+        try Headroom.requireDescriptors(Headroom.observing, to: "observe")
+        try Headroom.requireThreads()
         features = KernelFeatures.probe()
         rung = try features.rung(forced: options.rung)
         try ProcessNamespace.require()
@@ -82,15 +84,8 @@ public final class Engine: Sendable {
             losses: LossWatch { [kernel] in kernel.object.losses() }
         )
         let loop = try RingLoop(engine: self, consumer: consumer, deliver: deliver)
-        finished.enter()
-        let thread = Thread { [finished] in
-            // From inside: a name given before the start never reaches the kernel.
-            Thread.current.name = "tlswatch-ring"
-            loop.run()
-            finished.leave()
-        }
-        thread.start()
-        discovery.start()
+        try WorkerThread.start("tlswatch-ring", in: finished) { loop.run() }
+        try discovery.start()
     }
 
     /// Puts another tuning in force within a second or so. Any thread.

@@ -45,15 +45,13 @@ public final class PacedReplay: Sendable {
     public var snapshot: EngineSnapshot? { latest.withLock { $0 } }
 
     /// Begins to replay, on a thread of its own; once.
-    public func start() {
-        finished.enter()
-        let thread = Thread { [self] in
+    ///
+    /// - Throws: `BPFError` where no thread can be started.
+    public func start() throws(BPFError) {
+        try WorkerThread.start("tlswatch-replay", in: finished) { [self] in
             // The thread's alone from here: the lock is never waited for.
             reader.withLock { run(&$0) }
-            finished.leave()
         }
-        thread.name = "tlswatch-replay"
-        thread.start()
     }
 
     /// Ends the replay and joins its thread. Idempotent.

@@ -39,7 +39,10 @@ struct MetricsServer: Service {
             configuration: .init(
                 address: .hostname(address.host, port: address.port), serverName: "tlswatch",
                 availableConnectionsDelegate: .maximum(limits.mostConnections, logger: quiet)),
-            onServerRunning: { channel in
+            onServerRunning: { [logger] channel in
+                try? await channel.eventLoop.submit {
+                    try channel.pipeline.syncOperations.addHandler(AcceptPause(logger: logger), position: .first)
+                }.get()
                 if let port = channel.localAddress?.port { onListening(port) }
             },
             eventLoopGroupProvider: .shared(group),

@@ -41,7 +41,7 @@ extension RecordedStreamTests {
         let before = Int64(bitPattern: monotonicNow()) &+ wallClockOffset()
         let replay = try replay(stream([7 * Self.hour, 7 * Self.hour + 1_000, 8 * Self.hour]))
         #expect(replay.snapshot == nil)
-        replay.start()
+        try replay.start()
         let snapshot = try #require(published(replay) { $0.outcomes[.completed] == 2 && $0.status != nil })
         let text = text(snapshot.metrics)
         #expect(text.contains("\ntlswatch_events_decoded_total 4\n"))
@@ -60,7 +60,7 @@ extension RecordedStreamTests {
     func lossy() throws {
         for loss in [nil, LossSpan(from: 1, to: 2)] {
             let replay = try replay(stream([100], loss: loss))
-            replay.start()
+            try replay.start()
             let snapshot = try #require(published(replay) { $0.outcomes[.completed] == 1 })
             replay.stop()
             let line = #"tlswatch_window_incomplete{window="60s"} \#(loss == nil ? 0 : 1)"#
@@ -77,7 +77,7 @@ extension RecordedStreamTests {
     @Test("Times that no clock tells do not stop it", arguments: [[UInt64.max - 200, 5], [5, UInt64.max - 200]])
     func hostile(_ starts: [UInt64]) throws {
         let replay = try replay(stream(starts))
-        replay.start()
+        try replay.start()
         #expect(published(replay) { _ in true } != nil)
         replay.stop()
     }

@@ -105,6 +105,16 @@ final class ChildProcess: Sendable {
         return Finished(pid: pid, status: found, output: output.text, errors: errors.text)
     }
 
+    /// For a failure's message: whether it runs and where in the kernel it waits, and what it said.
+    var situation: String {
+        let state = status.map { "ended (\($0))" }
+        let places = ["stat", "wchan", "syscall", "stack"].map { file in
+            let text = try? String(contentsOfFile: "/proc/\(pid)/\(file)", encoding: .utf8)
+            return file + ": " + (text ?? "unreadable").trimmingCharacters(in: .whitespacesAndNewlines)
+        }
+        return (state ?? "runs; " + places.joined(separator: "; ")) + "; it said: \(errors.text.suffix(2000))"
+    }
+
     func signal(_ number: Int32) {
         if status == nil { kill(pid, number) }
     }

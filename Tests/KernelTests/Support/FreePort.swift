@@ -26,7 +26,7 @@ enum FreePort {
     static func awaitListening(_ port: Int, server: ChildProcess) throws {
         let ready = eventually { isListening(port) || server.status != nil }
         guard ready, server.status == nil else {
-            throw HarnessError("`\(server.name)` does not listen on \(port): \(server.errors.text.suffix(2000))")
+            throw HarnessError("`\(server.name)` does not listen on \(port): \(server.situation)")
         }
     }
 }

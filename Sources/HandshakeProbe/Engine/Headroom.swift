@@ -1,0 +1,44 @@
+import Dispatch
+import Glibc
+
+/// Descriptors and threads that will be needed, asked for while it can still be said what is missing. Later the kernel's
+/// answers to features that are tried would be mistaken for its abilities, and the libraries that serve HTTP end the
+/// process with a trap.
+public enum Headroom {
+    /// Maps, programs, links and their like, with one library; measured at 45.
+    public static let observing = 48
+    /// The event loop, its wake-ups, the listening socket, the signals, and some connections.
+    public static let serving = 24
+    /// The program's own, the event loop's, and what the Swift runtime keeps beside one for each core.
+    private static let threads = 6
+
+    /// - Throws: `BPFError` of category `.system`.
+    public static func requireDescriptors(_ count: Int, to operation: String) throws(BPFError) {
+        var taken: [Int32] = []
+        defer { for descriptor in taken { close(descriptor) } }
+        while taken.count < count {
+            let descriptor = fcntl(2, F_DUPFD_CLOEXEC, 0)
+            guard descriptor >= 0 else {
+                throw BPFError(
+                    .system, operation: operation, errno: errno,
+                    advice: "\(count) more are needed; raise the limit (ulimit -n; LimitNOFILE= of the service)")
+            }
+            taken.append(descriptor)
+        }
+    }
+
+    /// - Throws: `BPFError` of category `.system`.
+    public static func requireThreads() throws(BPFError) {
+        let gate = DispatchSemaphore(value: 0)
+        let ended = DispatchGroup()
+        var started = 0
+        defer {
+            for _ in 0..<started { gate.signal() }
+            ended.wait()
+        }
+        while started < threads + Int(sysconf(Int32(_SC_NPROCESSORS_ONLN))) {
+            try WorkerThread.start("tlswatch-trial", in: ended) { gate.wait() }
+            started += 1
+        }
+    }
+}
