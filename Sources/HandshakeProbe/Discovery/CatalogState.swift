@@ -14,6 +14,8 @@ struct CatalogState: ~Copyable {
     private static let analysisMemory = 64
     /// Nanoseconds that a library without a process is kept: a short program may run again.
     private static let patience: UInt64 = 1_000_000_000
+    /// Nanoseconds between two looks whether the file of a kept library is still there.
+    private static let keeping: UInt64 = 10_000_000_000
     /// Directories whose file systems stay mounted while the host runs.
     private static let systemPlaces = ["/", "/usr/lib"]
 
@@ -26,7 +28,7 @@ struct CatalogState: ~Copyable {
 
     private var attacher: Attacher
     private let fileGuard = FileGuard()
-    private(set) var libraries: [Int: ObservedLibrary] = [:]
+    private(set) var libraries: [Int: ObservedLibrary] = [:] { didSet { hasChanged = true } }
     private var nextIdentifier = 0
     /// What each file led to: a library, or nothing.
     private var files: [MappedInode: Int?] = [:]
@@ -35,16 +37,19 @@ struct CatalogState: ~Copyable {
     private var analyses: [MappedInode: LibraryAnalysis] = [:]
     /// Libraries that were not met in a process: the user's, the linker cache's.
     private var named: Set<Int> = []
-    /// When a library was first seen without a process.
-    private var unused: [Int: UInt64] = [:]
+    /// When a library was first seen without a process, and when it is next asked whether it is to be kept.
+    private var unused: [Int: (since: UInt64, asked: UInt64)] = [:]
     /// Libraries that made room for others.
-    private(set) var evicted: UInt64 = 0
+    private(set) var evicted: UInt64 = 0 { didSet { hasChanged = true } }
     /// Processes that map a file that could not be opened.
-    private(set) var unreadable: Set<UInt32> = []
+    private(set) var unreadable: Set<UInt32> = [] { didSet { hasChanged = true } }
     /// Processes whose files could not be looked at because descriptors had run out.
-    private var unopened: Set<UInt32> = []
+    private var unopened: Set<UInt32> = [] { didSet { hasChanged = true } }
     /// Processes that hold connections on ports of TLS, as last looked at.
-    private(set) var holders: [UInt32: ConnectionHolder] = [:]
+    private(set) var holders: [UInt32: ConnectionHolder] = [:] { didSet { hasChanged = true } }
+    /// Whether what others see may be another since it was last asked for.
+    private var hasChanged = true
+    private var hasNews = true
 
     init(
         kernel: KernelSide, rung: ProbeRung, phases: Bool, limit: Int,
@@ -58,6 +63,17 @@ struct CatalogState: ~Copyable {
     }
 
     var guardDescriptor: Int32 { fileGuard.pollDescriptor }
+
+    mutating func takeChanged() -> Bool {
+        defer { hasChanged = false }
+        return hasChanged
+    }
+
+    /// Whether a library has come, gone, or is observed otherwise than when this was last asked.
+    mutating func takeNews() -> Bool {
+        defer { hasNews = false }
+        return hasNews
+    }
 
     // MARK: files by name
 
@@ -173,10 +189,12 @@ struct CatalogState: ~Copyable {
     }
 
     private mutating func forget(process pid: UInt32) {
-        unreadable.remove(pid)
-        unopened.remove(pid)
-        holders[pid] = nil
-        for identifier in libraries.keys { libraries[identifier]?.processes.remove(pid) }
+        if unreadable.contains(pid) { unreadable.remove(pid) }
+        if unopened.contains(pid) { unopened.remove(pid) }
+        if holders[pid] != nil { holders[pid] = nil }
+        for (identifier, library) in libraries where library.processes.contains(pid) {
+            libraries[identifier]?.processes.remove(pid)
+        }
     }
 
     private mutating func resolve(_ mapping: KernelMapping) -> Int? {
@@ -207,7 +225,10 @@ struct CatalogState: ~Copyable {
         }
         let tableSize = Self.told * attacher.limit
         guard libraries.count < tableSize || makeRoom(probed: false) else {
-            if libraries[Self.others] == nil { libraries[Self.others] = .others(limit: tableSize) }
+            if libraries[Self.others] == nil {
+                libraries[Self.others] = .others(limit: tableSize)
+                hasNews = true
+            }
             files[inode] = Self.others
             return Self.others
         }
@@ -221,6 +242,7 @@ struct CatalogState: ~Copyable {
         let identifier = nextIdentifier
         nextIdentifier += 1
         libraries[identifier] = library
+        hasNews = true
         files[inode] = identifier
         if library.analysis != nil { attach(identifier, file) }
         return identifier
@@ -327,12 +349,16 @@ struct CatalogState: ~Copyable {
     /// busy.
     mutating func releaseUnused(now: UInt64) {
         for (identifier, library) in libraries where library.processes.isEmpty {
-            guard let since = unused[identifier] else {
-                unused[identifier] = now
+            guard let when = unused[identifier] else {
+                unused[identifier] = (now, now + Self.patience)
                 continue
             }
-            guard now - since >= Self.patience, !willBeFound(identifier, library) else { continue }
-            letGo(of: identifier)
+            guard now >= when.asked else { continue }
+            if willBeFound(identifier, library) {
+                unused[identifier]?.asked = now + Self.keeping
+            } else {
+                letGo(of: identifier)
+            }
         }
     }
 
@@ -340,6 +366,7 @@ struct CatalogState: ~Copyable {
         guard let library = libraries[identifier] else { return }
         detach(identifier, as: library.state)
         libraries[identifier] = nil
+        hasNews = true
         unused[identifier] = nil
         named.remove(identifier)
         hints.removeAll(keepingCapacity: true)
@@ -360,7 +387,7 @@ struct CatalogState: ~Copyable {
         let now = monotonicNow()
         let longest = libraries.filter { identifier, library in
             library.processes.isEmpty && !named.contains(identifier) && (!probed || library.state == .attached)
-        }.compactMap { identifier, _ in unused[identifier].map { (identifier, since: $0) } }
+        }.compactMap { identifier, _ in unused[identifier].map { (identifier, since: $0.since) } }
             .min { $0.since < $1.since }
         guard let longest, now > longest.since, now - longest.since >= Self.patience else { return false }
         letGo(of: longest.0)
@@ -390,5 +417,6 @@ struct CatalogState: ~Copyable {
         if library.state == .attached { try? attacher.detach(profile: library.profile, object: kernel.object) }
         libraries[identifier]?.sites = []
         libraries[identifier]?.state = state
+        hasNews = true
     }
 }

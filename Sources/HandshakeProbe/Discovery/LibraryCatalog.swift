@@ -19,6 +19,8 @@ final class KernelSide: @unchecked Sendable {
 public final class LibraryCatalog: Sendable {
     private let state: Mutex<CatalogState>
     private let published = Mutex(Published())
+    /// Called when a library has come, gone, or is observed otherwise.
+    private let announceNews: @Sendable () -> Void
 
     private struct Published {
         var libraries: [ObservedLibrary] = []
@@ -28,8 +30,9 @@ public final class LibraryCatalog: Sendable {
 
     init(
         kernel: KernelSide, rung: ProbeRung, phases: Bool, limit: Int,
-        announce: @escaping @Sendable (ObservedLibrary) -> Void
+        announce: @escaping @Sendable (ObservedLibrary) -> Void, news: @escaping @Sendable () -> Void
     ) {
+        announceNews = news
         state = Mutex(CatalogState(kernel: kernel, rung: rung, phases: phases, limit: limit, announce: announce))
     }
 
@@ -75,9 +78,11 @@ public final class LibraryCatalog: Sendable {
     func change<Result: Sendable>(_ body: (inout CatalogState) -> Result) -> Result {
         state.withLock { state in
             let result = body(&state)
+            guard state.takeChanged() else { return result }
             let libraries = state.libraries.sorted { $0.key < $1.key }.map(\.value)
             let next = Published(libraries: libraries, uncovered: state.elsewhere, evicted: state.evicted)
             published.withLock { $0 = next }
+            if state.takeNews() { announceNews() }
             return result
         }
     }

@@ -16,6 +16,9 @@ public final class Engine: Sendable {
     private let tuning: SharedTuning
     private let tracepoints: TracepointLinks
     private let announced = AnnouncedLibraries()
+    /// An element when what `ObservationChanges` tells of may have changed; for one reader.
+    public let observations: AsyncStream<Void>
+    private let observed: AsyncStream<Void>.Continuation
     private let latest = Mutex<EngineSnapshot?>(nil)
     private let failure = Mutex<String?>(nil)
     private let stopDescriptor: Int32
@@ -43,9 +46,11 @@ public final class Engine: Sendable {
         guard kernel.object.seesLosses else { throw .from(errno, operation: "map the account of lost events") }
         // Children that are there already; later ones join by themselves.
         for pid in ProcessMaps.withDescendants(Set(options.processes)) { try kernel.object.observe(process: pid) }
-        catalog = LibraryCatalog(kernel: kernel, rung: rung, phases: options.phases, limit: options.maxLibraries) {
-            [announced] library in announced.libraries.withLock { $0.append(library) }
-        }
+        (observations, observed) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
+        catalog = LibraryCatalog(
+            kernel: kernel, rung: rung, phases: options.phases, limit: options.maxLibraries,
+            announce: { [announced] library in announced.libraries.withLock { $0.append(library) } },
+            news: { [observed] in observed.yield() })
         tracepoints = try TracepointLinks(kernel: kernel, features: features)
         stopDescriptor = tlswatch_eventfd()
         guard stopDescriptor >= 0 else { throw .from(errno, operation: "create an eventfd") }
@@ -56,7 +61,7 @@ public final class Engine: Sendable {
 
     deinit { close(stopDescriptor) }
 
-    /// What was published last; at most 250 ms old while the engine runs.
+    /// What was published last; at most 250 ms old while the engine runs, 1 s where nothing has happened for long.
     public var snapshot: EngineSnapshot? { latest.withLock { $0 } }
     /// Why the recording could not be written in full, if it could not.
     public var recordingFailure: String? { failure.withLock { $0 } }
@@ -111,6 +116,10 @@ public final class Engine: Sendable {
     var stopSignal: Int32 { stopDescriptor }
 
     var handshakeTimeout: UInt64 { tuning.value.handshakeTimeout }
+    /// Nanoseconds.
+    var longestWindow: UInt64 {
+        options.metrics.windows.map(\.nanoseconds).max() ?? WindowLength(seconds: 60).nanoseconds
+    }
     var isRecording: Bool { options.recording != nil }
 
     func takeAnnounced() -> [ObservedLibrary] {
@@ -121,7 +130,13 @@ public final class Engine: Sendable {
     }
 
     func distrust(profile: Int) { catalog.distrust(profile: profile) }
-    func publish(_ snapshot: EngineSnapshot) { latest.withLock { $0 = snapshot } }
+    func publish(_ snapshot: EngineSnapshot) {
+        let lost = latest.withLock { latest in
+            defer { latest = snapshot }
+            return latest?.lost ?? 0
+        }
+        if snapshot.lost != lost { observed.yield() }
+    }
     func note(recordingFailure text: String) { failure.withLock { $0 = text } }
     func counters() -> [tlswatch_counters] { kernel.object.counters() }
     func hits(profile: Int) -> UInt64 { kernel.object.hits(profile: UInt32(profile)) }

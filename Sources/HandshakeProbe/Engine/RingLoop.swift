@@ -8,11 +8,12 @@ final class RingLoop: @unchecked Sendable {
     /// How long records may wait in the ring: producers do not wake the consumer (a forced wake-up costs them 8 µs).
     private static let pollMilliseconds: Int32 = 20
     private static let publishInterval: UInt64 = 200_000_000
-    /// The same on a host where nothing has happened for a while: a look costs more than what it finds. What is published
-    /// is half a second old at most.
-    private static let quietPollMilliseconds: Int32 = 100
-    private static let quietPublishInterval: UInt64 = 350_000_000
+    /// The same on a host where no handshake has begun or ended for a while: a look costs more than what it finds. What is
+    /// found is published at once then.
+    private static let quietPollMilliseconds: Int32 = 250
     private static let quietAfter: UInt64 = 2_000_000_000
+    /// Once no window holds a session either, what is published changes by itself no more.
+    private static let settledPublishInterval: UInt64 = 1_000_000_000
     private static let expireInterval: UInt64 = 250_000_000
     private static let statusInterval: UInt64 = 1_000_000_000
     /// Less is the noise of reading two clocks.
@@ -27,10 +28,10 @@ final class RingLoop: @unchecked Sendable {
     private var status: StatusSnapshot?
     private var statusTime: UInt64 = 0
     private let started = monotonicNow()
-    /// When a record came last, and how many had come by then.
-    private var lastRecord = monotonicNow()
-    private var records: UInt64 = 0
-    private var isQuiet = false
+    /// When a handshake began or ended last.
+    private var lastActivity: UInt64 = 0
+    private var lastDrain = monotonicNow()
+    private var inFlight = 0
 
     init(engine: Engine, consumer: EventConsumer, deliver: @escaping @Sendable ([Handshake]) -> Void) throws(BPFError) {
         ring = try RingBuffer(descriptor: engine.ringDescriptor, consumer: consumer)
@@ -44,6 +45,7 @@ final class RingLoop: @unchecked Sendable {
         var expired: UInt64 = 0
         publish(now: monotonicNow())
         while !waitForStop() {
+            let wasQuiet = isQuiet(at: lastDrain)
             let now = drain()
             if now - expired >= Self.expireInterval {
                 expired = now
@@ -52,7 +54,8 @@ final class RingLoop: @unchecked Sendable {
                 consumer.table.expire(now: now)
                 hand(now)
             }
-            if now - published >= (isQuiet ? Self.quietPublishInterval : Self.publishInterval) {
+            let isWoken = wasQuiet && !isQuiet(at: now)
+            if isWoken || now - published >= publishInterval(at: now) {
                 published = now
                 publish(now: now)
             }
@@ -75,8 +78,16 @@ final class RingLoop: @unchecked Sendable {
             pollfd(fd: ring.descriptor, events: Int16(POLLIN), revents: 0),
             pollfd(fd: engine.stopSignal, events: Int16(POLLIN), revents: 0),
         ]
-        unsafe _ = poll(&descriptors, 2, isQuiet ? Self.quietPollMilliseconds : Self.pollMilliseconds)
+        unsafe _ = poll(
+            &descriptors, 2, isQuiet(at: lastDrain) ? Self.quietPollMilliseconds : Self.pollMilliseconds)
         return descriptors[1].revents != 0
+    }
+
+    private func isQuiet(at now: UInt64) -> Bool { now - lastActivity > Self.quietAfter }
+
+    private func publishInterval(at now: UInt64) -> UInt64 {
+        let isSettled = inFlight == 0 && now - lastActivity > engine.longestWindow + Self.settledPublishInterval
+        return isSettled ? Self.settledPublishInterval : Self.publishInterval
     }
 
     /// Somebody may set the clock. A recording keeps the offset of its header, which its replay has too.
@@ -94,16 +105,16 @@ final class RingLoop: @unchecked Sendable {
         ring.drain()
         let now = monotonicNow()
         hand(now)
-        if consumer.decoder.submitted != records {
-            records = consumer.decoder.submitted
-            lastRecord = now
-        }
-        isQuiet = now - lastRecord > Self.quietAfter
+        lastDrain = now
         return now
     }
 
     private func hand(_ now: UInt64) {
         let finished = consumer.takeFinished(now: now)
+        if !finished.isEmpty || consumer.table.inFlight != inFlight {
+            inFlight = consumer.table.inFlight
+            lastActivity = now
+        }
         if !finished.isEmpty { deliver(finished) }
     }
 

@@ -2,25 +2,19 @@ import HandshakeProbe
 import Logging
 import ServiceLifecycle
 
-/// Logs what comes under observation and leaves it, and what is lost, a second late at most.
+/// Logs what comes under observation and leaves it, and what is lost, as it is noticed.
 struct ObservationLog: Service {
-    private static let interval: UInt64 = 1_000_000_000
-
     let engine: Engine
     let logger: Logger
 
     func run() async throws {
         var changes = ObservationChanges()
-        while true {
+        for await _ in engine.observations.cancelOnGracefulShutdown() {
             for change in changes.take(libraries: engine.catalog.libraries, lost: engine.snapshot?.lost ?? 0) {
                 let metadata = Logger.Metadata(
                     change.facts.map { ($0.name, .string($0.value)) }, uniquingKeysWith: { $1 })
                 logger.log(level: change.weight.level, "\(change.message)", metadata: metadata)
             }
-            let passed: Void? = try? await cancelWhenGracefulShutdown {
-                try await Task.sleep(nanoseconds: Self.interval)
-            }
-            if passed == nil { return }
         }
     }
 }

@@ -4,6 +4,7 @@ import HTTPTypes
 import Hummingbird
 import HummingbirdCore
 import Logging
+import NIOHTTP1
 import NIOPosix
 import ServiceLifecycle
 
@@ -21,32 +22,57 @@ struct MetricsServer: Service {
     /// One event loop, for as long as the process: what peers have begun may come to its end behind the last answer.
     private let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
 
-    /// Serves until the graceful shutdown.
-    func run() async throws { try await application().run() }
-
-    private func application() -> some ApplicationProtocol {
+    /// Serves until the graceful shutdown. Not as Hummingbird's `Application`: its cache of the date wakes the process every
+    /// second, which is most of what an idle daemon would cost.
+    func run() async throws {
         var quiet = logger
         quiet.logLevel = .warning
-        let onListening = onListening
         let connections = OpenConnections(limit: limits.openConnections)
-        return Application(
-            router: router(),
-            server: HTTPServerBuilder { [limits, accounts, configuration] responder in
-                EndpointChannel(
-                    responder: responder, limits: limits, accounts: accounts, configuration: configuration,
-                    connections: connections)
-            },
+        let router = router().buildResponder()
+        let server = try HTTPServerBuilder { [limits, accounts, configuration] responder in
+            EndpointChannel(
+                responder: responder, limits: limits, accounts: accounts, configuration: configuration,
+                connections: connections)
+        }.buildServer(
             configuration: .init(
-                address: .hostname(address.host, port: address.port), serverName: "tlswatch",
+                address: .hostname(address.host, port: address.port),
                 availableConnectionsDelegate: .maximum(limits.mostConnections, logger: quiet)),
-            onServerRunning: { [logger] channel in
+            eventLoopGroup: group, logger: quiet,
+            responder: { [quiet] request, writer, channel in
+                let context = EndpointContext(source: .init(channel: channel, logger: quiet))
+                let response = try await Self.answer(request, by: router, context)
+                do {
+                    try await writer.write(response: response.head, body: response.body)
+                } catch is HTTPParserError {
+                    // As itself it would be answered, in the middle of the answer.
+                    throw AnswerInterrupted()
+                }
+            },
+            onServerRunning: { [logger, onListening] channel in
                 try? await channel.eventLoop.submit {
                     try channel.pipeline.syncOperations.addHandler(AcceptPause(logger: logger), position: .first)
                 }.get()
                 if let port = channel.localAddress?.port { onListening(port) }
-            },
-            eventLoopGroupProvider: .shared(group),
-            logger: quiet)
+            })
+        try await server.run()
+    }
+
+    private struct AnswerInterrupted: Error {}
+
+    private static func answer(
+        _ request: Request, by router: some HTTPResponder<EndpointContext>, _ context: EndpointContext
+    ) async throws -> Response {
+        var response: Response
+        do {
+            response = try await router.respond(to: request, context: context)
+        } catch let error as HTTPParserError {
+            throw error
+        } catch {
+            response = Response(status: .internalServerError)
+        }
+        response.headers[.date] = HTTPDate.text(seconds: Int(wallClockNow() / 1_000_000_000))
+        response.headers[.server] = "tlswatch"
+        return response
     }
 
     private func router() -> Router<EndpointContext> {
