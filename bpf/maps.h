@@ -6,6 +6,7 @@
 /* Knobs, set before load. */
 const volatile __u8 filter_processes = 0;          /* only processes in observed_processes */
 const volatile __u8 sockets_by_address = 0;        /* sockets are known by address alone: before 6.3 */
+const volatile __u8 tell_programs = 0;             /* which programs begin, in `programs` */
 const volatile __u32 wake_bytes = 256 * 1024;      /* the consumer is woken at this fill; else it polls */
 
 /* Records lost so far, and when the last one was: read by the consumer from mapped memory. */
@@ -15,6 +16,12 @@ struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 8 * 1024 * 1024);
 } ring SEC(".maps");
+
+/* Processes that have begun a program, where tell_programs is set; else the map is not made. What does not fit is left out. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 64 * 1024); /* a multiple of any page's size */
+} programs SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

@@ -22,8 +22,12 @@ static __always_inline void submit_process(__u16 kind, __u32 program, const char
 SEC("tp_btf/sched_process_exec")
 int BPF_PROG(process_exec, struct task_struct *task, int old_pid, struct linux_binprm *program)
 {
-	if (filter_processes && !is_observed(bpf_get_current_pid_tgid() >> 32))
+	__u32 pid = bpf_get_current_pid_tgid() >> 32;
+
+	if (filter_processes && !is_observed(pid))
 		return 0;
+	if (tell_programs)
+		bpf_ringbuf_output(&programs, &pid, sizeof(pid), 0);
 	submit_process(TLSWATCH_PROCESS_EXEC, TLSWATCH_PROGRAM_PROCESS_EXEC, program->interp);
 	return 0;
 }

@@ -115,8 +115,8 @@ struct RunCommand: AsyncParsableCommand {
         if !engine.seesMappings {
             logger.warning(
                 """
-                mapping events are refused here: new programs are found by frequent sweeps, and their first handshakes may \
-                be missed; 'tlswatch doctor' tells why
+                mapping events are refused here: programs are looked at as they begin, and libraries that they load later are \
+                found by frequent sweeps; 'tlswatch doctor' tells why
                 """)
         }
         let reload = ReloadService(

@@ -155,10 +155,31 @@ extension KernelTests {
             #expect(daemon.child.stop() == .exited(0))
         }
 
-        @Test("A program that is new to the host is observed by the time its first tenth of a second is over")
-        func newPrograms() throws {
+        @Test("Who writes a probed file in place waits until its probes are off; no mapping behind the write has one")
+        func writersWait() throws {
             let certificates = try TestCertificates()
-            let capture = try Capture()
+            let directory = try TemporaryDirectory()
+            let copy = try LibraryCopy(into: directory.path)
+            let daemon = try Daemon()
+            for _ in 0..<5 {
+                let server = try AnyServer(certificates, environment: copy.environment)
+                #expect(try eventually { probes(try daemon.metrics(), copy.libssl) > 0 })
+                // In use it would be looked at, and probed, again.
+                server.stop()
+                let written = try ChildProcess.run("python3", [script("write_in_place.py"), copy.libssl])
+                #expect(written.output.hasPrefix("0 differing"), "\(written.output) \(written.errors)")
+                #expect(try eventually { probes(try daemon.metrics(), copy.libssl) == 0 })
+            }
+            #expect(daemon.child.stop() == .exited(0))
+        }
+
+        @Test(
+            "A program that is new to the host is observed by the time its first tenth of a second is over",
+            arguments: [true, false])
+        func newPrograms(_ seesMappings: Bool) throws {
+            let certificates = try TestCertificates()
+            let wrapper = seesMappings ? [] : ["python3", try script("without_perf_events.py")]
+            let capture = try Capture(wrapper: wrapper)
             var seen = 0
             // A machine that is busy with other things may be late for one of them.
             for _ in 0..<5 {

@@ -31,7 +31,7 @@ extension KernelTests {
         }
 
         /// capabilities(7): what observing needs, and a low port.
-        private static let observing: UInt64 = 1 << 2 | 1 << 10 | 1 << 19 | 1 << 38 | 1 << 39 | 1 << 40
+        private static let observing: UInt64 = 1 << 2 | 1 << 10 | 1 << 19 | 1 << 28 | 1 << 38 | 1 << 39 | 1 << 40
         private static let bindService: UInt64 = 1 << 10
 
         @Test("The daemon keeps what observing needs in the two threads that observe, and nothing in all others")

@@ -39,6 +39,17 @@ int64_t tlswatch_clock(int clock);
 /* A close-on-exec eventfd, or -1 with errno. */
 int tlswatch_eventfd(void);
 
+/*
+ * Read leases on files (fcntl(2), F_SETLEASE): who opens such a file for writing waits until the lease is given back, and
+ * its holder is told. Take: 0 or -errno, -EAGAIN while somebody has the file open for writing. A lease goes with the
+ * last descriptor of its open file.
+ */
+int tlswatch_lease_take(int descriptor);
+/* Whether somebody waits for it. */
+bool tlswatch_lease_is_wanted(int descriptor);
+/* Readable once somebody waits for a lease; one for the process, made with a handler for SIGIO. -1 with errno. */
+int tlswatch_lease_wanted(void);
+
 /* The calling thread's name, for ps(1): prctl(2) is variadic, which Swift cannot call. */
 void tlswatch_name_thread(const char *name);
 

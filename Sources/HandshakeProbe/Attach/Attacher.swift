@@ -146,9 +146,18 @@ struct Attacher: ~Copyable {
         label: "tlswatch.release", qos: .userInitiated, attributes: .concurrent)
 
     /// Takes a library's probes off: first no call begins to be observed any more, then the probes go, in their own time.
-    mutating func detach(profile: Int, object: borrowing LoadedBPFObject) throws(BPFError) {
+    ///
+    /// - Parameter lease: given back when they are gone.
+    mutating func detach(
+        profile: Int, object: borrowing LoadedBPFObject, lease: FileLease? = nil
+    ) throws(BPFError) {
         defer {
-            if let gone = links.removeValue(forKey: profile) { Self.releases.async { gone.letGo() } }
+            if let gone = links.removeValue(forKey: profile) {
+                Self.releases.async {
+                    gone.letGo()
+                    withExtendedLifetime(lease) {}
+                }
+            }
             released.append(profile)
         }
         try object.setProfile(UInt32(profile), tlswatch_profile())

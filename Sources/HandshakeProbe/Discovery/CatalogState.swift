@@ -62,7 +62,7 @@ struct CatalogState: ~Copyable {
         if let file = OpenFile("/proc/self/exe") { own = mappings.inode(of: file) } else { own = nil }
     }
 
-    var guardDescriptor: Int32 { fileGuard.pollDescriptor }
+    var guardDescriptors: [Int32] { fileGuard.pollDescriptors }
 
     mutating func takeChanged() -> Bool {
         defer { hasChanged = false }
@@ -182,6 +182,14 @@ struct CatalogState: ~Copyable {
         return lost
     }
 
+    /// Looks at some processes: what they map now.
+    mutating func look(at processes: Set<UInt32>) {
+        let own = UInt32(getpid())
+        for pid in processes where pid != own {
+            for mapping in mappings.list(of: pid) ?? [] { note(resolve(mapping), pid: pid) }
+        }
+    }
+
     private mutating func note(_ identifier: Int?, pid: UInt32) {
         guard let identifier else { return }
         libraries[identifier]?.processes.insert(pid)
@@ -293,9 +301,15 @@ struct CatalogState: ~Copyable {
             library.state = .unobserved(reason: .noCheapSite, detail: choice.omitted.joined(separator: "; "))
             return
         }
+        // Before the probes: who wants to write it from now on waits, or is noticed.
+        guard fileGuard.hold(file, id: identifier) else {
+            library.state = .unobserved(reason: .attachFailed, detail: "somebody has it open for writing")
+            return
+        }
         var profile = attacher.reserveProfile()
         if profile == nil, makeRoom(probed: true) { profile = attacher.reserveProfile() }
         guard let profile else {
+            fileGuard.release(id: identifier)
             library.state = .unobserved(
                 reason: .tooManyLibraries, detail: "more than \(attacher.limit) libraries (--max-libraries)")
             return
@@ -305,15 +319,13 @@ struct CatalogState: ~Copyable {
         library.sites = choice.sites
         library.state = .attached
         announce(library)
-        // Before the probes: what is written from now on is noticed.
-        fileGuard.watch(file.magicPath, id: identifier)
         do {
             try attacher.attach(
                 choice.sites, facts: analysis.facts, rules: rules, profile: profile, path: file.magicPath,
                 object: kernel.object)
         } catch {
-            fileGuard.forget(id: identifier)
-            try? attacher.detach(profile: profile, object: kernel.object)
+            try? attacher.detach(
+                profile: profile, object: kernel.object, lease: fileGuard.release(id: identifier))
             library.sites = []
             library.state = .unobserved(
                 reason: error.category == .privilege ? .permission : .attachFailed, detail: error.description)
@@ -329,13 +341,16 @@ struct CatalogState: ~Copyable {
         }
     }
 
-    /// Takes off the probes of files that were written in place. They are looked at anew when they are next mapped.
+    /// Takes off the probes of files that were written in place, or are about to be. They are looked at anew when they are
+    /// next mapped.
     mutating func releaseModified() {
         for identifier in fileGuard.takeModified() {
             guard let library = libraries[identifier], library.state == .attached else { continue }
             detach(
                 identifier,
-                as: .unobserved(reason: .fileModified, detail: "the file was written over in place while it was probed")
+                as: .unobserved(
+                    reason: .fileModified,
+                    detail: "the file was opened for writing, or written in place, while it was probed")
             )
             // The inode is the same, and what it holds is not: looked at anew by whoever maps it next.
             analyses[library.inode] = nil
@@ -412,9 +427,11 @@ struct CatalogState: ~Copyable {
     }
 
     private mutating func detach(_ identifier: Int, as state: LibraryState) {
-        fileGuard.forget(id: identifier)
+        let lease = fileGuard.release(id: identifier)
         guard let library = libraries[identifier] else { return }
-        if library.state == .attached { try? attacher.detach(profile: library.profile, object: kernel.object) }
+        if library.state == .attached {
+            try? attacher.detach(profile: library.profile, object: kernel.object, lease: lease)
+        }
         libraries[identifier]?.sites = []
         libraries[identifier]?.state = state
         hasNews = true

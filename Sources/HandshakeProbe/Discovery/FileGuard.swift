@@ -1,40 +1,65 @@
+import CBPF
 import Glibc
 
-/// Watches the probed files for being written in place (inotify(7)): the kernel would put the probes' instructions into
-/// whatever the new content has at their offsets, for every process that maps it from then on. Owned by one thread.
+/// Keeps probed files from being written in place: the kernel would put the probes' instructions into whatever the new
+/// content has at their offsets, for every process that maps it from then on. Where a lease is given, who opens the file
+/// for writing waits until the probes are off; elsewhere the first write is noticed (inotify(7)). Owned by one thread.
 final class FileGuard {
-    private let descriptor: Int32
+    private let inotify: Int32
+    private let wanted: Int32
     private var watched: [Int32: Int] = [:]
+    private var leases: [Int: FileLease] = [:]
 
     init() {
-        descriptor = inotify_init1(Int32(IN_CLOEXEC) | Int32(IN_NONBLOCK))
+        inotify = inotify_init1(Int32(IN_CLOEXEC) | Int32(IN_NONBLOCK))
+        wanted = tlswatch_lease_wanted()
     }
 
-    deinit { if descriptor >= 0 { close(descriptor) } }
+    deinit { if inotify >= 0 { close(inotify) } }
 
-    /// To be polled; negative, which poll(2) ignores, where the kernel gave none.
-    var pollDescriptor: Int32 { descriptor }
+    /// One is readable when a lease is wanted or a file was written; negative, which poll(2) ignores, where the kernel
+    /// gave none.
+    var pollDescriptors: [Int32] { [inotify, wanted] }
 
-    /// Watches a file on behalf of library `id`.
-    func watch(_ path: String, id: Int) {
-        guard descriptor >= 0 else { return }
-        let watch = unsafe inotify_add_watch(descriptor, path, UInt32(IN_MODIFY))
+    /// Holds a file on behalf of library `id`, from before its first probe. False while somebody has it open for writing.
+    func hold(_ file: borrowing OpenFile, id: Int) -> Bool {
+        if wanted >= 0 {
+            do throws(FileLease.Refusal) {
+                leases[id] = try FileLease(file)
+            } catch {
+                if error == .isBeingWritten { return false }
+            }
+        }
+        guard inotify >= 0 else { return true }
+        let watch = unsafe inotify_add_watch(inotify, file.magicPath, UInt32(IN_MODIFY))
         if watch >= 0 { watched[watch] = id }
+        return true
     }
 
-    func forget(id: Int) {
+    /// Holds it no more. The lease, where there was one, is for the caller to keep until the probes are off.
+    @discardableResult
+    func release(id: Int) -> FileLease? {
         for (watch, other) in watched where other == id {
-            inotify_rm_watch(descriptor, watch)
+            inotify_rm_watch(inotify, watch)
             watched[watch] = nil
         }
+        return leases.removeValue(forKey: id)
     }
 
-    /// The libraries whose files were written since the last call.
-    func takeModified() -> Set<Int> {
+    /// The libraries whose files somebody waits to open for writing, or has written, since the last call.
+    func takeModified() -> Set<Int> { takeWanted().union(takeWritten()) }
+
+    private func takeWanted() -> Set<Int> {
+        var count: UInt64 = 0
+        guard wanted >= 0, unsafe read(wanted, &count, 8) == 8 else { return [] }
+        return Set(leases.filter { $0.value.isWanted }.keys)
+    }
+
+    private func takeWritten() -> Set<Int> {
         var modified: Set<Int> = []
         var buffer = [UInt8](repeating: 0, count: 4096)
         while true {
-            let count = unsafe read(descriptor, &buffer, buffer.count)
+            let count = unsafe read(inotify, &buffer, buffer.count)
             guard count > 0 else { return modified }
             var offset = 0
             // struct inotify_event: the watch, three words of which the last is the name's length, the name.

@@ -90,8 +90,8 @@ public final class LibraryCatalog: Sendable {
     /// Takes off the probes of a library whose records make no sense.
     func distrust(profile: Int) { change { $0.distrust(profile: profile) } }
 
-    /// Readable when a probed file was written in place.
-    var guardDescriptor: Int32 { state.withLock { $0.guardDescriptor } }
+    /// One is readable when a probed file was written in place, or somebody waits to do so.
+    var guardDescriptors: [Int32] { state.withLock { $0.guardDescriptors } }
 
     /// - Throws: `BPFError` of category `.privilege` where the kernel refused every library for want of permission.
     func requirePermission() throws(BPFError) {

@@ -10,7 +10,7 @@ final class DiscoveryLoop: @unchecked Sendable {
     private static let tick: UInt64 = 1_000_000_000
     /// A burst of new programs is taken together.
     private static let pauseMilliseconds: Int32 = 5
-    /// Without a stream of changes the sweep has to find them: often, but in no more than a hundredth of the time.
+    /// Without a stream of changes the sweep has to find what programs map after their beginning: often, but in no more than a hundredth of the time.
     private static let blindSweepInterval: UInt64 = 100_000_000
     private static let blindSweepShare: UInt64 = 100
     /// Listing who holds connections walks over every open file of the host: not too often, and no more than a
@@ -22,17 +22,23 @@ final class DiscoveryLoop: @unchecked Sendable {
     private let options: EngineOptions
     private let tuning: SharedTuning
     private let watch: MappingWatch?
+    /// In its place where there is none.
+    private let begun: BegunPrograms?
+    private var looks = LookSchedule()
     private let stopDescriptor: Int32
     private let finished = DispatchGroup()
 
     /// `stopDescriptor` becomes readable when the thread is to end.
-    init(catalog: LibraryCatalog, options: EngineOptions, tuning: SharedTuning, stopDescriptor: Int32) {
+    init(
+        catalog: LibraryCatalog, options: EngineOptions, tuning: SharedTuning, stopDescriptor: Int32,
+        watch: MappingWatch?, begun: BegunPrograms?
+    ) {
         self.catalog = catalog
         self.options = options
         self.tuning = tuning
         self.stopDescriptor = stopDescriptor
-        // Before anything is looked at, so that nothing starts unseen in between.
-        watch = try? MappingWatch()
+        self.watch = watch
+        self.begun = begun
     }
 
     /// Whether what processes map is seen as it happens.
@@ -108,6 +114,11 @@ final class DiscoveryLoop: @unchecked Sendable {
             }
             catalog.change { $0.releaseModified() }
             let now = monotonicNow()
+            if !onlyNamed, let begun {
+                looks.add(begun.take(), at: now)
+                let due = looks.take(at: now)
+                if !due.isEmpty { catalog.change { $0.look(at: due) } }
+            }
             let interval = watch == nil ? min(blindInterval, tuning.value.sweepInterval) : tuning.value.sweepInterval
             if now - ticked >= Self.tick {
                 ticked = now
@@ -134,24 +145,25 @@ final class DiscoveryLoop: @unchecked Sendable {
 
     /// Sleeps until there is something to do, at most so many nanoseconds. False when the thread is to end.
     private func wait(_ most: UInt64) -> Bool {
-        if watch != nil, ended(within: Self.pauseMilliseconds) { return false }
-        var descriptors = [
-            pollfd(fd: stopDescriptor, events: Int16(POLLIN), revents: 0),
-            pollfd(fd: catalog.guardDescriptor, events: Int16(POLLIN), revents: 0),
-            pollfd(fd: watch?.descriptor ?? -1, events: Int16(POLLIN), revents: 0),
-        ]
-        let more = watch?.hasMore == true
-        unsafe _ = poll(&descriptors, 3, more ? 0 : Int32(most / 1_000_000))
-        return descriptors[0].revents == 0
+        if watch != nil {
+            // A probed file that is written does not wait: programs that start meanwhile would run into its probes.
+            let isEnded = poll([stopDescriptor] + catalog.guardDescriptors, Self.pauseMilliseconds)
+            if isEnded { return false }
+        }
+        var most = watch?.hasMore == true ? 0 : most
+        if let next = looks.next {
+            let now = monotonicNow()
+            most = min(most, next > now ? next - now : 0)
+        }
+        return !poll(
+            [stopDescriptor, watch?.descriptor ?? begun?.descriptor ?? -1] + catalog.guardDescriptors,
+            Int32((most + 999_999) / 1_000_000))
     }
 
-    private func ended(within milliseconds: Int32) -> Bool {
-        // A probed file that is written does not wait: programs that start meanwhile would run into its probes.
-        var descriptors = [
-            pollfd(fd: stopDescriptor, events: Int16(POLLIN), revents: 0),
-            pollfd(fd: catalog.guardDescriptor, events: Int16(POLLIN), revents: 0),
-        ]
-        unsafe _ = poll(&descriptors, 2, milliseconds)
-        return descriptors[0].revents != 0
+    /// Waits until one of `descriptors` is readable; whether it is the first.
+    private func poll(_ descriptors: [Int32], _ milliseconds: Int32) -> Bool {
+        var entries = descriptors.map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
+        unsafe _ = Glibc.poll(&entries, nfds_t(entries.count), milliseconds)
+        return entries[0].revents != 0
     }
 }

@@ -42,6 +42,9 @@ public final class Engine: Sendable {
         try opened.setRingSize(options.ringBytes)
         let filters = !options.processes.isEmpty
         if filters { try opened.filterProcesses() }
+        // Before anything is looked at, so that nothing starts unseen in between.
+        let watch = try? MappingWatch()
+        try opened.tellPrograms(watch == nil)
         kernel = KernelSide(try opened.load(rung: rung, features: features))
         guard kernel.object.seesLosses else { throw .from(errno, operation: "map the account of lost events") }
         // Children that are there already; later ones join by themselves.
@@ -54,7 +57,9 @@ public final class Engine: Sendable {
         tracepoints = try TracepointLinks(kernel: kernel, features: features)
         stopDescriptor = tlswatch_eventfd()
         guard stopDescriptor >= 0 else { throw .from(errno, operation: "create an eventfd") }
-        discovery = DiscoveryLoop(catalog: catalog, options: options, tuning: tuning, stopDescriptor: stopDescriptor)
+        discovery = DiscoveryLoop(
+            catalog: catalog, options: options, tuning: tuning, stopDescriptor: stopDescriptor, watch: watch,
+            begun: watch == nil ? try BegunPrograms(descriptor: kernel.object.programsDescriptor) : nil)
         try discovery.first()
         try catalog.requirePermission()
     }

@@ -77,6 +77,15 @@ public enum ProbeRung: String, Sendable, CaseIterable, Codable {
     /// Restricts observation to the processes of the `observed_processes` map.
     func filterProcesses() throws(BPFError) { try set(.filterProcesses) }
 
+    /// Has the kernel side tell which programs begin, or not: without the stream of what processes map.
+    func tellPrograms(_ wanted: Bool) throws(BPFError) {
+        if wanted {
+            try set(.tellPrograms)
+        } else if let map = unsafe bpf_object__find_map_by_name(object, "programs") {
+            unsafe bpf_map__set_autocreate(map, false)
+        }
+    }
+
     private func set(_ knob: EmbeddedObject.Knob) throws(BPFError) {
         guard let map = unsafe bpf_object__find_map_by_name(object, ".rodata") else {
             throw BPFError(.system, operation: "find the knobs in the embedded BPF object")
@@ -181,6 +190,9 @@ public enum ProbeRung: String, Sendable, CaseIterable, Codable {
     var seesLosses: Bool { lossesPage != nil }
 
     var ringDescriptor: Int32 { unsafe bpf_object__find_map_fd_by_name(object, "ring") }
+
+    /// The ring of programs that begin; negative where it was not asked for.
+    var programsDescriptor: Int32 { unsafe bpf_object__find_map_fd_by_name(object, "programs") }
 
     /// The handle of a program, valid as long as this object is.
     func program(_ name: String) throws(BPFError) -> OpaquePointer {

@@ -4,6 +4,7 @@ enum EmbeddedObject {
     enum Knob: Int {
         case filterProcesses
         case socketsByAddress
+        case tellPrograms
     }
 
     /// The programs that walk over processes.

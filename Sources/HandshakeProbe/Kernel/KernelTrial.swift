@@ -31,7 +31,7 @@ public struct KernelTrial: Sendable {
             (
                 mappingEvents == nil, "mapping events",
                 mappingEvents.map {
-                    "not to be had: new programs are found by frequent sweeps, and their first handshakes may be missed. "
+                    "not to be had: programs are looked at as they begin; libraries that they load later are found by frequent sweeps. "
                         + "Debian's kernel.perf_event_paranoid=3 keeps them for CAP_SYS_ADMIN; 2 does not. \($0)"
                 } ?? "a library is seen when a process maps it"
             ),

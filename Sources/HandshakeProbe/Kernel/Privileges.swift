@@ -42,6 +42,9 @@ public struct Privileges: Sendable {
             Capability(
                 name: "CAP_CHECKPOINT_RESTORE", bit: 40, purpose: "read those that were replaced while they are in use",
                 held: held(40) || administrator, required: false),
+            Capability(
+                name: "CAP_LEASE", bit: 28, purpose: "have who writes over one in place wait until its probes are off",
+                held: held(28), required: false),
         ]
         if rung == .perf {
             capabilities.append(

@@ -38,8 +38,10 @@ enum Tlswatch {
 final class Capture: Sendable {
     let child: ChildProcess
 
-    init(_ options: [String] = []) throws {
-        child = try ChildProcess(Tlswatch.binary(), ["capture", "--format", "json"] + options)
+    /// - Parameter wrapper: a command line that runs what follows it.
+    init(_ options: [String] = [], wrapper: [String] = []) throws {
+        let line = wrapper + [try Tlswatch.binary(), "capture", "--format", "json"] + options
+        child = try ChildProcess(line[0], Array(line.dropFirst()))
         try child.waitForLine(in: child.errors) { $0 == "ready" }
     }
 

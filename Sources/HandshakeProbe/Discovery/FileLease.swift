@@ -1,0 +1,32 @@
+import CBPF
+import Glibc
+
+/// A read lease on a file (fcntl(2), F_SETLEASE): who opens it for writing waits as long as this value lives, or as
+/// /proc/sys/fs/lease-break-time says.
+final class FileLease: Sendable {
+    private let descriptor: Int32
+
+    enum Refusal: Error {
+        /// Somebody has the file open for writing.
+        case isBeingWritten
+        /// The file is another user's and CAP_LEASE is missing; the file system has no leases.
+        case notGiven
+    }
+
+    init(_ file: borrowing OpenFile) throws(Refusal) {
+        // The same open file, which outlives its first descriptor.
+        let descriptor = fcntl(file.descriptor, F_DUPFD_CLOEXEC, 0)
+        guard descriptor >= 0 else { throw .notGiven }
+        let result = tlswatch_lease_take(descriptor)
+        guard result == 0 else {
+            close(descriptor)
+            throw result == -EAGAIN ? .isBeingWritten : .notGiven
+        }
+        self.descriptor = descriptor
+    }
+
+    deinit { close(descriptor) }
+
+    /// Whether somebody waits for it.
+    var isWanted: Bool { tlswatch_lease_is_wanted(descriptor) }
+}
