@@ -20,8 +20,25 @@ struct ListenAddress: ExpressibleByArgument {
         else { return nil }
         var host = String(argument[..<colon])
         if host.hasPrefix("["), host.hasSuffix("]") { host = String(host.dropFirst().dropLast()) }
-        guard !host.isEmpty else { return nil }
+        guard Self.canBeHost(host) else { return nil }
         self.init(host: host, port: port)
+    }
+
+    /// An address in full, or what may be a name: whether there is such a host is asked when it is listened on.
+    private static func canBeHost(_ host: String) -> Bool {
+        if host.contains(":") {
+            // Without a zone, `%eth0`.
+            var address = in6_addr()
+            return unsafe inet_pton(AF_INET6, String(host.prefix { $0 != "%" }), &address) == 1
+        }
+        if host.allSatisfy({ $0.isNumber || $0 == "." }) {
+            var address = in_addr()
+            return unsafe inet_pton(AF_INET, host, &address) == 1
+        }
+        return host.utf8.allSatisfy { byte in
+            UInt8(ascii: "a")...UInt8(ascii: "z") ~= byte | 0x20 || UInt8(ascii: "0")...UInt8(ascii: "9") ~= byte
+                || "-._".utf8.contains(byte)
+        }
     }
 
     var defaultValueDescription: String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }

@@ -55,13 +55,14 @@ struct ReplayCommand: AsyncParsableCommand {
     private func print() throws {
         ignoreClosedPipes()
         let reader = try RecordingReader(path: file)
-        let result = try Replay.run(reader, timeout: handshakeTimeout.nanoseconds, version: Version.current)
+        let result = Replay.run(reader, timeout: handshakeTimeout.nanoseconds, version: Version.current)
         let destination = try OutputFile(path: output)
         var printer = SessionPrinter(
             format: format ?? (destination.isTerminal ? .table : .json), file: destination, limit: nil)
         try printer.begin()
         try printer.print(result.handshakes)
         try printer.finish(inFlight: result.inFlight, lost: result.rejected)
+        if let cut = result.cut { throw cut }
     }
 
     private func serve(_ address: ListenAddress) async throws {

@@ -23,6 +23,18 @@ extension KernelTests {
             #expect(rows.count == live.count)
             // The executable is read from /proc while the process lives: a replay cannot.
             #expect(rows.map(Self.comparable) == live.map(Self.comparable))
+
+            // A disk that was full, a machine that went down: what stands before the cut is told, and the cut.
+            let whole = try Data(contentsOf: URL(fileURLWithPath: recording))
+            let cut = directory.file("cut.bin")
+            try whole.dropLast(whole.count / 4).write(to: URL(fileURLWithPath: cut))
+            let half = try Tlswatch.run(["replay", cut, "--format", "json"])
+            #expect(half.status == .exited(65) && half.errors.contains("cut or garbled at byte"), "\(half.errors)")
+            let told = try SessionRow.parse(half.output.split(separator: "\n").map(String.init)).map(Self.comparable)
+            #expect(told.count > 4 && told.count < rows.count)
+            // All but those that were in flight at the cut, which end there.
+            let completed = told.filter(\.isCompleted)
+            #expect(completed == rows.map(Self.comparable).filter { completed.contains($0) })
         }
 
         private static func comparable(_ row: SessionRow) -> SessionRow {

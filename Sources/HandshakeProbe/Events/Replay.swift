@@ -7,11 +7,12 @@ public enum Replay {
         public var metrics: MetricsSnapshot
         public var rejected: UInt64
         public var inFlight: Int
+        /// Why the recording was not read to its end, if it was not: what stands before that is told all the same.
+        public var cut: RecordingError?
     }
 
     /// - Parameter timeout: as `--handshake-timeout`, nanoseconds, on the recording's own clock.
-    public static func run(_ reader: RecordingReader, timeout: UInt64, version: String) throws(RecordingError) -> Result
-    {
+    public static func run(_ reader: RecordingReader, timeout: UInt64, version: String) -> Result {
         var reader = reader
         let consumer = consumer(
             timeout: timeout, metrics: MetricsRegistry(version: version),
@@ -19,7 +20,16 @@ public enum Replay {
         var handshakes: [Handshake] = []
         var now: UInt64 = 0
         var swept: UInt64 = 0
-        while let frame = try reader.next() {
+        var cut: RecordingError?
+        func next() -> RecordingReader.Frame? {
+            do throws(RecordingError) {
+                return try reader.next()
+            } catch {
+                cut = error
+                return nil
+            }
+        }
+        while let frame = next() {
             if let time = reader.time(of: frame) { now = max(now, time) }
             pass(frame, of: reader, to: consumer)
             guard case .record = frame else { continue }
@@ -34,7 +44,8 @@ public enum Replay {
         consumer.metrics.update(sessions: consumer.tallies)
         return Result(
             handshakes: handshakes, metrics: consumer.metrics.snapshot(now: now),
-            rejected: consumer.decoder.submitted &- consumer.decoder.decoded, inFlight: consumer.table.inFlight)
+            rejected: consumer.decoder.submitted &- consumer.decoder.decoded, inFlight: consumer.table.inFlight,
+            cut: cut)
     }
 
     /// A consumer that asks nothing of this machine.

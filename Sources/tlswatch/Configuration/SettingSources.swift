@@ -38,6 +38,9 @@ struct SettingSources: Sendable {
         return ResolvedSettings(entries: resolved, file: file, notices: notices)
     }
 
+    /// Of one run, and no settings.
+    private static let flagsAlone = ["PID": "--pid", "CONFIG": "--config"]
+
     private var ours: [String: String] {
         environment.filter { $0.key.hasPrefix(Setting.variablePrefix) && !$0.value.isEmpty }
     }
@@ -47,6 +50,9 @@ struct SettingSources: Sendable {
         let known = Setting.all.map(\.variable)
         return ours.keys.sorted().compactMap { name in
             guard !known.contains(name) else { return nil }
+            if let flag = Self.flagsAlone[name.dropPrefix()] {
+                return "\(name) in the environment has no effect: give \(flag)"
+            }
             return NearestName.of(name.dropPrefix(), among: known.map { $0.dropPrefix() }).map {
                 "\(name) in the environment has no effect; did you mean \(Setting.variablePrefix)\($0)?"
             }

@@ -100,12 +100,14 @@ import Testing
         let resolved = try SettingSources(
             environment: [
                 "TLSWATCH_RING_SIZE": "", "TLSWATCH_RINGSIZE": "2", "TLSWATCH_PORT": "tcp://10.0.0.1:9899",
-                "TLSWATCH_SERVICE_HOST": "10.0.0.1", "RING_SIZE": "2",
+                "TLSWATCH_SERVICE_HOST": "10.0.0.1", "RING_SIZE": "2", "TLSWATCH_PID": "1", "TLSWATCH_CONFIG": "a.yml",
             ], standardPath: nowhere
         ).resolve()
         #expect(resolved.entries.allSatisfy { $0.source == .standard })
         #expect(
             resolved.notices == [
+                "TLSWATCH_CONFIG in the environment has no effect: give --config",
+                "TLSWATCH_PID in the environment has no effect: give --pid",
                 "TLSWATCH_RINGSIZE in the environment has no effect; did you mean TLSWATCH_RING_SIZE?"
             ])
     }
