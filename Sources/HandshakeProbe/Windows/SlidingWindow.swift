@@ -47,13 +47,14 @@ public struct SlidingWindow: Sendable {
             } else {
                 dense = DenseWindow(slots: ring.count)
                 for index in recent.count - Self.exactLimit..<recent.count {
-                    dense?.insert(recent[index].value, at: ring.position(of: recent[index].slot))
+                    _ = dense?.insert(recent[index].value, at: ring.position(of: recent[index].slot))
                 }
                 exactCount = 0
             }
         }
-        dense?.insert(nanoseconds, at: ring.position(of: slot))
-        recent.insert(nanoseconds, slot: slot)
+        // A window with a slot of more than are answered exactly is not answered exactly: such a slot's need not be kept.
+        let isCounted = dense?.insert(nanoseconds, at: ring.position(of: slot)) ?? false
+        if !isCounted { recent.insert(nanoseconds, slot: slot) }
         return true
     }
 
@@ -102,7 +103,7 @@ public struct SlidingWindow: Sendable {
 /// A window of many values: what each slot holds, and the total.
 private struct DenseWindow: Sendable {
     /// Past so many, a slot's values are counted by cell instead of listed.
-    private static let listLimit = 256
+    private static let listLimit = SlidingWindow.exactLimit
 
     /// The cells of each slot's values, one by one.
     private var listed: [[UInt16]]
@@ -119,19 +120,23 @@ private struct DenseWindow: Sendable {
             + counted.reduce(counted.capacity * MemoryLayout<LogHistogram>.stride) { $0 + $1.storageBytes }
     }
 
-    mutating func insert(_ nanoseconds: UInt64, at position: Int) {
+    /// Whether the slot at `position` holds more than `listLimit` values.
+    mutating func insert(_ nanoseconds: UInt64, at position: Int) -> Bool {
         let cell = DurationScale.shared.cell(of: nanoseconds)
         total.insert(cell: cell)
         if !counted.isEmpty, counted[position].count > 0 {
             counted[position].insert(cell: cell)
-        } else if listed[position].count < Self.listLimit {
-            listed[position].append(UInt16(truncatingIfNeeded: cell))
-        } else {
-            if counted.isEmpty { counted = [LogHistogram](repeating: LogHistogram(), count: listed.count) }
-            for cell in listed[position] { counted[position].insert(cell: Int(cell)) }
-            counted[position].insert(cell: cell)
-            listed[position].removeAll(keepingCapacity: true)
+            return true
         }
+        if listed[position].count < Self.listLimit {
+            listed[position].append(UInt16(truncatingIfNeeded: cell))
+            return false
+        }
+        if counted.isEmpty { counted = [LogHistogram](repeating: LogHistogram(), count: listed.count) }
+        for cell in listed[position] { counted[position].insert(cell: Int(cell)) }
+        counted[position].insert(cell: cell)
+        listed[position].removeAll(keepingCapacity: true)
+        return true
     }
 
     mutating func clear(_ position: Int) {

@@ -108,7 +108,7 @@ import Testing
             resolved.notices == [
                 "TLSWATCH_CONFIG in the environment has no effect: give --config",
                 "TLSWATCH_PID in the environment has no effect: give --pid",
-                "TLSWATCH_RINGSIZE in the environment has no effect; did you mean TLSWATCH_RING_SIZE?"
+                "TLSWATCH_RINGSIZE in the environment has no effect; did you mean TLSWATCH_RING_SIZE?",
             ])
     }
 
