@@ -12,12 +12,6 @@ struct CatalogState: ~Copyable {
     private static let others = -1
     /// Analyses kept of libraries that were let go: a container that starts again brings the same file.
     private static let analysisMemory = 64
-    /// Nanoseconds that a library without a process is kept: a short program may run again.
-    private static let patience: UInt64 = 1_000_000_000
-    /// Nanoseconds between two looks whether the file of a kept library is still there.
-    private static let keeping: UInt64 = 10_000_000_000
-    /// Directories whose file systems stay mounted while the host runs.
-    private static let systemPlaces = ["/", "/usr/lib"]
 
     private let kernel: KernelSide
     private let mappings: HostMappings
@@ -37,8 +31,7 @@ struct CatalogState: ~Copyable {
     private var analyses: [MappedInode: LibraryAnalysis] = [:]
     /// Libraries that were not met in a process: the user's, the linker cache's.
     private var named: Set<Int> = []
-    /// When a library was first seen without a process, and when it is next asked whether it is to be kept.
-    private var unused: [Int: (since: UInt64, asked: UInt64)] = [:]
+    private var retention = LibraryRetention()
     /// Libraries that made room for others.
     private(set) var evicted: UInt64 = 0 { didSet { hasChanged = true } }
     /// Processes that map a file that could not be opened.
@@ -109,7 +102,7 @@ struct CatalogState: ~Copyable {
         }
         for identifier in libraries.keys {
             libraries[identifier]?.processes = found[identifier] ?? []
-            if found[identifier] != nil { unused[identifier] = nil }
+            if found[identifier] != nil { retention.forget(identifier) }
         }
     }
 
@@ -193,7 +186,7 @@ struct CatalogState: ~Copyable {
     private mutating func note(_ identifier: Int?, pid: UInt32) {
         guard let identifier else { return }
         libraries[identifier]?.processes.insert(pid)
-        unused[identifier] = nil
+        retention.forget(identifier)
     }
 
     private mutating func forget(process pid: UInt32) {
@@ -359,19 +352,10 @@ struct CatalogState: ~Copyable {
         }
     }
 
-    /// Lets go of libraries that no process maps any more, except where a program that starts later will find them and
-    /// nobody wants to unmount them: replaced ones, and those of containers and of other mounts, which the probes keep
-    /// busy.
+    /// Lets go of libraries that no process maps any more and that are not to be kept.
     mutating func releaseUnused(now: UInt64) {
         for (identifier, library) in libraries where library.processes.isEmpty {
-            guard let when = unused[identifier] else {
-                unused[identifier] = (now, now + Self.patience)
-                continue
-            }
-            guard now >= when.asked else { continue }
-            if willBeFound(identifier, library) {
-                unused[identifier]?.asked = now + Self.keeping
-            } else {
+            if retention.isOver(identifier, library, isNamed: named.contains(identifier), now: now) {
                 letGo(of: identifier)
             }
         }
@@ -382,7 +366,7 @@ struct CatalogState: ~Copyable {
         detach(identifier, as: library.state)
         libraries[identifier] = nil
         hasNews = true
-        unused[identifier] = nil
+        retention.forget(identifier)
         named.remove(identifier)
         hints.removeAll(keepingCapacity: true)
         if identifier == Self.others {
@@ -399,31 +383,13 @@ struct CatalogState: ~Copyable {
     /// Lets go of the library that has been without a process longest, which a program that starts later may or may not
     /// find again. False where there is none that nothing of can be on its way any more.
     private mutating func makeRoom(probed: Bool) -> Bool {
-        let now = monotonicNow()
-        let longest = libraries.filter { identifier, library in
+        let candidates = libraries.filter { identifier, library in
             library.processes.isEmpty && !named.contains(identifier) && (!probed || library.state == .attached)
-        }.compactMap { identifier, _ in unused[identifier].map { (identifier, since: $0.since) } }
-            .min { $0.since < $1.since }
-        guard let longest, now > longest.since, now - longest.since >= Self.patience else { return false }
-        letGo(of: longest.0)
+        }.keys
+        guard let longest = retention.longestUnused(among: candidates, now: monotonicNow()) else { return false }
+        letGo(of: longest)
         evicted += 1
         return true
-    }
-
-    private func willBeFound(_ identifier: Int, _ library: ObservedLibrary) -> Bool {
-        guard library.state == .attached else { return false }
-        guard isThere(library, root: HostView.root) || isThere(library, root: "") else { return false }
-        return named.contains(identifier)
-            || Self.systemPlaces.contains { name in
-                var status = stat()
-                return unsafe stat(HostView.root + name, &status) == 0
-                    && UInt64(status.st_dev) == library.identity.device
-            }
-    }
-
-    private func isThere(_ library: ObservedLibrary, root: String) -> Bool {
-        guard let file = OpenFile(root + library.path) else { return false }
-        return file.identity == library.identity
     }
 
     private mutating func detach(_ identifier: Int, as state: LibraryState) {

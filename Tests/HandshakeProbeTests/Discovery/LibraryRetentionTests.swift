@@ -1,0 +1,72 @@
+import Foundation
+import Testing
+
+@testable import HandshakeProbe
+
+@Suite struct LibraryRetentionTests {
+    private static let second: UInt64 = 1_000_000_000
+
+    /// A library whose file is really there, until `remove`.
+    private struct Sample {
+        let library: ObservedLibrary
+        let path = FileManager.default.temporaryDirectory.path + "/tlswatch-retention-" + UUID().uuidString
+
+        init(_ state: LibraryState = .attached) throws {
+            try Data("library".utf8).write(to: URL(fileURLWithPath: path))
+            guard let file = OpenFile(path) else { throw CocoaError(.fileReadUnknown) }
+            library = ObservedLibrary(
+                profile: 1, path: path,
+                inode: MappedInode(device: 1, inode: file.identity.inode, generation: 0, size: 7),
+                identity: file.identity, state: state)
+        }
+
+        func remove() throws { try FileManager.default.removeItem(atPath: path) }
+    }
+
+    @Test("A named library is kept while its file is there, and goes when it is asked next")
+    func kept() throws {
+        let sample = try Sample()
+        var retention = LibraryRetention()
+        func isOver(_ seconds: UInt64) -> Bool {
+            retention.isOver(1, sample.library, isNamed: true, now: 100 * Self.second + seconds * Self.second)
+        }
+        #expect(!isOver(0) && !isOver(1))
+        try sample.remove()
+        #expect(!isOver(5), "it is not looked for at every turn")
+        #expect(isOver(11))
+    }
+
+    @Test("One that is not attached, or whose file was replaced, goes after a moment")
+    func gone() throws {
+        for sample in [try Sample(.unobserved(reason: .noCheapSite, detail: "")), try Sample()] {
+            var retention = LibraryRetention()
+            func isOver(_ nanoseconds: UInt64) -> Bool {
+                retention.isOver(1, sample.library, isNamed: true, now: nanoseconds)
+            }
+            #expect(!isOver(Self.second))
+            try sample.remove()
+            try Data("another".utf8).write(to: URL(fileURLWithPath: sample.path + "-new"))
+            try FileManager.default.moveItem(atPath: sample.path + "-new", toPath: sample.path)
+            #expect(!isOver(2 * Self.second - 1))
+            #expect(isOver(2 * Self.second))
+            try sample.remove()
+        }
+    }
+
+    @Test("Room is made by the one that was unused longest, and long enough; a process begins it anew")
+    func longest() throws {
+        let sample = try Sample()
+        defer { try? sample.remove() }
+        var retention = LibraryRetention()
+        for identifier in 1...3 {
+            let now = UInt64(identifier) * Self.second
+            _ = retention.isOver(identifier, sample.library, isNamed: true, now: now)
+        }
+        #expect(retention.longestUnused(among: 1...3, now: 4 * Self.second) == 1)
+        #expect(retention.longestUnused(among: 2...3, now: 4 * Self.second) == 2)
+        #expect(retention.longestUnused(among: 3...3, now: 4 * Self.second - 1) == nil)
+        retention.forget(1)
+        #expect(retention.longestUnused(among: 1...3, now: 4 * Self.second) == 2)
+        #expect(retention.longestUnused(among: 7...9, now: 4 * Self.second) == nil)
+    }
+}
