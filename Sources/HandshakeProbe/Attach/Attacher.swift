@@ -1,5 +1,6 @@
 import CBPF
 import Dispatch
+import Synchronization
 
 /// Puts probes on files and takes them off. Owned by the discovery thread.
 struct Attacher: ~Copyable {
@@ -166,10 +167,25 @@ struct Attacher: ~Copyable {
     /// Waits until all that was detached is out of the kernel.
     static func awaitReleases() { releases.sync(flags: .barrier) {} }
 
-    /// All that is left goes at once: the grace periods are waited for together, and stopping takes no minute.
-    deinit {
+    /// How many libraries are let go of at a time when all are: grace periods are waited for, not worked through.
+    private static let releasesAtOnce = 64
+
+    /// Takes off all probes that are left, at once: the kernel would wait for one library's after the other's where the
+    /// process's end has to do it.
+    mutating func detachAll() {
         let left = links.values.map { $0 }
-        DispatchQueue.concurrentPerform(iterations: left.count) { left[$0].letGo() }
+        links.removeAll()
+        let next = Atomic(0)
+        let ended = DispatchGroup()
+        let work: @Sendable () -> Void = {
+            while case let index = next.add(1, ordering: .relaxed).oldValue, index < left.count { left[index].letGo() }
+        }
+        for _ in 1..<max(1, min(Self.releasesAtOnce, left.count)) {
+            // One thread does it all where there are no more.
+            guard (try? WorkerThread.start("tlswatch-release", in: ended, work)) != nil else { break }
+        }
+        work()
+        ended.wait()
     }
 }
 

@@ -325,6 +325,9 @@ struct CatalogState: ~Copyable {
         }
     }
 
+    /// Takes off every probe, at the end.
+    mutating func detachAll() { attacher.detachAll() }
+
     /// Takes off the probes of a library whose records make no sense.
     mutating func distrust(profile: Int) {
         for (identifier, library) in libraries where library.profile == profile && library.state == .attached {

@@ -87,6 +87,9 @@ public final class LibraryCatalog: Sendable {
         }
     }
 
+    /// Takes off every probe, at the end; what was published stays.
+    func detachAll() { state.withLock { $0.detachAll() } }
+
     /// Takes off the probes of a library whose records make no sense.
     func distrust(profile: Int) { change { $0.distrust(profile: profile) } }
 

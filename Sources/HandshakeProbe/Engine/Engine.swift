@@ -101,12 +101,13 @@ public final class Engine: Sendable {
     /// Puts another tuning in force within a second or so. Any thread.
     public func reconfigure(_ next: EngineTuning) { tuning.set(next) }
 
-    /// Ends consumption after what the ring still holds, and joins the threads. Idempotent.
+    /// Ends consumption after what the ring still holds, joins the threads, and takes off all probes. Idempotent.
     public func stop() {
         var one: UInt64 = 1
         unsafe _ = write(stopDescriptor, &one, 8)
         finished.wait()
         discovery.join()
+        catalog.detachAll()
     }
 
     private func recordingHeader(wallClockOffset: Int64) -> RecordingHeader {
