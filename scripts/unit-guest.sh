@@ -113,6 +113,8 @@ handshakes "the linker's library"
 # Where the unit itself cannot go: through the process that maps them it gets there.
 handshakes "a library in /tmp" LD_LIBRARY_PATH=/tmp/copy
 handshakes "a library in a home directory" LD_LIBRARY_PATH=/home/user/copy
+# A lease on another's file, which has who writes it wait until its probes are off.
+check "leases on what is probed" held "$(grep -q "LEASE *ACTIVE *READ *$main " /proc/locks && echo held)"
 # Nobody maps it now; what is let go of for that is so within three seconds. A program that starts later will find it.
 usleep 4000000
 scrape $url

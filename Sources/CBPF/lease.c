@@ -25,6 +25,12 @@ int tlswatch_lease_wanted(void)
 	/* Without a handler the signal would end the process. */
 	struct sigaction action = {.sa_handler = tell, .sa_flags = SA_RESTART};
 
+	sigset_t unblocked;
+
+	/* Whoever started the program may have it blocked; threads made later have this one's mask. */
+	sigemptyset(&unblocked);
+	sigaddset(&unblocked, SIGIO);
+	pthread_sigmask(SIG_UNBLOCK, &unblocked, NULL);
 	if (wanted < 0)
 		wanted = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (wanted < 0 || sigaction(SIGIO, &action, NULL))

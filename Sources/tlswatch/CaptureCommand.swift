@@ -68,14 +68,6 @@ struct CaptureCommand: ParsableCommand {
         defer { engine.stop() }
         try engine.start { inbox.add($0) }
         tell("ready")
-        var child: ChildCommand?
-        if let executable {
-            child = try ChildCommand(path: executable, arguments: command)
-        }
-        if let child {
-            let waiter = DispatchQueue(label: "tlswatch.child")
-            waiter.async { inbox.childEnded(child.wait()) }
-        }
         if let duration {
             let end = monotonicNow() &+ duration.nanoseconds
             try WorkerThread.start("tlswatch-timer", in: DispatchGroup()) {
@@ -85,6 +77,14 @@ struct CaptureCommand: ParsableCommand {
                 }
                 inbox.end()
             }
+        }
+        var child: ChildCommand?
+        if let executable {
+            child = try ChildCommand(path: executable, arguments: command)
+        }
+        if let child {
+            let waiter = DispatchQueue(label: "tlswatch.child")
+            waiter.async { inbox.childEnded(child.wait()) }
         }
         var printer = SessionPrinter(format: format ?? (file.isTerminal ? .table : .json), file: file, limit: count)
         var failure = printAll(&printer, from: inbox)

@@ -12,8 +12,12 @@ enum Interruptions {
         for number in [SIGINT, SIGTERM] { _ = signal(number, SIG_DFL) }
         var taken = sigset_t()
         unsafe sigemptyset(&taken)
-        // SIGHUP stays ignored under nohup(1): what is ignored never waits.
-        for number in [SIGINT, SIGTERM, SIGHUP] { unsafe sigaddset(&taken, number) }
+        for number in [SIGINT, SIGTERM] { unsafe sigaddset(&taken, number) }
+        // Under nohup(1) it stays ignored; once blocked it would wait all the same.
+        var hangUp = sigaction()
+        unsafe sigaction(SIGHUP, nil, &hangUp)
+        let isIgnored = unsafe hangUp.__sigaction_handler.sa_handler.map { unsafe unsafeBitCast($0, to: Int.self) } == 1
+        if !isIgnored { unsafe sigaddset(&taken, SIGHUP) }
         unsafe pthread_sigmask(SIG_BLOCK, &taken, nil)
         try WorkerThread.start("tlswatch-signal", in: DispatchGroup()) { [taken] in
             var number: Int32 = 0

@@ -30,7 +30,7 @@ enum Program {
                 let started = try daemon.start()
                 finish { try await daemon.serve(started) }
             } else if let replay = command as? ReplayCommand {
-                try Headroom.requireThreads()
+                try reporting { try Headroom.requireThreads() }
                 finish { try await replay.run() }
             } else {
                 var command = command

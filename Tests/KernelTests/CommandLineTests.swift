@@ -124,6 +124,20 @@ extension KernelTests {
             #expect(result.errors.contains("0 sessions"), "\(result.errors)")
         }
 
+        @Test("Under nohup a hang-up does not end a capture, else it does", arguments: [true, false])
+        func hangUp(_ isIgnored: Bool) throws {
+            let capture = try Capture(wrapper: isIgnored ? ["nohup"] : [])
+            capture.child.signal(SIGHUP)
+            if isIgnored {
+                // It is of one process: what comes later has come behind it.
+                capture.child.signal(SIGINT)
+                let result = try capture.child.wait()
+                #expect(result.status == .exited(0), "one signal, not two: \(result.status)")
+            } else {
+                #expect(try capture.child.wait().status == .exited(0))
+            }
+        }
+
         @Test("A reader that goes away ends the capture cleanly")
         func closedPipe() throws {
             let server = try OpenSSLServer(TestCertificates())

@@ -173,6 +173,26 @@ extension KernelTests {
             #expect(daemon.child.stop() == .exited(0))
         }
 
+        @Test("A library that somebody has open for writing is not probed until it is closed")
+        func openForWriting() throws {
+            let certificates = try TestCertificates()
+            let directory = try TemporaryDirectory()
+            let copy = try LibraryCopy(into: directory.path)
+            let daemon = try Daemon(["--sweep-interval", "1s"])
+            let writer = try FileHandle(forWritingTo: URL(fileURLWithPath: copy.libssl))
+            let server = try AnyServer(certificates, environment: copy.environment)
+            #expect(
+                try eventually {
+                    try !daemon.metrics().all("tlswatch_probes", ["library": copy.libssl, "state": "attach_failed"])
+                        .isEmpty
+                })
+            #expect(probes(try daemon.metrics(), copy.libssl) == 0)
+            try writer.close()
+            #expect(try eventually { probes(try daemon.metrics(), copy.libssl) > 0 })
+            try server.connect()
+            server.stop()
+        }
+
         @Test(
             "A program that is new to the host is observed by the time its first tenth of a second is over",
             arguments: [true, false])

@@ -129,5 +129,62 @@ extension KernelTests {
             #expect(whole.sum("tlswatch_window_incomplete") == 0)
             expectConservation(whole)
         }
+
+        /// A copy of libssl whose `SSL_version` reads another field: what its code says of the object is wrong.
+        private func misled(in directory: String) throws -> LibraryCopy {
+            let copy = try LibraryCopy(into: directory)
+            let file = try ELFFile(path: copy.libssl)
+            let function = try #require(file.symbol("SSL_version"))
+            let offset = try #require(file.fileOffset(ofAddress: function.address))
+            var content = [UInt8](try Data(contentsOf: URL(fileURLWithPath: copy.libssl)))
+            let place = Int(offset)..<Int(offset) + 6
+            // mov (%rdi),%eax; xor %edi,%edi; ret; and a byte between functions.
+            try #require(content[place].prefix(5) == [0x8b, 0x07, 0x31, 0xff, 0xc3], "another compiler's work")
+            // mov 8(%rdi),%eax: half of a pointer.
+            content.replaceSubrange(place, with: [0x8b, 0x47, 0x08, 0x31, 0xff, 0xc3])
+            try FileManager.default.removeItem(atPath: copy.libssl)
+            try Data(content).write(to: URL(fileURLWithPath: copy.libssl))
+            return copy
+        }
+
+        @Test("A library whose first sessions make no sense is detached and told, and no session of it is")
+        func distrusted() throws {
+            let certificates = try TestCertificates()
+            let directory = try TemporaryDirectory()
+            let copy = try misled(in: directory.path)
+            let daemon = try Daemon(["--label", "local_port"])
+            let server = try AnyServer(certificates, environment: copy.environment)
+            let library = ["library": copy.libssl]
+            #expect(try eventually { try daemon.metrics().sum("tlswatch_probes", library) > 0 })
+            // Its clients have the distribution's library.
+            for _ in 0..<5 { try server.connect() }
+            let detached = library.merging(["state": "detached"]) { $1 }
+            #expect(try eventually { try !daemon.metrics().all("tlswatch_probes", detached).isEmpty })
+            try daemon.child.waitForLine(in: daemon.child.errors) {
+                $0.contains("library detached") && $0.contains(copy.libssl)
+            }
+            var after = try daemon.quietMetrics { Books($0).balance }
+            #expect(after.sum("tlswatch_observed_processes", ["reason": "sanity_check_failed"]) == 1)
+            #expect(after.sum("tlswatch_probe_hits_total", library) > 0)
+            // The kernel takes its time with them.
+            let isOff = try eventually {
+                let before = after
+                try server.connect()
+                let client = ["role": "client", "outcome": "completed"]
+                after = try daemon.quietMetrics {
+                    Books($0).balance
+                        && $0.sum("tlswatch_handshakes_total", client) > before.sum("tlswatch_handshakes_total", client)
+                }
+                return after.sum("tlswatch_probe_hits_total", library)
+                    == before.sum("tlswatch_probe_hits_total", library)
+            }
+            #expect(isOff, "no probe is left")
+            let books = Books(after)
+            #expect(books.balance && books.rejected > 0, "\(books)")
+            let told = ["role": "server", "local_port": "\(server.port)", "outcome": "completed"]
+            #expect(after.sum("tlswatch_handshakes_total", told) == 0)
+            #expect(server.child.status == nil)
+            server.stop()
+        }
     }
 }

@@ -34,6 +34,8 @@ public struct ObservedLibrary: Sendable {
     /// As stat(2) tells it where it was found.
     var identity: FileIdentity
     public var analysis: LibraryAnalysis?
+    /// When the file had changed last, as `OpenFile.changed`, when it was analysed.
+    var changed = 0
     public var state: LibraryState
     /// The probes in place.
     public var sites: [ProbeSite] = []

@@ -28,7 +28,7 @@ struct CatalogState: ~Copyable {
     private var files: [MappedInode: Int?] = [:]
     /// The same for what the stream of mappings tells; forgotten with every sweep, since numbers are used again.
     private var hints: [MappedHint: Int?] = [:]
-    private var analyses: [MappedInode: LibraryAnalysis] = [:]
+    private var analyses: [MappedInode: (analysis: LibraryAnalysis, changed: Int)] = [:]
     /// Libraries that were not met in a process: the user's, the linker cache's.
     private var named: Set<Int> = []
     private var retention = LibraryRetention()
@@ -221,7 +221,8 @@ struct CatalogState: ~Copyable {
     ) -> Int? {
         if let known = files[inode] { return known }
         guard inode != own, var library = analyse(file, path: path, inode: inode) else {
-            files[inode] = .some(nil)
+            // What has just been written may not be all of it: looked at again when it is next mapped.
+            if !file.isFresh { files[inode] = .some(nil) }
             return nil
         }
         let tableSize = Self.told * attacher.limit
@@ -255,8 +256,9 @@ struct CatalogState: ~Copyable {
         var library = ObservedLibrary(
             profile: 0, path: path, inode: inode, identity: file.identity,
             state: .unobserved(reason: .analysisFailed, detail: "not read"))
-        if let known = analyses[inode] {
-            library.analysis = known
+        library.changed = file.changed
+        if let known = analyses[inode], known.changed == file.changed, !file.isFresh {
+            library.analysis = known.analysis
             return library
         }
         // What is not an ELF file, or not one of this machine, has nothing to observe in it.
@@ -299,6 +301,16 @@ struct CatalogState: ~Copyable {
             library.state = .unobserved(reason: .attachFailed, detail: "somebody has it open for writing")
             return
         }
+        // It may have been written between the analysis and the hold.
+        if !file.isUnchanged {
+            analyses[library.inode] = nil
+            guard let again = self.analyse(file, path: library.path, inode: library.inode)?.analysis, again == analysis
+            else {
+                fileGuard.release(id: identifier)
+                library.state = .unobserved(reason: .attachFailed, detail: "it was written while it was looked at")
+                return
+            }
+        }
         var profile = attacher.reserveProfile()
         if profile == nil, makeRoom(probed: true) { profile = attacher.reserveProfile() }
         guard let profile else {
@@ -326,7 +338,11 @@ struct CatalogState: ~Copyable {
     }
 
     /// Takes off every probe, at the end.
-    mutating func detachAll() { attacher.detachAll() }
+    mutating func detachAll() {
+        attacher.detachAll()
+        // Who waits to write one of their files waits for nothing any more.
+        for identifier in libraries.keys { fileGuard.release(id: identifier) }
+    }
 
     /// Takes off the probes of a library whose records make no sense.
     mutating func distrust(profile: Int) {
@@ -378,8 +394,7 @@ struct CatalogState: ~Copyable {
         } else {
             if files[library.inode] == .some(identifier) { files[library.inode] = nil }
             if analyses.count >= Self.analysisMemory { analyses.removeAll() }
-            // What was written over is read anew.
-            if case .unobserved(.fileModified, _) = library.state {} else { analyses[library.inode] = library.analysis }
+            analyses[library.inode] = library.analysis.map { ($0, library.changed) }
         }
     }
 

@@ -10,7 +10,8 @@ final class DiscoveryLoop: @unchecked Sendable {
     private static let tick: UInt64 = 1_000_000_000
     /// A burst of new programs is taken together.
     private static let pauseMilliseconds: Int32 = 5
-    /// Without a stream of changes the sweep has to find what programs map after their beginning: often, but in no more than a hundredth of the time.
+    /// Without a stream of changes the sweep has to find what programs map after their beginning: often, but in no more than
+    /// a hundredth of the time.
     private static let blindSweepInterval: UInt64 = 100_000_000
     private static let blindSweepShare: UInt64 = 100
     /// Listing who holds connections walks over every open file of the host: not too often, and no more than a

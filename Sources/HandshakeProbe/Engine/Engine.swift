@@ -43,8 +43,10 @@ public final class Engine: Sendable {
         let filters = !options.processes.isEmpty
         if filters { try opened.filterProcesses() }
         // Before anything is looked at, so that nothing starts unseen in between.
-        let watch = try? MappingWatch()
-        try opened.tellPrograms(watch == nil)
+        let watch = try Self.mappingWatch()
+        // With the libraries named nothing is looked for.
+        let looksForPrograms = watch == nil && options.libraries.isEmpty
+        try opened.tellPrograms(looksForPrograms)
         kernel = KernelSide(try opened.load(rung: rung, features: features))
         guard kernel.object.seesLosses else { throw .from(errno, operation: "map the account of lost events") }
         // Children that are there already; later ones join by themselves.
@@ -59,12 +61,24 @@ public final class Engine: Sendable {
         guard stopDescriptor >= 0 else { throw .from(errno, operation: "create an eventfd") }
         discovery = DiscoveryLoop(
             catalog: catalog, options: options, tuning: tuning, stopDescriptor: stopDescriptor, watch: watch,
-            begun: watch == nil ? try BegunPrograms(descriptor: kernel.object.programsDescriptor) : nil)
+            begun: looksForPrograms ? try BegunPrograms(descriptor: kernel.object.programsDescriptor) : nil)
         try discovery.first()
         try catalog.requirePermission()
     }
 
     deinit { close(stopDescriptor) }
+
+    /// `nil` where the kernel refuses it.
+    ///
+    /// - Throws: `BPFError` where it is only that something has run out.
+    private static func mappingWatch() throws(BPFError) -> MappingWatch? {
+        do {
+            return try MappingWatch()
+        } catch {
+            if [EMFILE, ENFILE, ENOMEM].contains(error.errno) { throw error }
+            return nil
+        }
+    }
 
     /// What was published last; at most 250 ms old while the engine runs, 1 s where nothing has happened for long.
     public var snapshot: EngineSnapshot? { latest.withLock { $0 } }

@@ -5,12 +5,15 @@ import Glibc
 /// answers to features that are tried would be mistaken for its abilities, and the libraries that serve HTTP end the
 /// process with a trap.
 public enum Headroom {
-    /// Maps, programs, links and their like, with one library; measured at 45.
-    public static let observing = 48
+    /// Maps, programs, links and their like, with one library, measured at 43; and one for each processor's stream of what
+    /// is mapped.
+    public static var observing: Int { 46 + Int(sysconf(Int32(_SC_NPROCESSORS_ONLN))) }
     /// The event loop, its wake-ups, the listening socket, the signals, and some connections.
     public static let serving = 24
-    /// The program's own, the event loop's, and what the Swift runtime keeps beside one for each core.
+    /// The program's own and the event loop's.
     private static let threads = 6
+    /// The Swift runtime takes one for each core as it needs them; with these it gets on.
+    private static let runtimeThreads = 8
 
     /// - Throws: `BPFError` of category `.system`.
     public static func requireDescriptors(_ count: Int, to operation: String) throws(BPFError) {
@@ -36,7 +39,7 @@ public enum Headroom {
             for _ in 0..<started { gate.signal() }
             ended.wait()
         }
-        while started < threads + Int(sysconf(Int32(_SC_NPROCESSORS_ONLN))) {
+        while started < threads + min(runtimeThreads, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN)))) {
             try WorkerThread.start("tlswatch-trial", in: ended) { gate.wait() }
             started += 1
         }

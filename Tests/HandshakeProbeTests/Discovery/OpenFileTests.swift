@@ -1,0 +1,27 @@
+import Foundation
+import Testing
+
+@testable import HandshakeProbe
+
+@Suite struct OpenFileTests {
+    @Test("A file is unchanged until somebody writes it, once what was written before is old enough to tell")
+    func unchanged() throws {
+        let path = FileManager.default.temporaryDirectory.path + "/tlswatch-open-file-" + UUID().uuidString
+        try Data("content".utf8).write(to: URL(fileURLWithPath: path))
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        var isWritten = false
+        let deadline = ContinuousClock.now.advanced(by: .seconds(10))
+        while !isWritten, ContinuousClock.now < deadline {
+            guard let file = OpenFile(path), !file.isFresh else { continue }
+            let isUnchanged = file.isUnchanged
+            #expect(isUnchanged)
+            let handle = try FileHandle(forWritingTo: URL(fileURLWithPath: path))
+            try handle.write(contentsOf: Data("CONTENT".utf8))
+            try handle.close()
+            isWritten = true
+            let isStillUnchanged = file.isUnchanged
+            #expect(!isStillUnchanged, "as many bytes, other ones")
+        }
+        #expect(isWritten)
+    }
+}
