@@ -179,7 +179,9 @@ extension KernelTests {
             let directory = try TemporaryDirectory()
             let copy = try LibraryCopy(into: directory.path)
             let daemon = try Daemon(["--sweep-interval", "1s"])
-            let writer = try FileHandle(forWritingTo: URL(fileURLWithPath: copy.libssl))
+            // Not FileHandle's, which the server would inherit.
+            let writer = unsafe open(copy.libssl, O_WRONLY | O_CLOEXEC)
+            try #require(writer >= 0)
             let server = try AnyServer(certificates, environment: copy.environment)
             #expect(
                 try eventually {
@@ -187,7 +189,7 @@ extension KernelTests {
                         .isEmpty
                 })
             #expect(probes(try daemon.metrics(), copy.libssl) == 0)
-            try writer.close()
+            close(writer)
             #expect(try eventually { probes(try daemon.metrics(), copy.libssl) > 0 })
             try server.connect()
             server.stop()
