@@ -6,8 +6,8 @@ set -euo pipefail
 
 # What apt calls the kernel | the probes that it is observed with | the drop-in that it needs | how many checks there are
 readonly kernels='
-linux-image-6\.12\.[0-9]+(\+deb[0-9]+)?-cloud-amd64|multi||27
-linux-image-6\.1\.[0-9-]+-cloud-amd64|perf|perf-probes.conf|27
+linux-image-6\.12\.[0-9]+(\+deb[0-9]+)?-cloud-amd64|multi||28
+linux-image-6\.1\.[0-9-]+-cloud-amd64|perf|perf-probes.conf|28
 '
 readonly limit=300 # seconds for one kernel, boot and all
 scripts=$(cd "$(dirname "$0")" && pwd)
