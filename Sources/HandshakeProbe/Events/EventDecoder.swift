@@ -22,7 +22,7 @@ enum Rejection: String, CaseIterable, Sendable {
     /// Its length is not what its steps and texts make it, or a step of no known hook.
     case malformed
     /// Values that no build of the library has.
-    case insane
+    case implausible
 }
 
 /// The record of a returned call: the fixed part by value, steps and texts still where the kernel wrote them.

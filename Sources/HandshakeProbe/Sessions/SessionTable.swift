@@ -118,12 +118,12 @@ struct SessionTable {
     private mutating func reject(_ reason: Rejection, profile: UInt16? = nil) {
         decoderRejections.append(reason)
         if let profile, Int(profile) < health.count {
-            health[Int(profile)].insane += 1
+            health[Int(profile)].implausible += 1
         }
     }
 
     private mutating func sane(_ profile: UInt16) {
-        health[Int(profile)].sane += 1
+        health[Int(profile)].plausible += 1
     }
 
     /// Records were lost meanwhile.
@@ -179,11 +179,11 @@ struct SessionTable {
 
 /// How often a library's records made sense.
 struct ProfileHealth: Equatable {
-    var sane = 0
-    var insane = 0
+    var plausible = 0
+    var implausible = 0
 
-    /// The first sessions of the library read nothing sane: its probes are to be detached, not believed.
-    var isWrong: Bool { insane >= 3 && insane > sane }
+    /// The first sessions of the library read nothing plausible: its probes are to be detached, not believed.
+    var isWrong: Bool { implausible >= 3 && implausible > plausible }
 }
 
 extension SessionTable: EventSink {
@@ -202,7 +202,7 @@ extension SessionTable: EventSink {
             guard let place = sessions.place(of: SessionKey(event.header)) else { return }
             sessions[place].enterCall(at: event.header.time_ns)
         case .unrelated: break
-        case .insane: reject(.insane, profile: event.header.profile)
+        case .implausible: reject(.implausible, profile: event.header.profile)
         }
     }
 
@@ -219,8 +219,8 @@ extension SessionTable: EventSink {
             result: fixed.result, flow: event.scalar(.flowState), hand: hand, version: event.scalar(.version), io: io,
             want: event.scalar(.want), peerHasEnded: event.scalar(.shutdown).map { $0 & 2 != 0 } ?? false)
         var kind = profile.rules.exit(state)
-        if kind == .insane {
-            return reject(.insane, profile: fixed.header.profile)
+        if kind == .implausible {
+            return reject(.implausible, profile: fixed.header.profile)
         }
         sane(fixed.header.profile)
         for index in 0..<Int(fixed.steps) {
@@ -240,7 +240,7 @@ extension SessionTable: EventSink {
             end(
                 key, at: time, outcome: .failed, reason: reason, facts: SessionFacts(event, role: role),
                 inOneCall: whole)
-        case .wants, .insane: break
+        case .wants, .implausible: break
         }
     }
 

@@ -38,7 +38,7 @@ enum EntryKind: Equatable {
     /// A message after the handshake (session ticket, key update), or a call after a failure: no handshake.
     case unrelated
     /// Values that no build of the stack has: the probe or the facts' places are wrong.
-    case insane
+    case implausible
 }
 
 struct ExitState {
@@ -59,7 +59,7 @@ enum ExitKind: Equatable {
     /// It waits for the peer, the network or the application.
     case wants
     case failed
-    case insane
+    case implausible
 }
 
 enum KeyChange {

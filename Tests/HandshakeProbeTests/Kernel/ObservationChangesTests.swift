@@ -21,7 +21,7 @@ import Testing
         // The same name, another file.
         let replaced = library("/a", inode: 3, .attached)
         #expect(changes.take(libraries: [one, two, replaced], lost: 0).map(\.message) == ["library observed"])
-        let distrusted = library("/a", inode: 3, .detached(detail: "insane"))
+        let distrusted = library("/a", inode: 3, .detached(detail: "implausible"))
         let last = changes.take(libraries: [two, distrusted], lost: 0)
         #expect(last.map(\.message) == ["library detached", "library let go: no process maps it"])
         // What was not observed is let go of without a word.

@@ -308,7 +308,7 @@ import Testing
     }
 
     @Test("A library whose first records make no sense is distrusted")
-    func insane() {
+    func implausible() {
         var table = table()
         for time in [100, 200, 300] as [UInt64] { table.callEntered(enter(time, version: 0x7777)) }
         #expect(table.takeRejections().count == 3)

@@ -3,7 +3,7 @@ extension SessionRules {
     static let openSSL = SessionRules(
         entry: { state in
             guard state.server <= 1, OpenSSLState.isSane(flow: state.flow, hand: state.hand, version: state.version)
-            else { return .insane }
+            else { return .implausible }
             switch state.flow {
             case OpenSSLState.uninitialised: return .start
             case OpenSSLState.finished:
@@ -19,7 +19,7 @@ extension SessionRules {
         },
         exit: { state in
             guard OpenSSLState.isSane(flow: state.flow, hand: state.hand, version: state.version) else {
-                return .insane
+                return .implausible
             }
             switch state.flow {
             case nil: return state.result == 1 ? .completed : .wants
