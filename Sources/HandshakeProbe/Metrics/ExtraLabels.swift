@@ -20,12 +20,21 @@ public enum ExtraLabel: String, Sendable, CaseIterable {
 
     /// What is told where there is no value: it takes no place under the cap.
     func missing(in handshake: Handshake) -> String {
-        self == .localPort && handshake.role == .client ? Label.none : Label.unknown
+        switch self {
+        case .localPort where handshake.role == .client: Label.none
+        case .alpn: handshake.alpnIfMissing
+        default: Label.unknown
+        }
     }
 
     private static func port(_ address: String) -> String? {
         address.lastIndex(of: ":").map { String(address[address.index(after: $0)...]) }
     }
+}
+
+extension Handshake {
+    /// The label of a session without ALPN: `none` where none was negotiated, `unknown` where that could not be seen.
+    var alpnIfMissing: String { alpnWasRead ? Label.none : Label.unknown }
 }
 
 /// An extra label and how many distinct values of it are told; later ones are `other`.

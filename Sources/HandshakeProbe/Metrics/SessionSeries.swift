@@ -9,6 +9,7 @@ struct SessionSeries: Sendable {
         var outcome: Outcome
         var stack: String
         var reason, tlsVersion, cipher, group, alpn: String?
+        var alpnWasRead: Bool
         var resumed, keyExchangeSucceeded: Bool?
         var extra: Int32
     }
@@ -72,7 +73,8 @@ struct SessionSeries: Sendable {
         let facts = Facts(
             role: handshake.role, outcome: handshake.outcome, stack: handshake.stack, reason: handshake.reason,
             tlsVersion: handshake.tlsVersion, cipher: handshake.cipher, group: handshake.group, alpn: handshake.alpn,
-            resumed: handshake.resumed, keyExchangeSucceeded: handshake.keyExchangeSucceeded, extra: extra.number)
+            alpnWasRead: handshake.alpnWasRead, resumed: handshake.resumed,
+            keyExchangeSucceeded: handshake.keyExchangeSucceeded, extra: extra.number)
         let places = places(of: facts, handshake, extra: extra, budget: &budget)
         handshakes.update(places.handshakes) { $0 &+= 1 }
         if let place = places.keyExchanges { keyExchanges.update(place) { $0 &+= 1 } }
@@ -137,7 +139,7 @@ struct SessionSeries: Sendable {
             let version = versions.admit(handshake.tlsVersion, budget: &budget)
             let resumed = handshake.resumed.map { $0 ? "true" : "false" } ?? Label.unknown
             let cipher = ciphers.admit(handshake.cipher, budget: &budget)
-            let alpn = protocols.admit(handshake.alpn, budget: &budget)
+            let alpn = protocols.admit(handshake.alpn, missing: handshake.alpnIfMissing, budget: &budget)
             places.parameters = parameters.slot(
                 for: LabelValues(role, version, cipher, group, alpn, resumed), budget: &budget)
             places.durations = durations.slot(

@@ -50,7 +50,10 @@ public struct Handshake: Sendable, Equatable {
 
     public var pid: UInt32
     public var tid: UInt32
+    /// The process's name.
     public var comm: String
+    /// The name of the thread that made the first call.
+    public var thread: String?
     public var exe: String?
     /// The container that the process runs in, the first twelve digits of its identifier; `nil` outside of one.
     public var container: String?
@@ -66,6 +69,8 @@ public struct Handshake: Sendable, Equatable {
     /// The alert's code, where one was seen.
     public var alert: UInt8?
     public var alertDirection: AlertDirection?
+    /// The library's own word for a failure, snake case, where it says more: `no_shared_cipher`.
+    public var libraryReason: String?
 
     /// Start to end; busy plus wait.
     public var duration: UInt64
@@ -81,6 +86,8 @@ public struct Handshake: Sendable, Equatable {
     public var group: String?
     /// As the peer sent it, made safe for output: at most 255 bytes of valid UTF-8, no control characters.
     public var alpn: String?
+    /// Whether the place of the protocol was read: without one in it, none was negotiated.
+    public var alpnWasRead = false
     public var sni: String?
     public var resumed: Bool?
     /// Set where the client offered early data.

@@ -35,6 +35,23 @@ import Testing
         #expect(!text.contains("tlswatch_tcp_connect"))
     }
 
+    @Test("Where none was negotiated ALPN is none, apart from what could not be read")
+    func alpnNone() {
+        var registry = MetricsRegistry(version: "1", options: options(labels: [ExtraLabelOption(.alpn)]))
+        for wasRead in [true, false, true] {
+            var handshake = completedHandshake(end: second)
+            handshake.alpn = nil
+            handshake.alpnWasRead = wasRead
+            registry.record(handshake, now: second)
+        }
+        let text = text(registry.snapshot(now: second))
+        for name in ["tlswatch_handshake_parameters_total", "tlswatch_handshakes_total"] {
+            let found = lines(name, in: text)
+            #expect(found.contains { $0.contains(#"alpn="none""#) && $0.hasSuffix(" 2") }, "\(found)")
+            #expect(found.contains { $0.contains(#"alpn="unknown""#) && $0.hasSuffix(" 1") }, "\(found)")
+        }
+    }
+
     @Test func windowQuantilesExpireAndSessionsSayZero() {
         var registry = MetricsRegistry(version: "1", options: options(windows: [10]))
         registry.record(completedHandshake(end: 100 * second), now: 100 * second)

@@ -7,6 +7,7 @@ struct SessionRow: Codable, Equatable, Sendable {
     var pid: Int?
     var tid: Int?
     var comm: String?
+    var thread: String?
     var exe: String?
     var stack: String?
     var library: String?
@@ -16,6 +17,7 @@ struct SessionRow: Codable, Equatable, Sendable {
     var reason: String?
     var alert: Int?
     var alertDirection: String?
+    var libraryReason: String?
     var duration: Int?
     var busy: Int?
     var wait: Int?
@@ -43,10 +45,11 @@ struct SessionRow: Codable, Equatable, Sendable {
     var socketConfidence: String?
 
     enum CodingKeys: String, CodingKey {
-        case time, pid, tid, comm, exe, stack, library
+        case time, pid, tid, comm, thread, exe, stack, library
         case libraryVersion = "library_version"
         case role, outcome, reason, alert
         case alertDirection = "alert_direction"
+        case libraryReason = "library_reason"
         case duration = "duration_ns"
         case busy = "busy_ns"
         case wait = "wait_ns"
