@@ -297,7 +297,7 @@ daemon() {
         end "$child"
         return
     fi
-    endpoint=127.0.0.1:$(sed -n 's/.*listening port=\([0-9]*\).*/\1/p' "$work/log")
+    endpoint=$(sed -n 's/.*listening address=\([0-9.:]*\).*/\1/p' "$work/log")
     # strace, where it is there, stands between.
     main=$(pgrep -P "$target" || echo "$target")
     processes+=("$main")
@@ -310,7 +310,7 @@ daemon() {
     edits=$((edits + 1))
     echo "sweep-interval: ${edits}m" >/etc/tlswatch/tlswatch.yml
     kill -HUP "$main" || true
-    works "$who: reads its settings again" within says "$work/log" "settings read again changed=sweep-interval=${edits}m"
+    works "$who: reads its settings again" within says "$work/log" "configuration reloaded changed=sweep-interval=${edits}m"
     works "$who: feeds the watchdog" within says "$work/told" WATCHDOG=1
     kill "$main" || true
     works "$who: ends when it is told to" within gone "$target"
@@ -333,7 +333,7 @@ is "all but setpriority is in the filters" setpriority "$(comm -23 "$work/made" 
 
 daemon "confined" "$run/sandbox" "$caps" confined "${command[@]}"
 works "confined: doctor" "$run/sandbox" "$caps" confined tlswatch doctor
-is "confined: return probes can be tried" safe: "$(sed -n 's/.*return probes: \([^ ]*\).*/\1/p' "$work/said")"
+is "confined: return probes can be tried" safe "$(sed -n 's/.*return probes: \([^ ]*\).*/\1/p' "$work/said")"
 # As the drop-in for older kernels has it.
 more=$(sed -n 's/^AmbientCapabilities=//p' /usr/share/doc/tlswatch/examples/perf-probes.conf)
 TLSWATCH_PROBES=perf daemon "confined, perf probes" "$run/sandbox" "$(capabilities "$given $more")" confined "${command[@]}"
@@ -406,9 +406,9 @@ TLSWATCH_LISTEN=127.0.0.1:0 TLSWATCH_LABEL=sni unshare --mount "$run/contained" 
     /usr/bin/tlswatch run >>"$work/log" 2>&1 &
 target=$!
 processes+=("$target")
-if within says "$work/log" 'listening port='; then
+if within says "$work/log" 'listening address='; then
     ok "in the container: starts"
-    endpoint=127.0.0.1:$(sed -n 's/.*listening port=\([0-9]*\).*/\1/p' "$work/log")
+    endpoint=$(sed -n 's/.*listening address=\([0-9.:]*\).*/\1/p' "$work/log")
     is "in the container: is alive" ok "$(scrape healthz)"
     handshakes "in the container: sees the host's handshakes" container.example
     kill "$target" || true

@@ -126,7 +126,7 @@ handshakes "a library that others may not read" LD_LIBRARY_PATH=/opt/copy
 
 echo 'sweep-interval: 2m' >/etc/tlswatch/tlswatch.yml
 systemctl reload tlswatch.service
-wait_for told 'settings read again changed=sweep-interval=2m'
+wait_for told 'configuration reloaded changed=sweep-interval=2m'
 check "reloads" active "$(property ActiveState)"
 
 # It drains nothing while it is stopped.
@@ -145,6 +145,7 @@ check "another's" refused "$(wget -q -T 3 -O metrics http://192.0.2.7:9899/metri
 cp /usr/share/doc/tlswatch/examples/other-hosts.conf /etc/systemd/system/tlswatch.service.d/
 systemctl daemon-reload
 systemctl restart tlswatch.service
+wait_for told 'beyond loopback without TLS or passwords'
 check "another's with the drop-in" 0 "$(scrape http://192.0.2.7:9899 && echo $?)"
 
 # What another start does not mend is not started again.
@@ -160,6 +161,6 @@ systemctl stop tlswatch.service
 check "stopped" "inactive success 0" "$(property ActiveState) $(property Result) $(property ExecMainStatus)"
 check "BPF programs left" 0 "$(grep -c 'tls_enter.*\[bpf\]' /proc/kallsyms)"
 # All that was asked for is taken away.
-check "what it complained of" "" "$(journal -p warning -o cat | grep -v -e lisen -e 'take a restart' -e 'mapping events are refused' | grep -v '^tlswatch.service')"
+check "what it complained of" "" "$(journal -p warning -o cat | grep -v -e lisen -e 'require a restart' -e 'beyond loopback without TLS' -e 'mapping events are refused' | grep -v '^tlswatch.service')"
 check "what its runtime wrote" "" "$(journal -o cat | grep 'thread priority')"
 finish

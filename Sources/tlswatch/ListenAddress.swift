@@ -3,13 +3,14 @@ import Glibc
 import HandshakeProbe
 
 /// `127.0.0.1:9899`, `[::1]:9899`.
-struct ListenAddress: ExpressibleByArgument {
+struct ListenAddress: ExpressibleByArgument, Equatable {
     var host: String
     var port: Int
 
     static let standard = ListenAddress(host: "127.0.0.1", port: 9899)
 
-    private init(host: String, port: Int) {
+    /// - Parameter host: an IPv6 address without brackets.
+    init(host: String, port: Int) {
         self.host = host
         self.port = port
     }
@@ -41,7 +42,24 @@ struct ListenAddress: ExpressibleByArgument {
         }
     }
 
-    var defaultValueDescription: String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
+    /// `[::1]:9899`.
+    var text: String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
+
+    var defaultValueDescription: String { text }
+
+    /// Whether only this host can connect to it. False for a name, which may lead anywhere.
+    var isLoopback: Bool {
+        var four = in_addr()
+        if unsafe inet_pton(AF_INET, host, &four) == 1 { return UInt32(bigEndian: four.s_addr) >> 24 == 127 }
+        var six = in6_addr()
+        guard unsafe inet_pton(AF_INET6, host, &six) == 1 else { return false }
+        return unsafe withUnsafeBytes(of: &six) { bytes in
+            let head = unsafe bytes.prefix(10).allSatisfy { $0 == 0 }
+            let isMapped = unsafe bytes[10] == 0xff && bytes[11] == 0xff && bytes[12] == 127
+            let isOne = unsafe bytes[10..<15].allSatisfy { $0 == 0 } && bytes[15] == 1
+            return head && (isMapped || isOne)
+        }
+    }
 
     /// Binds and lets go, so that a taken port is told before a probe is attached.
     func check() throws(CommandFailure) {
@@ -50,7 +68,7 @@ struct ListenAddress: ExpressibleByArgument {
         unsafe hints.ai_socktype = Int32(SOCK_STREAM.rawValue)
         var list: UnsafeMutablePointer<addrinfo>?
         guard unsafe getaddrinfo(host, String(port), &hints, &list) == 0, let info = unsafe list else {
-            throw CommandFailure(.usage, "cannot listen on \(defaultValueDescription): no such address")
+            throw CommandFailure(.usage, "cannot listen on \(text): no such address")
         }
         defer { unsafe freeaddrinfo(list) }
         let socket = unsafe Glibc.socket(info.pointee.ai_family, info.pointee.ai_socktype, 0)
@@ -61,7 +79,7 @@ struct ListenAddress: ExpressibleByArgument {
         guard unsafe bind(socket, info.pointee.ai_addr, info.pointee.ai_addrlen) == 0 else {
             throw CommandFailure(
                 .system,
-                "cannot listen on \(defaultValueDescription): \(errnoText(errno)). Choose another with --listen")
+                "cannot listen on \(text): \(errnoText(errno)). Choose another with --listen")
         }
     }
 }

@@ -6,10 +6,10 @@ import ServiceLifecycle
 struct ReplayCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "replay",
-        abstract: "Print the sessions of a recorded event stream, or serve them: no privilege, no kernel.",
+        abstract: "Print or serve the sessions of a recorded event stream. Needs no privileges.",
         discussion: """
-            With --listen it is a daemon to whom the recording happens again, beginning now and at its own pace: \
-            /metrics, /healthz and /readyz, until SIGINT or SIGTERM.
+            With --listen, replays the recording in real time and serves it like `run`: /metrics, /healthz, /readyz and \
+            the status page, until SIGINT or SIGTERM.
 
             EXAMPLES
               tlswatch replay handshakes.tlswatch
@@ -17,7 +17,7 @@ struct ReplayCommand: AsyncParsableCommand {
               tlswatch replay handshakes.tlswatch --listen 127.0.0.1:9899
             """)
 
-    @Argument(help: "A file that 'tlswatch capture --record' wrote.")
+    @Argument(help: "A file written by 'tlswatch capture --record'.")
     var file: String
 
     @Option(help: "table, json or summary. [default: table on a terminal, else json]")
@@ -36,10 +36,10 @@ struct ReplayCommand: AsyncParsableCommand {
 
     func validate() throws {
         guard listen == nil || (format == nil && output == nil) else {
-            throw ValidationError("--listen serves; --format and --output are for printing")
+            throw ValidationError("--listen cannot be combined with --format or --output")
         }
         guard listen != nil || metrics.texts.isEmpty else {
-            throw ValidationError("--window, --label, --exemplars and --max-series need --listen")
+            throw ValidationError("--window, --label, --exemplars and --max-series require --listen")
         }
     }
 
@@ -71,11 +71,16 @@ struct ReplayCommand: AsyncParsableCommand {
         options.metrics = RunSettings(metrics.texts).engine.metrics
         let replay = try PacedReplay(RecordingReader(path: file), options: options)
         try address.check()
-        LoggingSystem.bootstrap { StreamLogHandler.standardError(label: $0) }
+        SharedLogFormat(.text).bootstrap()
         let logger = Logger(label: "tlswatch")
+        let web = try WebConfigurationSource(path: nil, logger: logger)
         let server = MetricsServer(
             source: MetricsSource(snapshot: { replay.snapshot }, libraries: { [] }), address: address,
-            configuration: try WebConfigurationSource(path: nil, logger: logger), logger: logger)
+            configuration: web, logger: logger,
+            onListening: { address in
+                logger.info("listening", metadata: ["address": "\(address.text)"])
+                if let warning = web.current().exposure(on: address) { logger.warning("\(warning)") }
+            })
         let group = ServiceGroup(
             configuration: .init(
                 services: [.init(service: ReplayService(replay: replay)), .init(service: server)],

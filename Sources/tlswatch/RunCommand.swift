@@ -8,12 +8,12 @@ import UnixSignals
 struct RunCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "run",
-        abstract: "The daemon: measure every TLS handshake of the host and serve /metrics.",
+        abstract: "Run the daemon: measure every TLS handshake of the host and serve /metrics.",
         discussion: """
             Serves /metrics (Prometheus), /healthz, /readyz and a status page at /. SIGINT and SIGTERM end it cleanly.
 
-            Each option but --pid can also be set in the file and by the environment: flags before environment before \
-            file. SIGHUP reads the file again. 'tlswatch check-config' tells what holds.
+            Each option except --pid can also be set in the file and in the environment. Flags override the environment, \
+            which overrides the file. SIGHUP reloads the file. 'tlswatch check-config' shows the effective values.
 
             EXAMPLES
               tlswatch run
@@ -25,7 +25,7 @@ struct RunCommand: AsyncParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "Settings, in YAML. [default: \(SettingsFile.standardPath) where it exists]", valueName: "file"))
+            "Settings file, in YAML. [default: \(SettingsFile.standardPath) if it exists]", valueName: "file"))
     var config: String?
 
     @OptionGroup var observation: ObservationOptions
@@ -111,12 +111,14 @@ struct RunCommand: AsyncParsableCommand {
         let settings = started.resolved.settings
         let web = try WebConfigurationSource(path: settings.webConfigurationFile, logger: logger)
         let attached = engine.catalog.libraries.filter { $0.state == .attached }
-        logger.info("attached", metadata: ["libraries": "\(attached.count)", "probes": "\(engine.rung.rawValue)"])
+        logger.info(
+            "attached",
+            metadata: ["libraries": .stringConvertible(attached.count), "probes": "\(engine.rung.rawValue)"])
         if !engine.seesMappings {
             logger.warning(
                 """
-                mapping events are refused here: programs are looked at as they begin, and libraries that they load later are \
-                found by frequent sweeps; 'tlswatch doctor' tells why
+                mapping events are refused: programs are scanned when they start, and libraries loaded later are found by \
+                frequent scans; see 'tlswatch doctor' for the reason
                 """)
         }
         let reload = ReloadService(
@@ -125,8 +127,9 @@ struct RunCommand: AsyncParsableCommand {
         let report = ServiceReport(engine: engine, logger: logger)
         let server = MetricsServer(
             source: MetricsSource(engine), address: settings.listen, configuration: web, logger: logger,
-            onListening: { port in
-                logger.info("listening", metadata: ["port": "\(port)"])
+            onListening: { address in
+                logger.info("listening", metadata: ["address": "\(address.text)"])
+                if let warning = web.current().exposure(on: address) { logger.warning("\(warning)") }
                 if started.format.value == .text { LogOutput.write("ready") }
                 report.ready()
             })

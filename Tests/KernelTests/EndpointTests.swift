@@ -41,6 +41,25 @@ extension KernelTests {
             #expect(result.errors.contains("\(file):2: tls_server_config.cert_filse: unknown key"), "\(result.errors)")
         }
 
+        @Test("The log has the address in full, numbers as numbers, and a warning where everybody can read")
+        func exposed() throws {
+            for (host, isExposed) in [("127.0.0.1", false), ("0.0.0.0", true)] {
+                let daemon = try ChildProcess(
+                    Tlswatch.binary(), ["run", "--listen", "\(host):0", "--log-format", "json"])
+                defer { daemon.stop(SIGTERM) }
+                let port = try FreePort.ofDaemon(daemon)
+                #expect(FreePort.isListening(port))
+                _ = try daemon.waitForLine(in: daemon.errors) { $0.contains("library observed") }
+                #expect(daemon.stop() == .exited(0))
+                let lines = daemon.errors.lines
+                #expect(lines.contains { $0.contains(#""address":"\#(host):\#(port)""#) }, "\(lines)")
+                #expect(lines.contains { $0.contains("beyond loopback without TLS or passwords") } == isExposed)
+                let attached = try #require(lines.first { $0.contains(#""message":"attached""#) })
+                #expect(attached.contains(/"libraries":\d+[,}]/), "\(attached)")
+                #expect(lines.contains { $0.contains(/"probes":\d+[,}]/) }, "\(lines)")
+            }
+        }
+
         @Test("The daemon serves TLS to those with a password")
         func secured() throws {
             let certificates = try TestCertificates()
@@ -50,11 +69,10 @@ extension KernelTests {
                 tls_server_config: {cert_file: \(certificates.certificate), key_file: \(certificates.key)}
                 basic_auth_users: {scraper: $2y$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW}
                 """, to: "web.yml")
-            let port = try FreePort.next()
             let daemon = try ChildProcess(
-                Tlswatch.binary(), ["run", "--listen", "127.0.0.1:\(port)", "--web.config.file", file])
+                Tlswatch.binary(), ["run", "--listen", "127.0.0.1:0", "--web.config.file", file])
             defer { daemon.stop(SIGTERM) }
-            try FreePort.awaitListening(port, server: daemon)
+            let port = try FreePort.ofDaemon(daemon)
             func status(_ options: [String]) throws -> String {
                 try ChildProcess.run(
                     "curl",

@@ -62,8 +62,7 @@ extension KernelTests {
                 var scrape: ChildProcess?
                 switch moment {
                 case .loaded, .attaching:
-                    let port = try FreePort.next()
-                    child = try ChildProcess(Tlswatch.binary(), ["run", "--listen", "127.0.0.1:\(port)"])
+                    child = try ChildProcess(Tlswatch.binary(), ["run", "--listen", "127.0.0.1:0"])
                     let there = eventually {
                         let held = KernelHoldings(of: child.pid)
                         return !(moment == .loaded ? held.programs : held.links).isEmpty || child.status != nil

@@ -59,7 +59,10 @@ extension KernelTests {
 
         @Test("A log reader that stops reading stops neither scrapes nor the end; one that goes away ends nothing")
         func logReaders() throws {
-            let port = try FreePort.next()
+            // Its log says nothing to anybody: the port must be known.
+            let reserved = try FreePort()
+            defer { withExtendedLifetime(reserved) {} }
+            let port = reserved.number
             let stalled = try ChildProcess(
                 "python3",
                 [script("stalled_reader.py"), Tlswatch.binary(), "run", "--listen", "127.0.0.1:\(port)"])
@@ -135,10 +138,9 @@ extension KernelTests {
 
         @Test("Too few descriptors to begin with are told, whatever runs out first", arguments: [12, 34, 44, 56])
         func fewAtStart(_ descriptors: Int) throws {
-            let port = try FreePort.next()
             let result = try ChildProcess.run(
                 "prlimit",
-                ["--nofile=\(descriptors):\(descriptors)", Tlswatch.binary(), "run", "--listen", "127.0.0.1:\(port)"])
+                ["--nofile=\(descriptors):\(descriptors)", Tlswatch.binary(), "run", "--listen", "127.0.0.1:0"])
             #expect(result.status == .exited(71), "\(result.errors.suffix(2000))")
             #expect(result.errors.contains("Too many open files"), "\(result.errors.suffix(2000))")
             #expect(result.errors.contains("LimitNOFILE"), "\(result.errors.suffix(2000))")
@@ -146,7 +148,6 @@ extension KernelTests {
 
         @Test("Too few threads to begin with are told", arguments: [1, 2, 5])
         func fewThreads(_ threads: Int) throws {
-            let port = try FreePort.next()
             let directory = try TemporaryDirectory()
             let copy = directory.file("tlswatch")
             try FileManager.default.copyItem(atPath: Tlswatch.binary(), toPath: copy)
@@ -157,7 +158,7 @@ extension KernelTests {
                 [
                     "--reuid=61234", "--regid=61234", "--clear-groups", "--inh-caps", capabilities, "--ambient-caps",
                     capabilities, "prlimit", "--nproc=\(threads):\(threads)", copy, "run", "--listen",
-                    "127.0.0.1:\(port)",
+                    "127.0.0.1:0",
                 ])
             #expect(result.status == .exited(71), "\(result.errors.suffix(2000))")
             #expect(result.errors.contains("cannot start a thread"), "\(result.errors.suffix(2000))")
@@ -196,13 +197,12 @@ extension KernelTests {
         func timeNamespace(_ offset: String) throws {
             let certificates = try TestCertificates()
             let server = try AnyServer(certificates)
-            let port = try FreePort.next()
             let inside = ["--time", "--fork", "--kill-child", "--monotonic", offset]
             let capture = try ChildProcess("unshare", inside + [Tlswatch.binary(), "capture", "--format", "json"])
             try capture.waitForLine(in: capture.errors) { $0 == "ready" }
             let daemon = try ChildProcess(
-                "unshare", inside + [Tlswatch.binary(), "run", "--listen", "127.0.0.1:\(port)"])
-            try FreePort.awaitListening(port, server: daemon)
+                "unshare", inside + [Tlswatch.binary(), "run", "--listen", "127.0.0.1:0"])
+            let port = try FreePort.ofDaemon(daemon)
             let before = Date()
             try server.connect()
             // A handshake under way is not one that has waited for a day.

@@ -46,10 +46,9 @@ extension KernelTests {
             let held = 100_000_000
             let certificates = try TestCertificates()
             let nginx = try Nginx(certificates)
-            let port = try FreePort.next()
             let proxy = try ChildProcess(
-                "/usr/bin/env", ["python3", script("delay_proxy.py"), "\(port)", "\(nginx.port)", "0.1"])
-            try FreePort.awaitListening(port, server: proxy)
+                "/usr/bin/env", ["python3", script("delay_proxy.py"), "\(nginx.port)", "0.1"])
+            let port = try proxy.announcedPort()
             let capture = try Capture()
             let curls = try Curl.get(count: 3, port: port, authority: certificates.authority, ["--http2"])
             let pids = Set(curls.map(\.pid)).union(nginx.workers)

@@ -81,7 +81,6 @@ extension KernelTests {
             let binary = directory.file("tlswatch")
             try FileManager.default.copyItem(atPath: Tlswatch.binary(), toPath: binary)
             let copy = try LibraryCopy(into: directory.path)
-            let port = try FreePort.next()
             // bpf, perfmon, sys_ptrace, dac_read_search, checkpoint_restore: not all of them have names everywhere.
             let wanted = "+cap_39,+cap_38,+cap_19,+cap_2,+cap_40"
             let child = try ChildProcess(
@@ -89,9 +88,9 @@ extension KernelTests {
                 [
                     "--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all,\(wanted)",
                     "--ambient-caps=-all,\(wanted)", "--bounding-set=-all,\(wanted)", binary, "run", "--listen",
-                    "127.0.0.1:\(port)", "--label", "local_port",
+                    "127.0.0.1:0", "--label", "local_port",
                 ])
-            try FreePort.awaitListening(port, server: child)
+            let port = try FreePort.ofDaemon(child)
             // A root process's own library.
             let server = try AnyServer(certificates, environment: copy.environment)
             func metrics() throws -> Metrics {

@@ -77,7 +77,7 @@ extension KernelTests {
             let directory = try TemporaryDirectory()
             let result = try Tlswatch.run([
                 "capture", "--format", "json", "--output", directory.file("rows.json"), "--", "node",
-                script("node_tls.js"), certificates.authority, certificates.certificate, certificates.key, "5", "0",
+                script("node_tls.js"), certificates.authority, certificates.certificate, certificates.key, "5",
             ])
             #expect(result.status == .exited(0), "\(result.errors)")
             let text = try String(contentsOfFile: directory.file("rows.json"), encoding: .utf8)
@@ -91,14 +91,10 @@ extension KernelTests {
         func nodeAsServer() throws {
             let certificates = try TestCertificates()
             let capture = try Capture()
-            let port = try FreePort.next()
             let node = try ChildProcess(
                 "node",
-                [
-                    script("node_tls.js"), certificates.authority, certificates.certificate, certificates.key, "0",
-                    "\(port)",
-                ])
-            try FreePort.awaitListening(port, server: node)
+                [script("node_tls.js"), certificates.authority, certificates.certificate, certificates.key, "0"])
+            let port = try node.announcedPort()
             let isNode: @Sendable (SessionRow) -> Bool = { $0.pid == Int(node.pid) }
             var tried = 0
             // A binary of 100 MB is read while it already runs: until the first session comes, nothing is promised.

@@ -15,7 +15,7 @@ extension KernelTests {
             let rows = try capture.stop()
             try FileManager.default.setAttributes([.posixPermissions: 0o644], ofItemAtPath: recording)
 
-            let daemon = try ReplayDaemon(recording, port: FreePort.next(), options: ["--label", "local_port"])
+            let daemon = try ReplayDaemon(recording, on: FreePort(), options: ["--label", "local_port"])
             #expect(try eventually { try daemon.metrics()?.sum("tlswatch_handshakes_total") == Double(rows.count) })
             let metrics = try #require(try daemon.metrics())
             let mine = ["role": "server", "local_port": "\(nginx.port)", "outcome": "completed"]

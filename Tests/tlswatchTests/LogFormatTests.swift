@@ -16,14 +16,18 @@ import Testing
     func json() throws {
         let text = line(
             .json, "a \"quoted\"\nline\u{1b}[2J",
-            ["count": .stringConvertible(3), "list": ["a", .dictionary(["b": "c\n"])]])
+            [
+                "count": .stringConvertible(3), "sum": .stringConvertible(UInt64.max), "on": .stringConvertible(true),
+                "text": "4", "list": ["a", .dictionary(["b": "c\n"])],
+            ])
         #expect(!text.contains("\n") && !text.contains("\u{1b}"))
         let object = try #require(try JSONSerialization.jsonObject(with: Data(text.utf8)) as? [String: Any])
         #expect(object["time"] as? String == "2023-11-14T22:13:20.123456789Z")
         #expect(object["level"] as? String == "warning")
         #expect(object["message"] as? String == "a \"quoted\"\nline\u{1b}[2J")
         let metadata = try #require(object["metadata"] as? [String: Any])
-        #expect(metadata["count"] as? String == "3")
+        #expect(text.contains(#""count":3,"#) && text.contains(#""sum":18446744073709551615"#), "numbers are numbers")
+        #expect(metadata["on"] as? Bool == true && metadata["text"] as? String == "4")
         let list = try #require(metadata["list"] as? [Any])
         #expect(list.first as? String == "a")
         #expect((list.last as? [String: String]) == ["b": "c\n"])

@@ -8,8 +8,10 @@ public struct ObservationChanges {
     public struct Change: Sendable {
         public var weight: Weight
         public var message: String
-        /// Names and numbers that belong to it.
-        public var facts: [(name: String, value: String)]
+        /// Names and texts that belong to it.
+        public var facts: [(name: String, value: String)] = []
+        /// Names and numbers.
+        public var numbers: [(name: String, value: UInt64)] = []
     }
 
     /// By file and place in the kernel: a file that is let go and found again is told again.
@@ -35,15 +37,16 @@ public struct ObservationChanges {
         for (key, state) in known where next[key] == nil && state == .attached {
             changes.append(
                 Change(
-                    weight: .routine, message: "library let go: no process maps it", facts: [("library", key.path)]))
+                    weight: .routine, message: "library released: no process uses it", facts: [("library", key.path)]))
         }
         known = next
         if now > lost {
             changes.append(
                 Change(
                     weight: .grave,
-                    message: "events were lost: what was in flight meanwhile is not told; a larger --ring-size helps",
-                    facts: [("events", "\(now - lost)"), ("total", "\(now)")]))
+                    message:
+                        "events lost: handshakes in flight at that time are incomplete; consider a larger --ring-size",
+                    numbers: [("events", now - lost), ("total", now)]))
             lost = now
         }
         return changes
@@ -54,9 +57,9 @@ public struct ObservationChanges {
         if let version = library.version { facts.append(("version", version)) }
         switch library.state {
         case .attached:
-            facts.append(("probes", "\(library.sites.count)"))
-            if !library.omitted.isEmpty { facts.append(("omitted", "\(library.omitted.count)")) }
-            return Change(weight: .routine, message: "library observed", facts: facts)
+            var numbers = [(name: "probes", value: UInt64(library.sites.count))]
+            if !library.omitted.isEmpty { numbers.append(("omitted", UInt64(library.omitted.count))) }
+            return Change(weight: .routine, message: "library observed", facts: facts, numbers: numbers)
         case .unobserved(let reason, let detail):
             facts += [("reason", reason.rawValue), ("detail", detail)]
             return Change(weight: .noteworthy, message: "library not observed", facts: facts)

@@ -69,7 +69,7 @@ struct LineLogHandler: LogHandler {
         let (admitted, leftOut) = budget.admit()
         guard admitted || event.level >= .critical else { return }
         if leftOut > 0 {
-            let message = "\(leftOut) log lines were left out before this one: too many at a time"
+            let message = "\(leftOut) log lines were suppressed before this one: too many at a time"
             LogOutput.write(line(level: .warning, message: message, metadata: [:], time: wallClockNow()))
         }
         var all = metadata
@@ -105,6 +105,8 @@ struct LineLogHandler: LogHandler {
         switch value {
         case .dictionary(let entries): return json(entries)
         case .array(let values): return "[" + values.map { json($0) }.joined(separator: ",") + "]"
+        case .stringConvertible(let number as any BinaryInteger): return "\(number)"
+        case .stringConvertible(let truth as Bool): return "\(truth)"
         case .string, .stringConvertible:
             var bytes: [UInt8] = []
             JSONObject.append(value.description, to: &bytes)

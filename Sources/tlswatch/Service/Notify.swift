@@ -24,7 +24,7 @@ struct ServiceNotifier: Sendable {
     func send(_ message: String) throws(Failure) {
         var bytes = Array(name.utf8)
         guard let first = bytes.first, first == UInt8(ascii: "/") || first == UInt8(ascii: "@") else {
-            throw failure("it takes an absolute path, or @ and a name")
+            throw failure("must be an absolute path, or @ and a name")
         }
         var address = sockaddr_un()
         address.sun_family = sa_family_t(AF_UNIX)
@@ -51,7 +51,7 @@ struct ServiceNotifier: Sendable {
     }
 
     private func failure(_ why: String) -> Failure {
-        Failure(description: "cannot tell the service manager through NOTIFY_SOCKET=\(name): \(why)")
+        Failure(description: "cannot notify the service manager at NOTIFY_SOCKET=\(name): \(why)")
     }
 }
 

@@ -12,7 +12,9 @@ struct ObservationLog: Service {
         for await _ in engine.observations.cancelOnGracefulShutdown() {
             for change in changes.take(libraries: engine.catalog.libraries, lost: engine.snapshot?.lost ?? 0) {
                 let metadata = Logger.Metadata(
-                    change.facts.map { ($0.name, .string($0.value)) }, uniquingKeysWith: { $1 })
+                    change.facts.map { ($0.name, .string($0.value)) }
+                        + change.numbers.map { ($0.name, .stringConvertible($0.value)) },
+                    uniquingKeysWith: { $1 })
                 logger.log(level: change.weight.level, "\(change.message)", metadata: metadata)
             }
         }

@@ -34,8 +34,8 @@ struct ServiceReport: Service {
             if watchdog?.mayFeed(drained: engine.snapshot?.drained ?? 0) == false {
                 // Told once: what comes next is the manager's restart, or the way back.
                 if !stuck {
-                    logger.error("the ring is not being drained: the watchdog is not fed")
-                    send("STATUS=the ring is not being drained")
+                    logger.error("the ring buffer is not being drained: the watchdog is not notified")
+                    send("STATUS=the ring buffer is not being drained")
                 }
                 stuck = true
             } else {

@@ -16,8 +16,8 @@ struct MetricsServer: Service {
     var limits = EndpointLimits()
     let accounts = EndpointAccounts()
     let logger: Logger
-    /// Called once with the port that it listens on.
-    var onListening: @Sendable (Int) -> Void = { _ in }
+    /// Called once with the address that it listens on, its port as it was chosen.
+    var onListening: @Sendable (ListenAddress) -> Void = { _ in }
 
     /// One event loop, for as long as the process: what peers have begun may come to its end behind the last answer.
     private let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
@@ -52,7 +52,9 @@ struct MetricsServer: Service {
                 try? await channel.eventLoop.submit {
                     try channel.pipeline.syncOperations.addHandler(AcceptPause(logger: logger), position: .first)
                 }.get()
-                if let port = channel.localAddress?.port { onListening(port) }
+                if let bound = channel.localAddress, let host = bound.ipAddress, let port = bound.port {
+                    onListening(ListenAddress(host: host, port: port))
+                }
             })
         try await server.run()
     }

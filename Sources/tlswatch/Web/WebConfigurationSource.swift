@@ -19,6 +19,19 @@ struct LoadedConfiguration: Sendable {
     }
 }
 
+extension LoadedConfiguration {
+    /// What others can do to an endpoint on `address` that lacks protection; `nil` on loopback, and where nothing is
+    /// amiss. TLS without passwords is somebody's choice: a network that is closed, or client certificates.
+    func exposure(on address: ListenAddress) -> String? {
+        guard !address.isLoopback, settings.tls == nil else { return nil }
+        return settings.users.isEmpty
+            ? "the endpoint listens beyond loopback without TLS or passwords: everyone who can connect can read the "
+                + "metrics and the status page; see --web.config.file"
+            : "the endpoint listens beyond loopback without TLS: passwords and metrics are sent unencrypted; see "
+                + "tls_server_config in the web configuration file"
+    }
+}
+
 /// The web configuration file: asked at each connection and request, read again when it or a file that it names has
 /// changed. What cannot be used leaves the old one in force and is told once. For any thread.
 final class WebConfigurationSource: Sendable {
@@ -74,13 +87,13 @@ final class WebConfigurationSource: Sendable {
                 guard (next.security == nil) == (state.inForce.security == nil) else {
                     throw WebConfigurationError(
                         file: path, line: nil, key: "tls_server_config",
-                        reason: "turning TLS on or off takes a restart")
+                        reason: "turning TLS on or off requires a restart")
                 }
                 state.inForce = next
-                logger.info("web configuration read again", metadata: ["file": "\(path)"])
+                logger.info("web configuration reloaded", metadata: ["file": "\(path)"])
                 tell(next)
             } catch {
-                logger.error("web configuration not taken; the former one stays in force: \(error)")
+                logger.error("invalid web configuration, the old one stays in force: \(error)")
             }
             return state.inForce
         }

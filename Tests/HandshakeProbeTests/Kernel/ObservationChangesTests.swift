@@ -23,7 +23,7 @@ import Testing
         #expect(changes.take(libraries: [one, two, replaced], lost: 0).map(\.message) == ["library observed"])
         let distrusted = library("/a", inode: 3, .detached(detail: "implausible"))
         let last = changes.take(libraries: [two, distrusted], lost: 0)
-        #expect(last.map(\.message) == ["library detached", "library let go: no process maps it"])
+        #expect(last.map(\.message) == ["library detached", "library released: no process uses it"])
         // What was not observed is let go of without a word.
         #expect(changes.take(libraries: [], lost: 0).isEmpty)
     }
@@ -33,9 +33,9 @@ import Testing
         var changes = ObservationChanges()
         #expect(changes.take(libraries: [], lost: 0).isEmpty)
         let told = changes.take(libraries: [], lost: 7)
-        #expect(told.count == 1 && told[0].facts.contains { $0 == ("events", "7") })
+        #expect(told.count == 1 && told[0].numbers.contains { $0 == ("events", 7) })
         #expect(changes.take(libraries: [], lost: 7).isEmpty)
         let more = changes.take(libraries: [], lost: 10)
-        #expect(more[0].facts.contains { $0 == ("events", "3") } && more[0].facts.contains { $0 == ("total", "10") })
+        #expect(more[0].numbers.contains { $0 == ("events", 3) } && more[0].numbers.contains { $0 == ("total", 10) })
     }
 }

@@ -1,14 +1,15 @@
 """A TCP relay that holds back the server's first flight.
 
-Usage: delay_proxy.py PORT TARGET_PORT SECONDS; one connection after the other, until it is ended.
+Usage: delay_proxy.py TARGET_PORT SECONDS; prints its port; one connection after the other, until it is ended.
 """
 import select
 import socket
 import sys
 import time
 
-port, target, seconds = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
-listener = socket.create_server(("127.0.0.1", port))
+target, seconds = int(sys.argv[1]), float(sys.argv[2])
+listener = socket.create_server(("127.0.0.1", 0))
+print(listener.getsockname()[1], flush=True)
 while True:
     client, _ = listener.accept()
     server = socket.create_connection(("127.0.0.1", target))

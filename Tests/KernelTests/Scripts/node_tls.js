@@ -1,10 +1,10 @@
 // An HTTPS server and, unless it is told to serve only, its clients in the same process.
-// Usage: node_tls.js CA CERTIFICATE KEY COUNT PORT; COUNT 0 serves until it is ended.
+// Usage: node_tls.js CA CERTIFICATE KEY COUNT; COUNT 0 prints its port and serves until it is ended.
 'use strict';
 const fs = require('fs');
 const https = require('https');
 
-const [authority, certificate, key, count, port] = process.argv.slice(2);
+const [authority, certificate, key, count] = process.argv.slice(2);
 const server = https.createServer(
   { cert: fs.readFileSync(certificate), key: fs.readFileSync(key), ALPNProtocols: ['http/1.1'] },
   (request, response) => response.end('ok'));
@@ -24,8 +24,8 @@ function get(port) {
   });
 }
 
-server.listen(Number(port), '127.0.0.1', async () => {
-  if (Number(count) === 0) return;
+server.listen(0, '127.0.0.1', async () => {
+  if (Number(count) === 0) return console.log(server.address().port);
   for (let i = 0; i < Number(count); i++) await get(server.address().port);
   server.close();
 });

@@ -1,13 +1,26 @@
 import Foundation
 
-/// Loopback ports: the kernel names a free one, and says whether somebody listens on it. Readiness is
-/// read from the kernel's table, since a connection made to find out would itself be a session.
-enum FreePort {
-    static func next() throws -> Int {
-        // Closed before the server binds it: the kernel does not hand the same ephemeral port out at once.
-        try SilentListener().port
+/// A loopback port for a server that cannot choose one and say which, held for as long as this object lives.
+///
+/// The socket that holds it is bound and does not listen. With SO_REUSEADDR on both, a server may bind the same port,
+/// while the kernel gives it to nobody who asks for any port or connects without one, in whatever process.
+final class FreePort: Sendable {
+    let number: Int
+    private let descriptor: Int32
+
+    init() throws {
+        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
+        guard descriptor >= 0 else { throw HarnessError("socket: errno \(errno)") }
+        self.descriptor = descriptor
+        var yes: Int32 = 1
+        unsafe _ = setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &yes, socklen_t(MemoryLayout<Int32>.size))
+        number = bindToLoopback(descriptor) ?? 0
+        guard number != 0 else { throw HarnessError("cannot bind a loopback port: errno \(errno)") }
     }
 
+    deinit { close(descriptor) }
+
+    // Readiness is read from the kernel's table, since a connection made to find out would itself be a session.
     static func isListening(_ port: Int) -> Bool {
         ["/proc/net/tcp", "/proc/net/tcp6"].contains { table in
             guard let text = try? String(contentsOfFile: table, encoding: .utf8) else { return false }
@@ -22,6 +35,15 @@ enum FreePort {
         }
     }
 
+    /// The port that a tlswatch listens on, which was started with `--listen` and port 0, as its log has it.
+    static func ofDaemon(_ daemon: ChildProcess) throws -> Int {
+        let line = try daemon.waitForLine(in: daemon.errors) { $0.contains("listening") && $0.contains("address") }
+        guard let port = line.matches(of: /:(\d+)(?=\s|"|$)/).last.flatMap({ Int($0.output.1) }) else {
+            throw HarnessError("no port in: \(line)")
+        }
+        return port
+    }
+
     /// Waits until `server` listens on `port`.
     static func awaitListening(_ port: Int, server: ChildProcess) throws {
         let ready = eventually { isListening(port) || server.status != nil }
@@ -29,6 +51,29 @@ enum FreePort {
             throw HarnessError("`\(server.name)` does not listen on \(port): \(server.situation)")
         }
     }
+}
+
+extension ChildProcess {
+    /// The port that a script of the tests chose and printed as a line of its own, already listening.
+    func announcedPort() throws -> Int {
+        let line = try waitForLine(in: output) { Int($0) != nil }
+        guard let port = Int(line) else { throw HarnessError("no port: \(line)") }
+        return port
+    }
+}
+
+/// Binds a socket to 127.0.0.1 and a port that the kernel chooses, and returns the port.
+private func bindToLoopback(_ descriptor: Int32) -> Int? {
+    var address = sockaddr_in()
+    address.sin_family = sa_family_t(AF_INET)
+    address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
+    var length = socklen_t(MemoryLayout<sockaddr_in>.size)
+    let bound = unsafe withUnsafeMutablePointer(to: &address) { pointer in
+        unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { generic in
+            unsafe bind(descriptor, generic, length) == 0 && getsockname(descriptor, generic, &length) == 0
+        }
+    }
+    return bound ? Int(UInt16(bigEndian: address.sin_port)) : nil
 }
 
 /// A TCP server on a free loopback port that never says a word.
@@ -40,18 +85,10 @@ final class SilentListener: Sendable {
         let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
         guard descriptor >= 0 else { throw HarnessError("socket: errno \(errno)") }
         self.descriptor = descriptor
-        var address = sockaddr_in()
-        address.sin_family = sa_family_t(AF_INET)
-        address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
-        var length = socklen_t(MemoryLayout<sockaddr_in>.size)
-        let bound = unsafe withUnsafeMutablePointer(to: &address) { pointer in
-            unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { generic in
-                unsafe bind(descriptor, generic, length) == 0 && listen(descriptor, 16) == 0
-                    && getsockname(descriptor, generic, &length) == 0
-            }
+        port = bindToLoopback(descriptor) ?? 0
+        guard port != 0, listen(descriptor, 16) == 0 else {
+            throw HarnessError("cannot listen on loopback: errno \(errno)")
         }
-        port = Int(UInt16(bigEndian: address.sin_port))
-        guard bound, port != 0 else { throw HarnessError("cannot listen on loopback: errno \(errno)") }
     }
 
     deinit { close(descriptor) }

@@ -2,13 +2,14 @@ import Foundation
 
 /// haproxy that ends TLS and answers by itself, on a free loopback port.
 final class Haproxy: Sendable {
-    let port: Int
+    private let reserved: FreePort
     let child: ChildProcess
     private let directory: TemporaryDirectory
 
     init(_ certificates: TestCertificates) throws {
         directory = try TemporaryDirectory()
-        port = try FreePort.next()
+        reserved = try FreePort()
+        let port = reserved.number
         let configuration = try directory.write(
             """
             global
@@ -31,6 +32,8 @@ final class Haproxy: Sendable {
         child = try ChildProcess("haproxy", ["-db", "-f", configuration])
         try FreePort.awaitListening(port, server: child)
     }
+
+    var port: Int { reserved.number }
 
     deinit { child.stop(SIGTERM) }
 

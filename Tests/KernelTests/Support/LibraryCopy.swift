@@ -32,7 +32,7 @@ struct LibraryCopy {
 
 /// `openssl s_server` by any command line that ends in its arguments.
 final class AnyServer {
-    let port: Int
+    private let reserved: FreePort
     let child: ChildProcess
 
     /// - Parameter before: what comes before `openssl s_server`: `chroot DIR`, `unshare -m sh -c …`; its environment.
@@ -40,15 +40,17 @@ final class AnyServer {
         _ certificates: TestCertificates, before: [String] = [], openssl: String = "openssl",
         certificate: String? = nil, key: String? = nil, environment: [String: String] = [:]
     ) throws {
-        port = try FreePort.next()
+        reserved = try FreePort()
         let command =
             before + [
-                openssl, "s_server", "-4", "-quiet", "-accept", "127.0.0.1:\(port)", "-cert",
+                openssl, "s_server", "-4", "-quiet", "-accept", "127.0.0.1:\(reserved.number)", "-cert",
                 certificate ?? certificates.certificate, "-key", key ?? certificates.key,
             ]
         child = try ChildProcess(command[0], Array(command.dropFirst()), environment: environment)
-        try FreePort.awaitListening(port, server: child)
+        try FreePort.awaitListening(reserved.number, server: child)
     }
+
+    var port: Int { reserved.number }
 
     /// One handshake by `openssl s_client`, which ends when its standard input does.
     @discardableResult

@@ -1,14 +1,13 @@
 import Foundation
 
-/// `tlswatch run` on a free loopback port.
+/// `tlswatch run` on a loopback port that it chooses.
 final class Daemon: Sendable {
     let port: Int
     let child: ChildProcess
 
     init(_ options: [String] = []) throws {
-        port = try FreePort.next()
-        child = try ChildProcess(Tlswatch.binary(), ["run", "--listen", "127.0.0.1:\(port)"] + options)
-        try FreePort.awaitListening(port, server: child)
+        child = try ChildProcess(Tlswatch.binary(), ["run", "--listen", "127.0.0.1:0"] + options)
+        port = try FreePort.ofDaemon(child)
         var last = ""
         let ready = try eventually {
             let answer = try get("/readyz")

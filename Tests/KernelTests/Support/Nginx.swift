@@ -2,7 +2,7 @@ import Foundation
 
 /// nginx with a master and one worker, TLS with HTTP/2, on a free loopback port.
 final class Nginx: Sendable {
-    let port: Int
+    private let reserved: FreePort
     let child: ChildProcess
     private let directory: TemporaryDirectory
     private let certificates: TestCertificates
@@ -11,7 +11,8 @@ final class Nginx: Sendable {
     init(_ certificates: TestCertificates, binary: String = "nginx") throws {
         self.certificates = certificates
         directory = try TemporaryDirectory()
-        port = try FreePort.next()
+        reserved = try FreePort()
+        let port = reserved.number
         let configuration = try directory.write(
             Self.configuration(directory.path, port: port, certificates), to: "nginx.conf")
         child = try ChildProcess(
@@ -19,6 +20,8 @@ final class Nginx: Sendable {
         try FreePort.awaitListening(port, server: child)
         guard eventually({ !workers.isEmpty }) else { throw HarnessError("nginx has no worker") }
     }
+
+    var port: Int { reserved.number }
 
     /// A killed master would leave its worker behind: ask first.
     deinit { child.stop(SIGTERM) }

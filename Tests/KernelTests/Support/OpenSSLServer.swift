@@ -2,17 +2,20 @@ import Foundation
 
 /// `openssl s_server` on a free loopback port: one process, one connection after the other.
 final class OpenSSLServer: Sendable {
-    let port: Int
+    private let reserved: FreePort
     let child: ChildProcess
 
     init(_ certificates: TestCertificates, _ options: [String] = ["-www"]) throws {
-        port = try FreePort.next()
+        reserved = try FreePort()
+        let port = reserved.number
         child = try ChildProcess(
             "openssl",
             ["s_server", "-4", "-accept", "127.0.0.1:\(port)", "-cert", certificates.certificate]
                 + ["-key", certificates.key] + options)
         try FreePort.awaitListening(port, server: child)
     }
+
+    var port: Int { reserved.number }
 
     deinit { child.stop(SIGTERM) }
 

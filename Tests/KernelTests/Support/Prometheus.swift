@@ -3,7 +3,7 @@ import Foundation
 /// A Prometheus server of the distribution on a free loopback port, with this project's rules, scraping and evaluating
 /// every second.
 final class Prometheus: Sendable {
-    let port: Int
+    private let reserved: FreePort
     private let child: ChildProcess
     private let directory: TemporaryDirectory
 
@@ -21,7 +21,8 @@ final class Prometheus: Sendable {
     /// - Parameter targets: ports on loopback, of the job `tlswatch`.
     init(_ targets: [Int], _ histograms: Histograms = .classic) throws {
         directory = try TemporaryDirectory()
-        port = try FreePort.next()
+        reserved = try FreePort()
+        let port = reserved.number
         let rules = ["recording-rules", "recording-rules-\(histograms)", "alerts"].map { Self.rules + "/\($0).yml" }
         let configuration = try directory.write(
             """
@@ -47,6 +48,8 @@ final class Prometheus: Sendable {
             })
         else { throw HarnessError("prometheus is not ready: \(last) \(child.errors.text.suffix(2000))") }
     }
+
+    var port: Int { reserved.number }
 
     deinit { child.stop(SIGTERM) }
 

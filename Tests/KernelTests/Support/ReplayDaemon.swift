@@ -2,18 +2,20 @@ import Foundation
 
 /// `tlswatch replay FILE --listen` on loopback, as a user without any capability.
 final class ReplayDaemon: Sendable {
-    let port: Int
+    private let reserved: FreePort
     let child: ChildProcess
 
-    init(_ recording: String, port: Int, options: [String] = []) throws {
-        self.port = port
+    init(_ recording: String, on reserved: FreePort, options: [String] = []) throws {
+        self.reserved = reserved
         child = try ChildProcess(
             "setpriv",
             [
                 "--bounding-set=-all", "--inh-caps=-all", try Tlswatch.binary(), "replay", recording, "--listen",
-                "127.0.0.1:\(port)",
+                "127.0.0.1:\(reserved.number)",
             ] + options)
     }
+
+    var port: Int { reserved.number }
 
     deinit { child.stop(SIGTERM) }
 

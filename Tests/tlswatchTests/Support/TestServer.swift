@@ -86,7 +86,7 @@ func serving<Value: Sendable>(
     let server = MetricsServer(
         source: source, address: ListenAddress(argument: "127.0.0.1:0")!,
         configuration: try WebConfigurationSource(path: webConfiguration, logger: log.logger), limits: limits,
-        logger: log.logger, onListening: { listening.yield($0) })
+        logger: log.logger, onListening: { listening.yield($0.port) })
     let group = ServiceGroup(services: [server], logger: log.logger)
     let running = Task {
         defer { listening.finish() }
