@@ -45,6 +45,40 @@ extension KernelTests {
                 "an alert is pending for a daemon that is gone")
         }
 
+        @Test("The first failures of a kind are in rate() and increase(): their series were there before, at 0")
+        func firstFailures() throws {
+            let certificates = try TestCertificates()
+            let directory = try TemporaryDirectory()
+            let copy = try LibraryCopy(into: directory.path)
+            let server = try AnyServer(certificates)
+            // Of this library alone: others on this host make handshakes too.
+            let daemon = try Daemon(["--library", copy.libssl])
+            let prometheus = try Prometheus([daemon.port])
+            let failures = #"tlswatch_handshakes_total{role="client",outcome="failed",reason="unknown_ca"}"#
+            try #require(try eventually { try prometheus.value("count_over_time(\(failures)[1m])") ?? 0 >= 2 })
+            #expect(try prometheus.value("max_over_time(\(failures)[1m])") == 0)
+            for _ in 0..<5 {
+                let refused = try ChildProcess.run(
+                    "openssl", ["s_client", "-connect", "127.0.0.1:\(server.port)", "-verify_return_error"],
+                    environment: copy.environment)
+                try #require(refused.errors.contains("verify error"), "\(refused.errors)")
+            }
+            #expect(
+                try eventually { try daemon.metrics().sum("tlswatch_handshakes_total", ["reason": "unknown_ca"]) == 5 })
+            // What Prometheus makes of it nears 5 as more samples come: it extrapolates to the ends of the range.
+            let increase = "sum(increase(\(failures)[1m]))"
+            var last: Double?
+            let counted = try eventually {
+                last = try prometheus.value(increase)
+                return last.map { $0.rounded() == 5 } ?? false
+            }
+            #expect(counted, "\(last ?? 0)")
+            #expect(try prometheus.value("sum(rate(\(failures)[1m]))") ?? 0 > 0)
+            let exchanges = #"tlswatch_key_exchanges_total{role="client",result="failure"}"#
+            #expect(try prometheus.value("count(\(exchanges))") ?? 0 >= 7)
+            server.stop()
+        }
+
         private func expectRules(_ prometheus: Prometheus) throws {
             let rate = try #require(try prometheus.evaluated(#"role:tlswatch_handshakes:rate5m{role="server"}"#))
             #expect(rate > 0)
@@ -92,17 +126,17 @@ extension KernelTests {
             arguments: [Prometheus.Histograms.classic, .native])
         func fleet(_ histograms: Prometheus.Histograms) throws {
             let directory = try TemporaryDirectory()
-            let ports = try (0..<50).map { _ in try FreePort.next() }
-            let prometheus = try Prometheus(ports, histograms)
+            let ports = try (0..<50).map { _ in try FreePort() }
+            let prometheus = try Prometheus(ports.map(\.number), histograms)
             var told: [String: [UInt64]] = [:]
             var daemons: [ReplayDaemon] = []
             for (host, port) in ports.enumerated() {
                 let file = directory.file("\(host)")
                 let durations = Self.durations(host)
                 // Nine seconds for all of them, however many.
-                told["127.0.0.1:\(port)"] = try SyntheticRecording.write(
+                told["127.0.0.1:\(port.number)"] = try SyntheticRecording.write(
                     durations, every: 9_000_000_000 / UInt64(durations.count), to: file)
-                daemons.append(try ReplayDaemon(file, port: port))
+                daemons.append(try ReplayDaemon(file, on: port))
             }
             let all = told.values.flatMap { $0 }
             let total = "sum(\(Self.count(histograms, #"{role="server"}"#)))"

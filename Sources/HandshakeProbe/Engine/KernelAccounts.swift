@@ -30,7 +30,7 @@ enum KernelDrop: String, CaseIterable {
     case disabled
     case noted
 
-    /// Whether something was lost: behind the others nothing is missing.
+    /// Whether an event was lost; the other hits need none.
     var isLoss: Bool { self == .ringFull || self == .noMemory }
 }
 
@@ -44,9 +44,13 @@ extension KernelCounters {
                 counter.dropped.0, counter.dropped.1, counter.dropped.2, counter.dropped.3, counter.dropped.4,
                 counter.dropped.5, counter.dropped.6,
             ]
-            for (reason, count) in zip(KernelDrop.allCases, drops) where count > 0 || reason.isLoss {
-                dropped.append(
-                    .init(program: program.label, reason: reason.rawValue, count: count, isLoss: reason.isLoss))
+            for (reason, count) in zip(KernelDrop.allCases, drops) {
+                let entry = Unsubmitted(program: program.label, reason: reason.rawValue, count: count)
+                if reason.isLoss {
+                    dropped.append(entry)
+                } else if count > 0 {
+                    skipped.append(entry)
+                }
             }
         }
         for (reason, count) in zip(Rejection.allCases, decoder.rejected) {
@@ -56,7 +60,7 @@ extension KernelCounters {
     }
 
     /// Records that the kernel side could not deliver.
-    var lostInKernel: UInt64 { dropped.reduce(0) { $0 &+ ($1.isLoss ? $1.count : 0) } }
+    var lostInKernel: UInt64 { dropped.reduce(0) { $0 &+ $1.count } }
 }
 
 extension CoverageSample {

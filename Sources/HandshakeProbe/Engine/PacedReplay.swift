@@ -78,6 +78,9 @@ public final class PacedReplay: Sendable {
             let now = monotonicNow() &- shift
             while let frame = next, reader.time(of: frame) ?? 0 <= now {
                 Replay.pass(frame, of: reader, to: consumer)
+                if case .library(let library) = frame, SessionRules.of(stack: library.stack) != nil {
+                    consumer.metrics.observe(stack: library.stack)
+                }
                 if case .loss = frame { consumer.metrics.markLoss(at: now, now: now) }
                 next = try? reader.next()
             }

@@ -142,8 +142,11 @@ final class RingLoop: @unchecked Sendable {
         let counters = engine.counters()
         let kernel = KernelCounters(counters, decoder: consumer.decoder)
         consumer.metrics.update(kernel: kernel, now: now)
-        consumer.metrics.update(sessions: consumer.tallies)
         let observed = engine.catalog.libraries
+        for library in observed where library.state == .attached && library.analysis?.observesSessions == true {
+            consumer.metrics.observe(stack: library.stack)
+        }
+        consumer.metrics.update(sessions: consumer.tallies)
         let coverage = coverage(counters, observed)
         consumer.metrics.update(coverage: coverage)
         if status == nil || now - statusTime >= Self.statusInterval {

@@ -36,12 +36,12 @@ public struct MetricDescriptor: Sendable, Equatable {
 public enum MetricCatalogue {
     public static let handshakes = MetricDescriptor(
         "tlswatch_handshakes_total", .counter, labels: ["role", "stack", "outcome", "reason"],
-        help: "TLS handshakes that ended, by outcome and reason (none where there was none).",
-        cost: "1 for each role × stack × outcome × reason seen")
+        help: "Finished TLS handshakes, by outcome and reason (none if there was none).",
+        cost: "104 for each stack, at 0 from the start, and 1 for each other role × stack × outcome × reason seen")
     public static let handshakeDuration = MetricDescriptor(
         "tlswatch_handshake_duration_seconds", .histogram, unit: "seconds",
         labels: ["role", "stack", "tls_version", "resumed"],
-        help: "Wall time of completed handshakes, from the first call's entry to the last one's return.",
+        help: "Wall time of completed handshakes, from the entry of the first call to the return of the last.",
         cost: "20 for each role × stack × version × resumed seen")
     public static let handshakeBusy = MetricDescriptor(
         "tlswatch_handshake_busy_seconds", .histogram, unit: "seconds", labels: ["role", "stack"],
@@ -56,7 +56,7 @@ public enum MetricCatalogue {
         cost: "4 for each role × stack × window")
     public static let handshakeWindowSessions = MetricDescriptor(
         "tlswatch_handshake_window_sessions", .gauge, labels: ["role", "stack", "window"],
-        help: "Completed handshakes in the sliding window, on which its quantiles stand.",
+        help: "Completed handshakes in the sliding window, from which its quantiles are computed.",
         cost: "1 for each role × stack × window")
     public static let handshakeParameters = MetricDescriptor(
         "tlswatch_handshake_parameters_total", .counter,
@@ -66,27 +66,27 @@ public enum MetricCatalogue {
     public static let keyExchanges = MetricDescriptor(
         "tlswatch_key_exchanges_total", .counter, labels: ["role", "group", "result"],
         help: "Key exchanges attempted, by result (success or failure).",
-        cost: "1 for each role × group × result seen")
+        cost: "28, and 2 for each role × other group seen")
     public static let keyExchangeDuration = MetricDescriptor(
         "tlswatch_key_exchange_duration_seconds", .histogram, unit: "seconds", labels: ["role"],
         help: "Time from the peer's key share to the handshake traffic keys, for key exchanges that succeeded.",
         cost: "20 for each role")
     public static let keyExchangeFailureRatio = MetricDescriptor(
         "tlswatch_key_exchange_failure_ratio", .gauge, labels: ["role", "window"],
-        help: "Failed over attempted key exchanges in the sliding window; NaN without an attempt in it.",
+        help: "Share of key exchanges in the sliding window that failed; NaN if there were none.",
         cost: "1 for each role × window")
     public static let alpnNegotiation = MetricDescriptor(
         "tlswatch_alpn_negotiation_seconds", .histogram, unit: "seconds", labels: ["role"],
-        help: "Time from the ClientHello with the ALPN offer to the protocol being decided, in completed handshakes.",
+        help: "Time from the ClientHello with the ALPN offer to the choice of the protocol, in completed handshakes.",
         cost: "20 for each role")
     public static let alpnShare = MetricDescriptor(
         "tlswatch_alpn_share_ratio", .gauge, labels: ["role", "window"],
-        help: "ALPN time over handshake time, both summed over the sliding window's completed handshakes that "
-            + "negotiated ALPN; NaN without one in it.",
+        help: "ALPN time divided by handshake time, both summed over the completed handshakes with ALPN in the sliding "
+            + "window; NaN if there were none.",
         cost: "1 for each role × window")
     public static let tcpConnect = MetricDescriptor(
         "tlswatch_tcp_connect_seconds", .histogram, unit: "seconds", labels: ["role"],
-        help: "TCP connection establishment before completed handshakes.",
+        help: "TCP connection establishment time of completed handshakes.",
         cost: "20 for each role")
     public static let firstRecordDelay = MetricDescriptor(
         "tlswatch_first_record_delay_seconds", .histogram, unit: "seconds", labels: ["role"],
@@ -94,29 +94,33 @@ public enum MetricCatalogue {
         cost: "20 for each role")
     public static let sessionsStarted = MetricDescriptor(
         "tlswatch_sessions_started_total", .counter, labels: ["role", "stack"],
-        help: "TLS handshakes that started: those that ended, by any outcome, and those in flight.",
+        help: "Started TLS handshakes: all finished ones and those in flight.",
         cost: "1 for each role × stack")
     public static let handshakesInFlight = MetricDescriptor(
         "tlswatch_handshakes_in_flight", .gauge, labels: ["role", "stack"],
-        help: "TLS handshakes that have started and not ended.",
+        help: "TLS handshakes in progress.",
         cost: "1 for each role × stack")
     public static let events = MetricDescriptor(
         "tlswatch_events_total", .counter, labels: ["program"],
-        help: "Events that the kernel programs submitted.",
+        help: "Events submitted by the kernel programs.",
         cost: "8, one for each kernel program")
     public static let eventsDropped = MetricDescriptor(
         "tlswatch_events_dropped_total", .counter, labels: ["program", "reason"],
-        help: "Events that the kernel programs could not submit.",
-        cost: "16 and up: 2 for each kernel program, and 1 for each other reason seen")
+        help: "Events lost in the kernel programs: the ring buffer was full, or memory was short.",
+        cost: "16, two for each kernel program")
+    public static let eventsSkipped = MetricDescriptor(
+        "tlswatch_events_skipped_total", .counter, labels: ["program", "reason"],
+        help: "Probe hits that need no event, by reason; nothing is lost.",
+        cost: "1 for each kernel program and reason seen")
     public static let eventsRejected = MetricDescriptor(
         "tlswatch_events_rejected_total", .counter, labels: ["reason"],
-        help: "Submitted events that were malformed and not decoded.",
+        help: "Submitted events that were rejected, by reason.",
         cost: "6, one for each reason")
     public static let eventsDecoded = MetricDescriptor(
         "tlswatch_events_decoded_total", .counter, help: "Submitted events that were decoded.")
     public static let probeHits = MetricDescriptor(
         "tlswatch_probe_hits_total", .counter, labels: ["stack", "library"],
-        help: "Times a probe in a TLS library ran.",
+        help: "Probe hits, by TLS library; stack=\"kernel\" are the tracepoints.",
         cost: "1 for each library, and 6")
     public static let probes = MetricDescriptor(
         "tlswatch_probes", .gauge, labels: ["stack", "library", "state"],
@@ -124,34 +128,34 @@ public enum MetricCatalogue {
         cost: "1 or 2 for each library")
     public static let observedProcesses = MetricDescriptor(
         "tlswatch_observed_processes", .gauge, labels: ["state", "reason"],
-        help: "Processes that use TLS, observed or not, and why not.",
+        help: "Processes that use TLS, by state and the reason why they are not observed.",
         cost: "1, and 1 for each reason")
     public static let librariesEvicted = MetricDescriptor(
         "tlswatch_libraries_evicted_total", .counter,
-        help: "TLS libraries without a process that were let go because others needed their probes.")
+        help: "Unused TLS libraries that were released to make room for others.")
     public static let windowIncomplete = MetricDescriptor(
         "tlswatch_window_incomplete", .gauge, labels: ["window"],
-        help: "1 while the sliding window overlaps lost events, else 0.",
+        help: "1 if events were lost during the sliding window, else 0.",
         cost: "1 for each window")
     public static let seriesCapped = MetricDescriptor(
         "tlswatch_series_capped_total", .counter,
-        help: "Samples counted under the label value other because a cap on label values or series was reached.")
+        help: "Samples counted as other because a limit on label values or series was reached.")
     public static let seriesEvicted = MetricDescriptor(
         "tlswatch_series_evicted_total", .counter,
-        help: "Window series without a session that made room for others because the cap on series was reached.")
+        help: "Idle window series that were replaced because the limit on series was reached.")
     public static let buildInfo = MetricDescriptor(
         "tlswatch_build_info", .gauge, labels: ["version"], help: "1, with the version of tlswatch.")
     public static let scrapes = MetricDescriptor(
         "tlswatch_scrapes_total", .counter, help: "Scrapes served before this one.")
     public static let scrapeDuration = MetricDescriptor(
         "tlswatch_scrape_duration_seconds", .gauge, unit: "seconds",
-        help: "Time that the previous scrape took to serve.")
+        help: "Duration of the previous scrape.")
     public static let requestsRejected = MetricDescriptor(
         "tlswatch_http_requests_rejected_total", .counter, labels: ["reason"],
-        help: "HTTP requests to tlswatch that it did not serve, by reason.", cost: "1 for each reason")
+        help: "Rejected HTTP requests, by reason.", cost: "1 for each reason")
     public static let logLinesSuppressed = MetricDescriptor(
         "tlswatch_log_lines_suppressed_total", .counter,
-        help: "Log lines that were left out because there were too many at a time.")
+        help: "Log lines suppressed by the rate limit.")
     public static let processCPU = MetricDescriptor(
         "process_cpu_seconds_total", .counter, unit: "seconds", help: "User and system CPU time of tlswatch itself.")
     public static let processResidentMemory = MetricDescriptor(
@@ -159,18 +163,19 @@ public enum MetricCatalogue {
     public static let processVirtualMemory = MetricDescriptor(
         "process_virtual_memory_bytes", .gauge, unit: "bytes", help: "Virtual memory of tlswatch itself.")
     public static let processOpenDescriptors = MetricDescriptor(
-        "process_open_fds", .gauge, help: "File descriptors that tlswatch itself has open.")
+        "process_open_fds", .gauge, help: "Open file descriptors of tlswatch itself.")
     public static let processDescriptorLimit = MetricDescriptor(
-        "process_max_fds", .gauge, help: "File descriptors that tlswatch itself may have open.")
+        "process_max_fds", .gauge, help: "Maximum number of open file descriptors of tlswatch itself.")
     public static let processStart = MetricDescriptor(
-        "process_start_time_seconds", .gauge, unit: "seconds", help: "When tlswatch started, seconds since 1970.")
+        "process_start_time_seconds", .gauge, unit: "seconds", help: "Start time of tlswatch, in seconds since 1970.")
 
     /// Every family, for the documentation and its tests.
     public static let all: [MetricDescriptor] = [
         handshakes, handshakeDuration, handshakeBusy, handshakeWindow, handshakeWindowSessions, handshakeParameters,
         keyExchanges, keyExchangeDuration, keyExchangeFailureRatio, alpnNegotiation, alpnShare, tcpConnect,
-        firstRecordDelay, sessionsStarted, handshakesInFlight, events, eventsDropped, eventsRejected, eventsDecoded,
-        probeHits, probes, observedProcesses, librariesEvicted, windowIncomplete, seriesCapped, seriesEvicted,
+        firstRecordDelay, sessionsStarted, handshakesInFlight, events, eventsDropped, eventsSkipped, eventsRejected,
+        eventsDecoded, probeHits, probes, observedProcesses, librariesEvicted, windowIncomplete, seriesCapped,
+        seriesEvicted,
         buildInfo, scrapes,
         scrapeDuration, requestsRejected, logLinesSuppressed, processCPU, processResidentMemory, processVirtualMemory,
         processOpenDescriptors, processDescriptorLimit, processStart,

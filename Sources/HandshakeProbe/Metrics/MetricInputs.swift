@@ -11,18 +11,16 @@ public struct KernelCounters: Sendable, Equatable {
         }
     }
 
-    public struct Dropped: Sendable, Equatable {
+    /// Hits of a program that made no event, by reason.
+    public struct Unsubmitted: Sendable, Equatable {
         public var program: String
         public var reason: String
         public var count: UInt64
-        /// Whether an event was lost; behind other reasons nothing is missing.
-        public var isLoss: Bool
 
-        public init(program: String, reason: String, count: UInt64, isLoss: Bool = true) {
+        public init(program: String, reason: String, count: UInt64) {
             self.program = program
             self.reason = reason
             self.count = count
-            self.isLoss = isLoss
         }
     }
 
@@ -37,7 +35,10 @@ public struct KernelCounters: Sendable, Equatable {
     }
 
     public var submitted: [Submitted] = []
-    public var dropped: [Dropped] = []
+    /// Lost events.
+    public var dropped: [Unsubmitted] = []
+    /// Hits that need no event.
+    public var skipped: [Unsubmitted] = []
     public var rejected: [Rejected] = []
     public var decoded: UInt64 = 0
 
@@ -45,7 +46,7 @@ public struct KernelCounters: Sendable, Equatable {
 
     /// Events that never became a fact.
     var lost: UInt64 {
-        dropped.reduce(0) { $0 &+ ($1.isLoss ? $1.count : 0) } &+ rejected.reduce(0) { $0 &+ $1.count }
+        lostInKernel &+ rejected.reduce(0) { $0 &+ $1.count }
     }
 }
 

@@ -40,11 +40,15 @@ public struct MetricsRegistry: ~Copyable, Sendable {
     private var inFlight = SeriesTable<UInt64>(MetricCatalogue.handshakesInFlight, initial: 0)
     private var submitted = SeriesTable<UInt64>(MetricCatalogue.events, initial: 0)
     private var dropped = SeriesTable<UInt64>(MetricCatalogue.eventsDropped, initial: 0)
+    private var skipped = SeriesTable<UInt64>(MetricCatalogue.eventsSkipped, initial: 0)
     private var rejected = SeriesTable<UInt64>(MetricCatalogue.eventsRejected, initial: 0)
     private var decoded = SeriesTable<UInt64>(MetricCatalogue.eventsDecoded, initial: 0)
     private var probeHits = SeriesTable<UInt64>(MetricCatalogue.probeHits, initial: 0)
     private var probes = SeriesTable<UInt64>(MetricCatalogue.probes, initial: 0)
     private var processes = SeriesTable<UInt64>(MetricCatalogue.observedProcesses, initial: 0)
+    /// Stacks that are or were observed, and the labels of those whose counters were made beforehand.
+    private var observed: Set<String> = []
+    private var prepared: [String] = []
     private var lost: UInt64 = 0
     /// `nil` without a host to observe: a recording.
     private var evictedLibraries: UInt64?
@@ -83,9 +87,20 @@ public struct MetricsRegistry: ~Copyable, Sendable {
         }
     }
 
+    /// A library of this stack is observed: the counters of its sessions are there from now on, at 0. Any number of times.
+    public mutating func observe(stack: String) {
+        guard observed.insert(stack).inserted else { return }
+        if let label = sessions.prepare(stack: stack, budget: &budget) { prepared.append(label) }
+    }
+
     /// Takes the session table's own counts, all of them.
-    public mutating func update(sessions: [SessionTally]) {
+    public mutating func update(sessions counted: [SessionTally]) {
         func key(_ tally: SessionTally) -> LabelValues { LabelValues(tally.role.rawValue, tally.stack) }
+        let known = Set(counted.map(key))
+        let none = prepared.flatMap { stack in
+            Role.allCases.map { SessionTally(role: $0, stack: stack, started: 0, inFlight: 0) }
+        }
+        let sessions = counted + none.filter { !known.contains(key($0)) }
         started.replace(with: sessions.map { (key($0), $0.started) }, budget: &budget)
         inFlight.replace(with: sessions.map { (key($0), $0.inFlight) }, budget: &budget)
     }
@@ -94,6 +109,7 @@ public struct MetricsRegistry: ~Copyable, Sendable {
     public mutating func update(kernel: KernelCounters, now: UInt64) {
         submitted.replace(with: kernel.submitted.map { (LabelValues($0.program), $0.count) }, budget: &budget)
         dropped.replace(with: kernel.dropped.map { (LabelValues($0.program, $0.reason), $0.count) }, budget: &budget)
+        skipped.replace(with: kernel.skipped.map { (LabelValues($0.program, $0.reason), $0.count) }, budget: &budget)
         rejected.replace(with: kernel.rejected.map { (LabelValues($0.reason), $0.count) }, budget: &budget)
         decoded.replace(with: [(LabelValues(), kernel.decoded)], budget: &budget)
         if kernel.lost > lost { ratios.markLoss(at: now, now: now) }
@@ -122,7 +138,7 @@ public struct MetricsRegistry: ~Copyable, Sendable {
         windows.refresh(now: now)
         let evicted = evictedLibraries.map { Self.plain(MetricCatalogue.librariesEvicted, $0) }
         let counters = [
-            started, inFlight, submitted, dropped, rejected, decoded, probeHits, probes, processes,
+            started, inFlight, submitted, dropped, skipped, rejected, decoded, probeHits, probes, processes,
         ]
         let families =
             sessions.families + counters.map { MetricFamily($0.descriptor, .integers($0.series)) }
@@ -138,11 +154,12 @@ public struct MetricsRegistry: ~Copyable, Sendable {
 
     /// What the status page shows of this, at `now`.
     public mutating func status(now: UInt64) -> SessionStatus {
-        let ended = sessions.handshakes.series.values.indices.map { index in
-            let values = sessions.handshakes.series.labels[index].values
+        let series = sessions.handshakes.series
+        let ended = series.values.indices.filter { series.values[$0] > 0 }.map { index in
+            let values = series.labels[index].values
             return StatusSnapshot.Ended(
                 role: Role(rawValue: values[0]) ?? .client, outcome: Outcome(rawValue: values[2]) ?? .completed,
-                reason: values[3] == Label.none ? nil : values[3], count: sessions.handshakes.series.values[index])
+                reason: values[3] == Label.none ? nil : values[3], count: series.values[index])
         }
         return SessionStatus(
             window: board.seconds, incomplete: ratios.isIncomplete(length: 0, now: now),

@@ -76,10 +76,15 @@ struct SeriesBudget: Sendable {
 struct LabelCap: Sendable {
     private let limit: Int
     private var admitted: Set<String> = []
+    /// Of those how many take a place under the cap.
+    private var taken = 0
 
     init(limit: Int) {
         self.limit = limit
     }
+
+    /// Admits values that nobody else chooses: they take no place.
+    mutating func know(_ values: [String]) { admitted.formUnion(values) }
 
     /// `value`, or `other` past the cap; `unknown` when there is none.
     mutating func admit(_ value: String?, missing: String = Label.unknown, budget: inout SeriesBudget) -> String {
@@ -87,10 +92,11 @@ struct LabelCap: Sendable {
         if admitted.contains(value) { return value }
         let safe = Label.safe(value)
         if admitted.contains(safe) { return safe }
-        guard admitted.count < limit else {
+        guard taken < limit else {
             budget.capped &+= 1
             return Label.other
         }
+        taken += 1
         admitted.insert(safe)
         return safe
     }
@@ -141,6 +147,13 @@ struct SeriesTable<Value: Sendable>: Sendable {
         let capped = zip(descriptor.labels, values).map { Self.closedLabels.contains($0) ? $1 : Label.other }
         let other = LabelValues(capped).with(extra.other)
         return index[other] ?? add(other, capped + extra.other.values)
+    }
+
+    /// Makes the series of `key`, without a sample in it, while the budget has room. The values are safe.
+    mutating func prepare(_ key: LabelValues, budget: inout SeriesBudget) {
+        guard index[key] == nil, budget.take(cost) else { return }
+        charged += cost
+        _ = add(key, key.prefix(own))
     }
 
     mutating func update(_ slot: Int, _ change: (inout Value) -> Void) {

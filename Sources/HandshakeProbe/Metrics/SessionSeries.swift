@@ -25,6 +25,14 @@ struct SessionSeries: Sendable {
         var capped: UInt64
     }
 
+    /// Reasons of sessions that were given up, besides none.
+    private static let abandonReasons = ["events_lost", "session_table_full"]
+    /// Groups in wide use. A failed exchange may have none that is known.
+    private static let commonGroups = [
+        "x25519", "secp256r1", "secp384r1", "secp521r1", "x448", "X25519MLKEM768", Label.unknown,
+    ]
+    private static let results = ["success", "failure"]
+
     /// Remembered ways: facts that peers choose must not take memory without end.
     private static let memoryLimit = 4_096
 
@@ -39,6 +47,7 @@ struct SessionSeries: Sendable {
         var keyExchange, alpnNegotiation, tcpConnect, firstRecordDelay: Int?
     }
     private let keepsExemplars: Bool
+    private let hasExtraLabels: Bool
 
     private(set) var handshakes: SeriesTable<UInt64>
     private(set) var parameters = SeriesTable<UInt64>(MetricCatalogue.handshakeParameters, initial: 0)
@@ -56,6 +65,7 @@ struct SessionSeries: Sendable {
         let cap = LabelCap(limit: options.limits.labelValues)
         (reasons, versions, ciphers, groups, protocols) = (cap, cap, cap, cap, cap)
         keepsExemplars = options.exemplars
+        hasExtraLabels = !extra.isEmpty
         handshakes = SeriesTable(MetricCatalogue.handshakes, extra: extra, initial: 0)
         durations = Self.histogram(MetricCatalogue.handshakeDuration, .handshake, extra: extra)
     }
@@ -66,6 +76,36 @@ struct SessionSeries: Sendable {
             + [keyExchangeDurations, alpnNegotiations, tcpConnects, firstRecordDelays].map {
                 MetricFamily($0.descriptor, .histograms($0.series, .phase))
             }
+    }
+
+    /// Makes the counters that the first session of a stack, in either role, may need: a series that begins with its first
+    /// sample hides that one from `rate()`. Not those with extra labels: nobody knows their values beforehand.
+    ///
+    /// - Returns: the stack's label; `nil` where it is one of too many.
+    mutating func prepare(stack: String, budget: inout SeriesBudget) -> String? {
+        let stack = stacks.admit(stack, budget: &budget)
+        guard stack != Label.other else { return nil }
+        let known = FailureReasons.known(stack: stack)
+        reasons.know(known + Self.abandonReasons)
+        groups.know(Self.commonGroups)
+        for role in Role.allCases.map(\.rawValue) {
+            for group in Self.commonGroups {
+                for result in Self.results { keyExchanges.prepare(LabelValues(role, group, result), budget: &budget) }
+            }
+            guard !hasExtraLabels else { continue }
+            for outcome in Outcome.allCases {
+                let reasons =
+                    switch outcome {
+                    case .completed, .timeout: [Label.none]
+                    case .failed: known
+                    case .abandoned: [Label.none] + Self.abandonReasons
+                    }
+                for reason in reasons {
+                    handshakes.prepare(LabelValues(role, stack, outcome.rawValue, reason), budget: &budget)
+                }
+            }
+        }
+        return stack
     }
 
     /// Counts a session; returns the label of its stack.
@@ -132,8 +172,10 @@ struct SessionSeries: Sendable {
                 for: LabelValues(role, stack, handshake.outcome.rawValue, reason), extra: extra, budget: &budget),
             capped: 0)
         if let succeeded = handshake.keyExchangeSucceeded {
-            let result = succeeded ? "success" : "failure"
-            places.keyExchanges = keyExchanges.slot(for: LabelValues(role, group, result), budget: &budget)
+            places.keyExchanges = keyExchanges.slot(
+                for: LabelValues(role, group, Self.results[succeeded ? 0 : 1]), budget: &budget)
+            // The first failure in a group that has worked so far counts, too.
+            keyExchanges.prepare(LabelValues(role, Label.safe(group), Self.results[succeeded ? 1 : 0]), budget: &budget)
         }
         if handshake.outcome == .completed {
             let version = versions.admit(handshake.tlsVersion, budget: &budget)

@@ -41,7 +41,14 @@ import Testing
             #expect(lines.count == family.samples.count * 20 && family.descriptor.cost.hasPrefix("20 "), "\(name)")
         }
         #expect(MetricCatalogue.events.cost.hasPrefix("\(KernelProgram.allCases.count),"))
-        #expect(MetricCatalogue.eventsDropped.cost.hasPrefix("\(2 * KernelProgram.allCases.count) "))
+        #expect(MetricCatalogue.eventsDropped.cost.hasPrefix("\(2 * KernelProgram.allCases.count),"))
+        var registry = MetricsRegistry(version: "1")
+        registry.observe(stack: OpenSSL.name)
+        let prepared = text(registry.snapshot(now: second))
+        for family in [MetricCatalogue.handshakes, MetricCatalogue.keyExchanges] {
+            let count = lines(family.name, in: prepared).count
+            #expect(family.cost.prefix { $0.isNumber } == "\(count)", "\(family.name): \(count)")
+        }
         #expect(MetricCatalogue.eventsRejected.cost.hasPrefix("\(Rejection.allCases.count),"))
         #expect(MetricCatalogue.probeHits.cost.hasSuffix("\(KernelProgram.allCases.count { $0.isTracepoint })"))
         #expect(MetricCatalogue.all.allSatisfy { $0.cost.first?.isNumber == true })

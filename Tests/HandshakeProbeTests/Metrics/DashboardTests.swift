@@ -101,8 +101,8 @@ private let promtoolIsThere = FileManager.default.isExecutableFile(atPath: promt
             ("TLSHandshakesSlow", "Duration, fleet"), ("TLSHandshakesSlow", "P99 by host"),
             ("TLSHandshakesSlow", "P99, fleet"), ("TLSHandshakesFail", "Failure ratio"),
             ("TLSHandshakesFail", "Failure ratio over time"), ("TLSKeyExchangesFail", "Key-exchange failures"),
-            ("TLSWatchProcessesUnobserved", "Unobserved by host"), ("TLSWatchLosesEvents", "Lost records"),
-            ("TLSWatchRejectsEvents", "Rejected records"),
+            ("TLSWatchProcessesUnobserved", "Unobserved by host"), ("TLSWatchLosesEvents", "Lost events"),
+            ("TLSWatchRejectsEvents", "Rejected events"),
         ])
     func thresholds(_ alert: String, _ title: String) throws {
         let rule = try #require(try rules().first { $0.isAlert && $0.name == alert })

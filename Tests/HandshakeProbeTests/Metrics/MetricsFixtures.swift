@@ -74,6 +74,7 @@ func fullSnapshot() -> MetricsSnapshot {
     var kernel = KernelCounters()
     kernel.submitted = [.init(program: "tls_exit", count: 40), .init(program: "tcp_state", count: 12)]
     kernel.dropped = [.init(program: "tls_exit", reason: "ring_full", count: 0)]
+    kernel.skipped = [.init(program: "tls_exit", reason: "noted", count: 3)]
     kernel.rejected = [.init(reason: "size", count: 1)]
     kernel.decoded = 51
     registry.update(kernel: kernel, now: now)
