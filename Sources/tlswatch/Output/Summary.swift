@@ -7,17 +7,23 @@ struct Summary {
         var stack: String
     }
 
-    private var durations: [Key: LogHistogram] = [:]
+    private var durations: [Key: DurationSample] = [:]
     private var outcomes: [Outcome: UInt64] = [:]
     private var reasons: [String: UInt64] = [:]
     private(set) var sessions: UInt64 = 0
+    private let exactLimit: Int
+
+    /// - Parameter exactLimit: durations of a role and stack that are kept for exact quantiles.
+    init(exactLimit: Int = DurationSample.standardLimit) {
+        self.exactLimit = exactLimit
+    }
 
     mutating func add(_ handshake: Handshake) {
         sessions += 1
         outcomes[handshake.outcome, default: 0] += 1
         if handshake.outcome == .completed {
-            durations[Key(role: handshake.role, stack: handshake.stack), default: LogHistogram()].insert(
-                handshake.duration)
+            durations[Key(role: handshake.role, stack: handshake.stack), default: DurationSample(limit: exactLimit)]
+                .insert(handshake.duration)
         } else if handshake.outcome == .failed {
             reasons[handshake.reason ?? "unknown", default: 0] += 1
         }
@@ -30,23 +36,26 @@ struct Summary {
     func text(inFlight: Int, lost: UInt64, unprinted: UInt64 = 0) -> String {
         let counts = Outcome.allCases.map { "\(outcomes[$0] ?? 0) \($0.rawValue)" }.joined(separator: ", ")
         var lines = ["\(sessions) sessions: \(counts)" + (inFlight > 0 ? "; \(inFlight) still in flight" : "")]
-        for (key, histogram) in durations.sorted(by: {
+        for (key, sample) in durations.sorted(by: {
             ($0.key.role.rawValue, $0.key.stack) < ($1.key.role.rawValue, $1.key.stack)
         }) {
+            var sample = sample
             let quantiles = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99)].compactMap { name, quantile in
-                histogram.quantile(quantile).map { "\(name) \(TableFormat.duration($0))" }
+                sample.quantile(quantile).map { "\(name) \(DurationText.compact($0))" }
             }
+            let error = sample.isExact ? "" : " (within 0.5 %: more than \(exactLimit) values)"
             lines.append(
-                "\(key.role.rawValue) \(key.stack): \(histogram.count) completed, \(quantiles.joined(separator: ", "))")
+                "\(key.role.rawValue) \(key.stack): \(sample.count) completed, "
+                    + quantiles.joined(separator: ", ") + error)
         }
         for (reason, count) in reasons.sorted(by: { ($1.value, $0.key) < ($0.value, $1.key) }) {
             lines.append("failed \(reason): \(count)")
         }
         if lost > 0 {
-            lines.append("INCOMPLETE: \(lost) events were lost; sessions are missing or cut short")
+            lines.append("INCOMPLETE: \(lost) events were lost; some sessions are missing or truncated")
         }
         if unprinted > 0 {
-            lines.append("INCOMPLETE: \(unprinted) sessions were not taken: the output was not read in time")
+            lines.append("INCOMPLETE: \(unprinted) sessions were discarded because the output was not read in time")
         }
         return lines.joined(separator: "\n") + "\n"
     }

@@ -17,8 +17,8 @@ struct TableFormat {
         let outcome = [handshake.outcome.rawValue, handshake.reason].compactMap { $0 }.joined(separator: " ")
         let text = row([
             time, "\(handshake.comm)/\(handshake.pid)", handshake.role.rawValue, handshake.tlsVersion ?? "-",
-            handshake.alpn ?? "-", handshake.sni ?? "-", TableFormat.duration(handshake.duration),
-            TableFormat.duration(handshake.busy),
+            handshake.alpn ?? "-", handshake.sni ?? "-", DurationText.compact(handshake.duration),
+            DurationText.compact(handshake.busy),
             handshake.outcome == .completed ? "completed" : outcome,
         ])
         guard colour else { return text }
@@ -41,22 +41,5 @@ struct TableFormat {
         }
         // Without the padding of the last column: nothing but text to the right.
         return String(line.reversed().drop { $0 == " " }.reversed())
-    }
-
-    /// Three significant digits: `1.83ms`, `912us`.
-    static func duration(_ nanoseconds: UInt64) -> String {
-        switch nanoseconds {
-        case ..<1_000: return "\(nanoseconds)ns"
-        case ..<1_000_000: return scaled(nanoseconds, by: 1_000, "us")
-        case ..<1_000_000_000: return scaled(nanoseconds, by: 1_000_000, "ms")
-        default: return scaled(nanoseconds, by: 1_000_000_000, "s")
-        }
-    }
-
-    private static func scaled(_ value: UInt64, by unit: UInt64, _ name: String) -> String {
-        let whole = value / unit
-        guard whole < 100 else { return "\(whole)\(name)" }
-        let hundredths = value % unit * 100 / unit
-        return whole < 10 ? "\(whole).\(pad(Int(hundredths), 2))\(name)" : "\(whole).\(hundredths / 10)\(name)"
     }
 }

@@ -8,13 +8,9 @@ enum DisplayText {
 
     /// The number and its unit, for those who set them apart.
     static func durationParts(_ nanoseconds: UInt64) -> (number: String, unit: String) {
-        // Half a step below the next unit it is written in that one: 999.6 µs is 1.00 ms.
-        switch nanoseconds {
-        case ..<1_000: ("\(nanoseconds)", "ns")
-        case ..<999_500: (scaled(nanoseconds, by: 1_000), "µs")
-        case ..<999_500_000: (scaled(nanoseconds, by: 1_000_000), "ms")
-        default: (scaled(nanoseconds, by: 1_000_000_000), "s")
-        }
+        let (number, unit) = DurationText.parts(nanoseconds)
+        // A number of four digits and more has no fraction.
+        return (UInt64(number).map { count($0) } ?? number, unit.symbol)
     }
 
     /// A tick's value, which has one digit before its zeros: `200 µs`.
@@ -29,18 +25,6 @@ enum DisplayText {
         let tenths = nanoseconds / (unit / 10 > 0 ? unit / 10 : 1) % 10
         let whole = count(nanoseconds / unit)
         return unit > 1 && tenths > 0 ? "\(whole).\(tenths)\u{a0}\(name)" : "\(whole)\u{a0}\(name)"
-    }
-
-    private static func scaled(_ value: UInt64, by unit: UInt64) -> String {
-        let hundredths = rounded(value, to: unit / 100)
-        if hundredths < 1_000 { return "\(hundredths / 100).\(pad(Int(hundredths % 100), 2))" }
-        let tenths = rounded(value, to: unit / 10)
-        if tenths < 1_000 { return "\(tenths / 10).\(tenths % 10)" }
-        return count(rounded(value, to: unit))
-    }
-
-    private static func rounded(_ value: UInt64, to step: UInt64) -> UInt64 {
-        value / step + (value % step >= (step + 1) / 2 ? 1 : 0)
     }
 
     /// `12,345`
