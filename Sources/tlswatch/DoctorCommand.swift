@@ -4,11 +4,10 @@ import HandshakeProbe
 struct DoctorCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "doctor",
-        abstract: "Tell what this kernel, these privileges and the TLS libraries here allow; what is missing, and why.",
+        abstract: "Check whether this host can be observed, and explain what is missing.",
         discussion: """
-            Changes nothing: programs are loaded to see whether the kernel takes them, and none is attached to anything \
-            but a child of its own. Exit status 69 when handshakes cannot be observed on this kernel, 77 when a capability \
-            is missing.
+            Changes nothing: BPF programs are loaded to see whether the kernel accepts them, and attached only to a child \
+            of tlswatch. Exit status: 69 if the kernel is not supported, 77 if a privilege is missing.
 
             EXAMPLES
               tlswatch doctor
@@ -27,38 +26,52 @@ struct DoctorCommand: ParsableCommand {
         let features = KernelFeatures.probe()
         let privileges = Privileges.current(rung: features.rungs.first)
         let returnProbes = ReturnProbes.tried(rung: features.rungs.first ?? .perf)
+        let refusal = privileges.missing.isEmpty ? Self.refusal() : nil
         let trial =
-            features.hasBTF && privileges.missing.isEmpty
+            features.hasBTF && privileges.missing.isEmpty && refusal == nil
             ? features.rungs.first.map { KernelTrial.run(rung: $0, features: features) } : nil
         let libraries = LibrarySurvey.host()
         let out = try OutputFile(path: nil)
         try out.write(
             format == .json
-                ? json(features, trial, returnProbes, privileges, libraries)
-                : text(features, trial, returnProbes, privileges, libraries))
+                ? json(features, refusal, trial, returnProbes, privileges, libraries)
+                : text(features, refusal, trial, returnProbes, privileges, libraries))
         if !features.hasBTF || trial?.programs != nil || !ProcessNamespace.isFirst {
             throw ExitCode(CommandFailure.Status.unsupported.rawValue)
         }
-        if !privileges.missing.isEmpty { throw ExitCode(CommandFailure.Status.privilege.rawValue) }
+        if !privileges.missing.isEmpty || refusal != nil { throw ExitCode(CommandFailure.Status.privilege.rawValue) }
+    }
+
+    /// Why bpf(2) itself is refused; `nil` where it is not.
+    private static func refusal() -> String? {
+        do throws(BPFError) {
+            try BPFAccess.require()
+            return nil
+        } catch {
+            return error.description
+        }
     }
 
     private func text(
-        _ features: KernelFeatures, _ trial: KernelTrial?, _ returnProbes: ReturnProbes, _ privileges: Privileges,
+        _ features: KernelFeatures, _ refusal: String?, _ trial: KernelTrial?, _ returnProbes: ReturnProbes,
+        _ privileges: Privileges,
         _ libraries: [LibrarySurvey.Entry]
     ) -> String {
         var lines = ["Kernel \(features.release)"]
-        lines.append(mark(features.hasBTF, "BTF", features.hasBTF ? "present" : "missing: nothing can be observed"))
+        let absence = features.isBTFHidden ? "cannot be seen: /sys is hidden from this process" : "missing"
+        lines.append(mark(features.hasBTF, "BTF", features.hasBTF ? "present" : absence + ": nothing can be observed"))
         lines.append(
             mark(
                 ProcessNamespace.isFirst, "processes",
                 ProcessNamespace.isFirst
-                    ? "all of the host's"
-                    : "those of a pid namespace: nothing can be observed from it; use the host's (hostPID: true, --pid=host)"
+                    ? "all processes of the host"
+                    : "only those of a pid namespace: nothing can be observed; use the host's (hostPID: true, --pid=host)"
             ))
         for rung in ProbeRung.allCases {
             let there = features.rungs.contains(rung)
             let inUse = features.rungs.first == rung
-            let used = inUse ? "in use: \(rung.loss)" : there ? "available" : "not in this kernel"
+            let absence = features.isBTFHidden ? "unknown: BTF cannot be seen" : "not in this kernel"
+            let used = inUse ? "in use (\(rung.loss))" : there ? "available" : absence
             lines.append(mark(there, "\(rung.rawValue) probes", used))
         }
         for tracepoint in Tracepoint.allCases {
@@ -66,7 +79,8 @@ struct DoctorCommand: ParsableCommand {
             lines.append(mark(features.has(tracepoint), tracepoint.rawValue, sentence))
         }
         for (good, name, detail) in trial?.sentences(features) ?? [] { lines.append(mark(good, name, detail)) }
-        if trial == nil { lines.append(mark(false, "programs", "not tried: see what is missing")) }
+        if let refusal { lines.append(mark(false, "bpf(2)", refusal)) }
+        if trial == nil { lines.append(mark(false, "programs", "not tried (see what is missing)")) }
         lines.append(mark(returnProbes.allowed, "return probes", returnProbes.sentence))
         lines.append("Privileges")
         for capability in privileges.capabilities {
@@ -74,15 +88,15 @@ struct DoctorCommand: ParsableCommand {
                 mark(
                     capability.held, capability.name,
                     (capability.held ? "held" : capability.required ? "MISSING" : "not held")
-                        + ": to \(capability.purpose)"))
+                        + " (\(capability.purpose))"))
         }
         lines.append("TLS libraries")
-        if libraries.isEmpty { lines.append("  none found in the linker's cache or in running processes") }
+        if libraries.isEmpty { lines.append("  none found in the linker cache or in running processes") }
         for library in libraries {
             lines.append("  \(library.path) (\(library.stack)\(library.version.map { " " + $0 } ?? ""))")
             for site in library.sites {
                 lines.append(
-                    "    \(site.symbol): \(site.mode == .emulated ? "emulated, under 1 us a hit" : "single-stepped, left out")"
+                    "    \(site.symbol): \(site.mode == .emulated ? "emulated (< 1 µs per hit)" : "single-stepped (not probed)")"
                 )
             }
             for note in library.notes { lines.append("    note: \(note)") }
@@ -95,7 +109,8 @@ struct DoctorCommand: ParsableCommand {
     }
 
     private func json(
-        _ features: KernelFeatures, _ trial: KernelTrial?, _ returnProbes: ReturnProbes, _ privileges: Privileges,
+        _ features: KernelFeatures, _ refusal: String?, _ trial: KernelTrial?, _ returnProbes: ReturnProbes,
+        _ privileges: Privileges,
         _ libraries: [LibrarySurvey.Entry]
     ) -> String {
         var object = JSONObject()
@@ -105,6 +120,7 @@ struct DoctorCommand: ParsableCommand {
         object.literal("probes_available", JSONObject.array(features.rungs.map(\.rawValue)))
         object.literal(
             "tracepoints_missing", JSONObject.array(Tracepoint.allCases.filter { !features.has($0) }.map(\.rawValue)))
+        object.text("bpf_refused", refusal)
         if let trial {
             object.literal("programs_load", "\(trial.programs == nil)")
             object.text("programs_refused", trial.programs)

@@ -1,14 +1,15 @@
 import ArgumentParser
 import Dispatch
+import Glibc
 import HandshakeProbe
 
 struct TLSWatch: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "tlswatch",
-        abstract: "Measures the TLS handshakes of a host from the kernel, without changing the applications.",
+        abstract: "Measures TLS handshakes from the Linux kernel, with no change to applications.",
         discussion: """
-            Exit status: 0 done; 64 bad usage; 65 bad input file; 69 the kernel cannot; 71 the system refused; 77 privilege
-            missing; 130 interrupted twice.
+            Exit status: 0 done; 64 bad usage; 65 bad input file; 69 kernel not supported; 71 system error (port in use, \
+            disk full); 77 privilege missing; 130 interrupted twice.
             """,
         version: Version.current,
         subcommands: [
@@ -23,6 +24,11 @@ struct TLSWatch: AsyncParsableCommand {
 enum Program {
     static func main() {
         StandardDescriptors.fill()
+        // Before anything else asks it: the runtime reads the arguments there, too.
+        guard unsafe access("/proc/self/cmdline", R_OK) == 0 else {
+            tell("tlswatch: cannot read /proc/self/cmdline: \(errnoText(errno)). tlswatch needs /proc to be mounted")
+            exit(CommandFailure.Status.system.rawValue)
+        }
         _ = ProcessSample.began
         do {
             let command = try TLSWatch.parseAsRoot()

@@ -32,8 +32,7 @@ extension KernelTests {
 
         @Test("A missing privilege exits with 77 and names the capability")
         func privilege() throws {
-            let port = try FreePort.next()
-            for command in [["capture"], ["run", "--listen", "127.0.0.1:\(port)"]] {
+            for command in [["capture"], ["run", "--listen", "127.0.0.1:0"]] {
                 let result = try Tlswatch.runUnprivileged(command)
                 #expect(result.status == .exited(77), "\(result.errors)")
                 #expect(
@@ -54,14 +53,13 @@ extension KernelTests {
             #expect(result.status == .exited(0), "\(result.errors)")
             #expect(result.output.contains("session"))
             #expect(result.output.contains("libssl.so.3"))
-            #expect(result.output.contains("ok programs: the kernel takes all of them"))
+            #expect(result.output.contains("ok programs: accepted by the kernel"))
             #expect(result.output.contains("ok mapping events: "))
         }
 
         @Test("In a pid namespace of its own, where process numbers lie, it says so, with 69")
         func processNamespace() throws {
-            let port = try FreePort.next()
-            for command in [["doctor"], ["capture", "--", "true"], ["run", "--listen", "127.0.0.1:\(port)"]] {
+            for command in [["doctor"], ["capture", "--", "true"], ["run", "--listen", "127.0.0.1:0"]] {
                 let result = try ChildProcess.run(
                     "unshare", ["--pid", "--fork", "--mount-proc", Tlswatch.binary()] + command)
                 #expect(result.status == .exited(69), "\(result.errors)")
@@ -84,15 +82,50 @@ extension KernelTests {
             server.stop()
         }
 
-        @Test("On a kernel without BTF the doctor and the daemon say so, with 69")
-        func withoutBTF() throws {
-            let port = try FreePort.next()
-            for command in [["doctor"], ["capture"], ["run", "--listen", "127.0.0.1:\(port)"]] {
-                let hidden = "mount -t tmpfs tlswatch-test /sys/kernel/btf && exec \"$@\""
+        private static let observers = [["run", "--listen", "127.0.0.1:0"], ["capture"], ["doctor"]]
+
+        @Test(
+            "Where /sys is hidden nothing is said of the kernel but that it cannot be seen, with 69",
+            arguments: ["/sys/kernel/btf", "/sys"])
+        func hiddenBTF(_ directory: String) throws {
+            for command in Self.observers + [["capture", "--probes", "session"]] {
+                let hidden = "mount -t tmpfs tlswatch-test \(directory) && exec \"$@\""
                 let result = try ChildProcess.run(
                     "unshare", ["-m", "sh", "-c", hidden, "sh", Tlswatch.binary()] + command)
-                #expect(result.status == .exited(69), "\(result.errors)")
-                #expect((result.output + result.errors).contains("BTF"))
+                let told = result.output + result.errors
+                #expect(result.status == .exited(69), "\(told)")
+                #expect(told.contains("BTF") && told.contains("cannot be seen"), "\(told)")
+                for claim in ["not in this kernel", "does not have", "must be built"] {
+                    #expect(!told.contains(claim), "\(told)")
+                }
+            }
+        }
+
+        @Test("A filter that refuses bpf(2) is named, with 77, by run, capture and doctor alike")
+        func refusedBPF() throws {
+            for command in Self.observers {
+                let result = try ChildProcess.run(
+                    "/usr/bin/env", ["python3", script("refused_call.py"), "bpf", Tlswatch.binary()] + command)
+                let told = result.output + result.errors
+                #expect(result.status == .exited(77), "\(told)")
+                #expect(told.contains("bpf(2) is refused (a seccomp filter or lockdown)"), "\(told)")
+                #expect(told.contains("This process runs under a seccomp filter"), "\(told)")
+                #expect(!told.contains("memlock") && !told.contains("RLIMIT"), "\(told)")
+            }
+        }
+
+        @Test("Without /proc there is one message and 71, whatever was asked for")
+        func withoutProc() throws {
+            for command in Self.observers + [["targets"], ["--help"]] {
+                let result = try ChildProcess.run(
+                    "unshare",
+                    ["-m", "sh", "-c", "mount -t tmpfs tlswatch-test /proc && exec \"$@\"", "sh", Tlswatch.binary()]
+                        + command)
+                #expect(result.status == .exited(71) && result.output.isEmpty, "\(result.output)")
+                #expect(
+                    result.errors
+                        == "tlswatch: cannot read /proc/self/cmdline: No such file or directory. "
+                        + "tlswatch needs /proc to be mounted\n", "\(result.errors)")
             }
         }
 

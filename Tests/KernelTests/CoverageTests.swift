@@ -200,7 +200,7 @@ extension KernelTests {
             arguments: [true, false])
         func newPrograms(_ seesMappings: Bool) throws {
             let certificates = try TestCertificates()
-            let wrapper = seesMappings ? [] : ["python3", try script("without_perf_events.py")]
+            let wrapper = seesMappings ? [] : ["python3", try script("refused_call.py"), "perf_event_open"]
             let capture = try Capture(wrapper: wrapper)
             var seen = 0
             // A machine that is busy with other things may be late for one of them.

@@ -36,6 +36,9 @@ void tlswatch_set_log_sink(tlswatch_log_sink sink);
  */
 int64_t tlswatch_clock(int clock);
 
+/* Whether what lies at a path is in sysfs(5): 1 or 0, or -errno. */
+int tlswatch_is_sysfs(const char *path);
+
 /* A close-on-exec eventfd, or -1 with errno. */
 int tlswatch_eventfd(void);
 

@@ -37,6 +37,7 @@ public final class Engine: Sendable {
         rung = try features.rung(forced: options.rung)
         try ProcessNamespace.require()
         try Privileges.current(rung: rung).require()
+        try BPFAccess.require()
         if options.leastPrivilege { try Privileges.keepForObserving(rung: rung) }
         let opened = try OpenBPFObject()
         try opened.setRingSize(options.ringBytes)

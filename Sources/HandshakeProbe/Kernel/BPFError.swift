@@ -16,16 +16,21 @@ public struct BPFError: Error, Sendable, CustomStringConvertible {
     }
 
     public var category: Category
-    /// The operation and its object: `load the BPF programs`.
-    public var operation: String
+    /// What is the matter: `cannot load the BPF programs`.
+    public var statement: String
     /// errno, positive; 0 where there is none.
     public var errno: Int32
     /// What to do about it, or what the kernel said.
     public var advice: String?
 
+    /// - Parameter operation: what failed, and its object: `load the BPF programs`.
     public init(_ category: Category, operation: String, errno: Int32 = 0, advice: String? = nil) {
+        self.init(category, statement: "cannot \(operation)", errno: errno, advice: advice)
+    }
+
+    public init(_ category: Category, statement: String, errno: Int32 = 0, advice: String? = nil) {
         self.category = category
-        self.operation = operation
+        self.statement = statement
         self.errno = errno
         self.advice = advice
     }
@@ -43,7 +48,7 @@ public struct BPFError: Error, Sendable, CustomStringConvertible {
     }
 
     public var description: String {
-        var text = "cannot \(operation)"
+        var text = statement
         if errno != 0 {
             text += ": \(errnoText(errno))"
         }

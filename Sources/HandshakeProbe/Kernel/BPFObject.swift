@@ -13,10 +13,10 @@ public enum ProbeRung: String, Sendable, CaseIterable, Codable {
     /// What it loses against the best one, for `doctor`.
     public var loss: String {
         switch self {
-        case .session: "nothing is lost"
-        case .multi: "nothing is lost; a build that needs return probes pays for one at every call"
+        case .session: "no limitations"
+        case .multi: "no limitations; a build that needs return probes costs one more hit per call"
         case .perf:
-            "nothing is lost, but it needs CAP_SYS_ADMIN, and probes are attached one by one: starting takes longer"
+            "no limitations, but requires CAP_SYS_ADMIN and attaches probes one by one, so starting takes longer"
         }
     }
 }
@@ -154,7 +154,7 @@ public enum ProbeRung: String, Sendable, CaseIterable, Codable {
                 }
             throw BPFError(
                 category, operation: "load the BPF programs", errno: abs(result),
-                advice: "The kernel's own words: " + LibbpfLog.recent())
+                advice: "The kernel says: " + LibbpfLog.recent())
         }
         return LoadedBPFObject(handle, rung: rung, listsProcesses: features.listsProcesses)
     }

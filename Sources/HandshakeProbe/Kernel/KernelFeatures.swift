@@ -28,10 +28,10 @@ public enum Tracepoint: String, Sendable, CaseIterable {
     /// What is seen by it, for `doctor`.
     public var gain: String {
         switch self {
-        case .socketState: "TCP connect times, first-record delays and closed sockets are seen"
-        case .socketSend, .socketReceive, .systemCallExit: "sessions are tied to their sockets"
-        case .processExec: "programs are named as they begin"
-        case .processExit: "handshakes of killed processes end with them"
+        case .socketState: "TCP connect times, first-record delays and closed sockets are observed"
+        case .socketSend, .socketReceive, .systemCallExit: "sessions are matched to their sockets"
+        case .processExec: "short-lived programs are named"
+        case .processExit: "handshakes end with their process"
         case .processFork: "children of a selected process are observed with it"
         }
     }
@@ -39,8 +39,8 @@ public enum Tracepoint: String, Sendable, CaseIterable {
     /// What is not seen without it, for `doctor`.
     public var loss: String {
         switch self {
-        case .socketState: "TCP connect times, first-record delays and closed sockets are not seen"
-        case .socketSend, .socketReceive, .systemCallExit: "sessions are not tied to sockets"
+        case .socketState: "TCP connect times, first-record delays and closed sockets are not observed"
+        case .socketSend, .socketReceive, .systemCallExit: "sessions are not matched to sockets"
         case .processExec: "the executable of a short-lived program may be missing from its sessions"
         case .processExit: "handshakes of killed processes end by timeout"
         case .processFork: "children of a selected process are not observed"
@@ -52,8 +52,10 @@ public enum Tracepoint: String, Sendable, CaseIterable {
 public struct KernelFeatures: Sendable {
     /// `uname -r`.
     public var release: String
-    /// Whether /sys/kernel/btf/vmlinux is there: nothing works without it.
+    /// Whether the kernel's types could be read (/sys/kernel/btf/vmlinux): nothing works without them.
     public var hasBTF: Bool
+    /// Whether /sys is hidden from this process: what the kernel has cannot be told then.
+    public var isBTFHidden = false
     public var rungs: [ProbeRung]
     public var tracepoints: Set<String>
 
@@ -75,41 +77,49 @@ public struct KernelFeatures: Sendable {
     /// What a tracepoint does here, or what is lost without it: a sentence for `doctor`. `nil` where nobody needs it.
     public func sentence(on tracepoint: Tracepoint) -> String? {
         switch tracepoint {
+        case _ where isBTFHidden: return "unknown: BTF cannot be seen"
         case .systemCallExit where !uses(.socketSend):
             return has(.systemCallExit)
-                ? "present: stands in for the two above; every system call of the host pays for it"
-                : "missing: \(tracepoint.loss)"
+                ? "available (replaces the two above; adds a cost to every system call of the host)"
+                : "missing (\(tracepoint.loss))"
         case .systemCallExit: return nil
         case .socketSend where uses(.systemCallExit), .socketReceive where uses(.systemCallExit):
-            return "not in this kernel (Linux 6.3 has it)"
-        default: return has(tracepoint) ? "present: \(tracepoint.gain)" : "missing: \(tracepoint.loss)"
+            return "not in this kernel (added in Linux 6.3)"
+        default: return has(tracepoint) ? "available (\(tracepoint.gain))" : "missing (\(tracepoint.loss))"
         }
     }
 
     /// The rung to use: the best there is, or the forced one.
     public func rung(forced: ProbeRung?) throws(BPFError) -> ProbeRung {
+        guard hasBTF else {
+            throw BPFError(
+                .unsupported, operation: "observe handshakes on Linux \(release)",
+                advice: isBTFHidden
+                    ? "The kernel's type information (BTF) cannot be seen: /sys is hidden from this process. Mount sysfs "
+                        + "on /sys (containers: --volume /sys:/sys:ro)"
+                    : "The kernel has no type information (BTF, /sys/kernel/btf/vmlinux): it must be built with "
+                        + "CONFIG_DEBUG_INFO_BTF=y")
+        }
         if let forced {
             guard rungs.contains(forced) else {
                 throw BPFError(
                     .unsupported, operation: "use \(forced.rawValue) probes",
-                    advice: "Linux \(release) does not have them; it has: "
+                    advice: "Linux \(release) does not support them; it supports: "
                         + rungs.map(\.rawValue).joined(separator: ", "))
             }
             return forced
         }
-        guard hasBTF, let best = rungs.first else {
-            throw BPFError(
-                .unsupported, operation: "observe handshakes on Linux \(release)",
-                advice: "The kernel has no BTF (/sys/kernel/btf/vmlinux): it needs CONFIG_DEBUG_INFO_BTF=y")
-        }
-        return best
+        return rungs.first ?? .perf
     }
 
     /// Reads the running kernel.
     public static func probe() -> KernelFeatures {
         LibbpfLog.capture()
         var features = KernelFeatures(release: kernelRelease(), hasBTF: false, rungs: [], tracepoints: [])
-        guard let btf = unsafe btf__load_vmlinux_btf() else { return features }
+        guard let btf = unsafe btf__load_vmlinux_btf() else {
+            features.isBTFHidden = !isSysfs(above: "/sys/kernel/btf")
+            return features
+        }
         defer { unsafe btf__free(btf) }
         features.hasBTF = true
         // Not by bpf_session_is_return: since 6.10 sessions of kprobes have it.
@@ -127,6 +137,17 @@ public struct KernelFeatures: Sendable {
             features.tracepoints.insert(tracepoint.rawValue)
         }
         return features
+    }
+}
+
+/// Whether the nearest directory that exists, of `path` and those above it, is the kernel's own (sysfs).
+func isSysfs(above path: String) -> Bool {
+    var path = path
+    while true {
+        let result = unsafe tlswatch_is_sysfs(path)
+        if result >= 0 { return result == 1 }
+        guard let slash = path.lastIndex(of: "/"), slash > path.startIndex else { return false }
+        path = String(path[..<slash])
     }
 }
 

@@ -26,21 +26,21 @@ public struct KernelTrial: Sendable {
         [
             (
                 programs == nil, "programs",
-                programs.map { "REFUSED: nothing can be observed. \($0)" } ?? "the kernel takes all of them"
+                programs.map { "REFUSED: nothing can be observed. \($0)" } ?? "accepted by the kernel"
             ),
             (
                 mappingEvents == nil, "mapping events",
                 mappingEvents.map {
-                    "not to be had: programs are looked at as they begin; libraries that they load later are found by frequent sweeps. "
-                        + "Debian's kernel.perf_event_paranoid=3 keeps them for CAP_SYS_ADMIN; 2 does not. \($0)"
-                } ?? "a library is seen when a process maps it"
+                    "not available: programs are scanned when they start, and libraries loaded later are found by frequent "
+                        + "scans. Debian's kernel.perf_event_paranoid=3 reserves them for CAP_SYS_ADMIN; 2 does not. \($0)"
+                } ?? "available (a library is found when a process maps it)"
             ),
             (
                 features.listsProcesses, "process lists",
                 features.listsProcesses
-                    ? "from the kernel: a file is known by its real inode"
-                    : "from /proc (Linux 5.12 lists them itself): one library under several overlay mounts is taken for "
-                        + "several, and processes that hold connections without a known library are not told"
+                    ? "from the kernel (files are identified by their real inode)"
+                    : "from /proc (Linux 5.12 provides them): one library under several overlay mounts counts as several, "
+                        + "and processes with connections but no known library are not reported"
             ),
         ]
     }

@@ -33,23 +33,25 @@ public struct Privileges: Sendable {
         capabilities = [
             Capability(name: "CAP_BPF", bit: 39, purpose: "load BPF programs", held: held(39) || administrator),
             Capability(
-                name: "CAP_PERFMON", bit: 38, purpose: "attach them to functions", held: held(38) || administrator),
+                name: "CAP_PERFMON", bit: 38, purpose: "attach them to functions and see what processes map",
+                held: held(38) || administrator),
             Capability(
                 name: "CAP_SYS_PTRACE", bit: 19, purpose: "read which libraries other processes map", held: held(19)),
             Capability(
-                name: "CAP_DAC_READ_SEARCH", bit: 2, purpose: "read those libraries whoever owns them",
+                name: "CAP_DAC_READ_SEARCH", bit: 2, purpose: "read those libraries, whoever owns them",
                 held: held(2) || held(1)),
             Capability(
-                name: "CAP_CHECKPOINT_RESTORE", bit: 40, purpose: "read those that were replaced while they are in use",
+                name: "CAP_CHECKPOINT_RESTORE", bit: 40, purpose: "read libraries that were replaced while in use",
                 held: held(40) || administrator, required: false),
             Capability(
-                name: "CAP_LEASE", bit: 28, purpose: "have who writes over one in place wait until its probes are off",
+                name: "CAP_LEASE", bit: 28,
+                purpose: "delay in-place writes to a probed library until its probes are removed",
                 held: held(28), required: false),
         ]
         if rung == .perf {
             capabilities.append(
                 Capability(
-                    name: "CAP_SYS_ADMIN", bit: 21, purpose: "attach perf probes, the only ones in use here",
+                    name: "CAP_SYS_ADMIN", bit: 21, purpose: "attach perf probes, the only type available here",
                     held: administrator))
         }
     }
@@ -96,8 +98,8 @@ public struct Privileges: Sendable {
         let missing = missing
         guard missing.isEmpty else {
             throw BPFError(
-                .privilege, operation: "observe other processes",
-                advice: "Missing: \(missing.joined(separator: ", ")). Run as root, or grant them (capabilities(7))")
+                .privilege, statement: "missing capabilities: \(missing.joined(separator: ", "))",
+                advice: "Run as root or grant them (capabilities(7))")
         }
     }
 }

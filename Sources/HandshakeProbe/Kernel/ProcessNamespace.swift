@@ -18,7 +18,8 @@ public enum ProcessNamespace {
             throw BPFError(
                 .unsupported, operation: "observe from inside a pid namespace",
                 advice:
-                    "Process numbers mean other processes here. Run it with the host's: hostPID: true, or --pid=host")
+                    "Process ids have another meaning there. Run it in the host's pid namespace: hostPID: true, or --pid=host"
+            )
         }
     }
 }

@@ -20,11 +20,11 @@ public enum ReturnProbes: Sendable, Equatable {
     public var sentence: String {
         switch self {
         case .safe:
-            "safe: a process confined by seccomp returns unharmed; used only where a function's exits are not found"
+            "safe (tested under seccomp; used only where a function's exits are not found)"
         case .deadly:
-            "UNSAFE on this kernel: they kill processes confined by seccomp. None is used; a build that needs them is "
-                + "not observed"
-        case .untried(let why): "not tried (\(why)); not used without proof, so a build that needs them is not observed"
+            "UNSAFE on this kernel: they kill processes confined by seccomp. Not used; a build that needs them is not "
+                + "observed"
+        case .untried(let why): "not tested (\(why)), so not used; a build that needs them is not observed"
         }
     }
 

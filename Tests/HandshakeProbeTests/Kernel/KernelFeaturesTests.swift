@@ -1,4 +1,5 @@
 import CBPF
+import Glibc
 import Testing
 
 @testable import HandshakeProbe
@@ -30,13 +31,13 @@ import Testing
     func sentences() {
         let recent = Self.kernel([.session, .multi, .perf])
         #expect(recent.sentence(on: .systemCallExit) == nil)
-        #expect(recent.sentence(on: .socketReceive) == "present: \(Tracepoint.socketReceive.gain)")
+        #expect(recent.sentence(on: .socketReceive) == "available (\(Tracepoint.socketReceive.gain))")
         let old = Self.kernel([.perf], without: [.socketSend, .socketReceive])
-        #expect(old.sentence(on: .systemCallExit)?.hasPrefix("present: stands in") == true)
+        #expect(old.sentence(on: .systemCallExit)?.hasPrefix("available (replaces") == true)
         #expect(old.sentence(on: .socketSend)?.hasPrefix("not in this kernel") == true)
         let none = Self.kernel([.perf], without: [.socketSend, .socketReceive, .systemCallExit, .processExit])
         for tracepoint in [Tracepoint.socketSend, .systemCallExit, .processExit] {
-            #expect(none.sentence(on: tracepoint) == "missing: \(tracepoint.loss)")
+            #expect(none.sentence(on: tracepoint) == "missing (\(tracepoint.loss))")
         }
     }
 
@@ -54,6 +55,39 @@ import Testing
         #expect(!has("bpf_attach_type", "BPF_TRACE_RAW"))
         #expect(!has("bpf_attach_type", "BPF_MAP_TYPE_HASH"))
         #expect(!has("no_such_enumeration", "BPF_TRACE_RAW_TP"))
+    }
+
+    @Test("A kernel without BTF is told from one whose /sys is hidden")
+    func withoutBTF() throws {
+        #expect(isSysfs(above: "/sys/kernel/no/such/directory") && isSysfs(above: "/sys"))
+        #expect(!isSysfs(above: "/tmp/no/such/directory") && !isSysfs(above: "/no"))
+        var features = KernelFeatures(release: "test", hasBTF: false, rungs: [], tracepoints: [])
+        func told(_ forced: ProbeRung?) throws -> String {
+            let error = try #require(throws: BPFError.self) { _ = try features.rung(forced: forced) }
+            #expect(error.category == .unsupported)
+            return error.description
+        }
+        for forced in [ProbeRung.session, nil] {
+            features.isBTFHidden = false
+            #expect(try told(forced).contains("must be built with CONFIG_DEBUG_INFO_BTF=y"))
+            features.isBTFHidden = true
+            #expect(try told(forced).contains("cannot be seen"))
+        }
+        #expect(Tracepoint.allCases.allSatisfy { features.sentence(on: $0) == "unknown: BTF cannot be seen" })
+    }
+
+    @Test("A refusal of bpf(2) is a missing privilege, and says what stands in between")
+    func refusals() throws {
+        let seccomp = try #require(BPFAccess.refusal(EPERM, confinement: .seccomp))
+        #expect(seccomp.category == .privilege)
+        #expect(
+            seccomp.description.hasPrefix(
+                "bpf(2) is refused (a seccomp filter or lockdown): Operation not permitted. This process runs under a"))
+        let lockdown = try #require(BPFAccess.refusal(EACCES, confinement: .none))
+        #expect(lockdown.description.contains("kernel_lockdown(7)"))
+        let namespace = try #require(BPFAccess.refusal(EPERM, confinement: .userNamespace))
+        #expect(namespace.description.contains("initial user namespace"))
+        for other in [ENOSYS, ENOMEM, EMFILE] { #expect(BPFAccess.refusal(other, confinement: .seccomp) == nil) }
     }
 
     @Test("Perf probes need CAP_SYS_ADMIN; the others do without it")

@@ -1,12 +1,18 @@
-"""Runs a command to which the kernel refuses perf_event_open(2), as kernel.perf_event_paranoid=3 does (seccomp(2))."""
+"""refused_call.py CALL COMMAND…: runs a command to which the kernel refuses a system call (seccomp(2)): perf_event_open
+with EACCES, as kernel.perf_event_paranoid=3 does, or bpf with EPERM, as the filters of containers do."""
 import ctypes
 import errno
 import os
 import struct
 import sys
 
-ARCHITECTURES = {"x86_64": (0xC000003E, 298), "aarch64": (0xC00000B7, 241)}
-architecture, call = ARCHITECTURES[os.uname().machine]
+ARCHITECTURES = {
+    "x86_64": (0xC000003E, {"perf_event_open": 298, "bpf": 321}),
+    "aarch64": (0xC00000B7, {"perf_event_open": 241, "bpf": 280}),
+}
+ERRORS = {"perf_event_open": errno.EACCES, "bpf": errno.EPERM}
+architecture, calls = ARCHITECTURES[os.uname().machine]
+call = calls[sys.argv[1]]
 
 
 def instruction(code, yes, no, value):
@@ -14,7 +20,7 @@ def instruction(code, yes, no, value):
 
 
 LOAD, EQUAL, RETURN = 0x20, 0x15, 0x06
-ALLOW, REFUSE = 0x7FFF0000, 0x00050000 | errno.EACCES
+ALLOW, REFUSE = 0x7FFF0000, 0x00050000 | ERRORS[sys.argv[1]]
 program = b"".join([
     instruction(LOAD, 0, 0, 4),  # struct seccomp_data: the architecture
     instruction(EQUAL, 0, 3, architecture),
@@ -30,4 +36,4 @@ PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 38, 22, 2
 if libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) or libc.prctl(
         PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.create_string_buffer(filter_), 0, 0):
     sys.exit(f"cannot install the filter: {os.strerror(ctypes.get_errno())}")
-os.execv(sys.argv[1], sys.argv[1:])
+os.execv(sys.argv[2], sys.argv[2:])
