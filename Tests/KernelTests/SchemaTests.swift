@@ -1,0 +1,60 @@
+import Foundation
+import Testing
+
+extension KernelTests {
+    /// docs/sessions.schema.json describes what the program really writes.
+    @Suite struct SchemaTests {
+        private func validate(_ lines: [String]) throws -> Finished {
+            let directory = try TemporaryDirectory()
+            let file = try directory.write(lines.map { $0 + "\n" }.joined(), to: "sessions")
+            let schema =
+                URL(fileURLWithPath: Prometheus.rules).deletingLastPathComponent().path
+                + "/docs/sessions.schema.json"
+            return try ChildProcess.run(
+                "sh", ["-c", "exec python3 \"$1\" \"$2\" <\"$3\"", "sh", script("validate_sessions.py"), schema, file])
+        }
+
+        @Test("Sessions of every outcome, of either role and of several versions fit the schema")
+        func real() throws {
+            let certificates = try TestCertificates()
+            let nginx = try Nginx(certificates)
+            let server = try OpenSSLServer(certificates, ["-www", "-alpn", "h2"])
+            let capture = try Capture(["--handshake-timeout", "1s"])
+            for options in [["--http2"], ["--http1.1", "--tls-max", "1.2"], ["--no-alpn"]] {
+                _ = try Curl.get(count: 2, port: nginx.port, authority: certificates.authority, options)
+            }
+            _ = try Curl.get(port: nginx.port, authority: nil)
+            for options in [["-alpn", "h2"], ["-alpn", "http/1.1"], ["-cipher", "NULL", "-tls1_2"]] {
+                _ = try server.connect(options)
+            }
+            let silent = try SilentListener()
+            // One is given up by its process, one waits for too long.
+            let killed = try ChildProcess("openssl", ["s_client", "-connect", "127.0.0.1:\(silent.port)"])
+            close(try silent.acceptAndAwaitBytes())
+            let waiting = try ChildProcess("openssl", ["s_client", "-connect", "127.0.0.1:\(silent.port)"])
+            let connection = try silent.acceptAndAwaitBytes()
+            defer { close(connection) }
+            killed.stop(SIGKILL)
+            try capture.await(1) { $0.outcome == "timeout" && $0.pid == Int(waiting.pid) }
+            waiting.stop(SIGKILL)
+            let rows = try capture.stop()
+            for outcome in ["completed", "failed", "timeout"] {
+                #expect(rows.contains { $0.outcome == outcome }, "\(outcome)")
+            }
+            let verdict = try validate(capture.child.output.lines)
+            #expect(verdict.status == .exited(0), "\(verdict.errors.prefix(4000))")
+            #expect(verdict.output == "\(rows.count)\n")
+
+            // The schema is no formality.
+            let line = try #require(capture.child.output.lines.first { $0.contains(#""outcome":"completed""#) })
+            for (text, other) in [
+                (#""outcome":"completed""#, #""outcome":"done""#), (#""duration_ns":"#, #""duration_ns":-"#),
+                (#"{"time":"#, #"{"extra":1,"time":"#), (#""comm":"#, #""com":"#),
+            ] {
+                let wrong = line.replacing(text, with: other)
+                let status = try validate([wrong]).status
+                #expect(wrong != line && status == .exited(1), "\(wrong)")
+            }
+        }
+    }
+}

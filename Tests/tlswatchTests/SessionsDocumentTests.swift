@@ -1,0 +1,95 @@
+import Foundation
+import HandshakeProbe
+import Testing
+
+@testable import tlswatch
+
+/// docs/sessions.md and docs/sessions.schema.json list the fields that are written, and no others.
+@Suite struct SessionsDocumentTests {
+    private func bare() -> Handshake {
+        Handshake(
+            wallTime: 1_767_323_045_678_901_234, start: 1, end: 11, pid: 7, tid: 8, comm: "nginx", stack: "openssl",
+            library: "/libssl.so.3", role: .server, outcome: .completed, duration: 10, busy: 4, calls: 2)
+    }
+
+    /// One with every fact, whatever can occur together.
+    private func full() -> Handshake {
+        var handshake = bare()
+        handshake.thread = "worker"
+        handshake.exe = "/usr/sbin/nginx"
+        handshake.container = "0123456789ab"
+        handshake.libraryVersion = "3.0.19"
+        handshake.reason = "unknown_ca"
+        handshake.alert = 48
+        handshake.alertDirection = .sent
+        handshake.libraryReason = "certificate_verify_failed"
+        handshake.tlsVersion = "TLSv1.3"
+        handshake.cipher = "TLS_AES_256_GCM_SHA384"
+        handshake.group = "x25519"
+        handshake.alpn = "h2"
+        handshake.sni = "a.example"
+        handshake.resumed = false
+        handshake.earlyData = .accepted
+        handshake.helloRetryRequest = false
+        handshake.clientCertificateRequested = true
+        handshake.clientCertificateGiven = true
+        handshake.transport = .quic
+        handshake.tcpConnect = 1
+        handshake.firstRecordDelay = 2
+        handshake.keyExchange = 3
+        handshake.keyExchangeCompute = 1
+        handshake.keyExchangeSucceeded = true
+        handshake.alpnNegotiation = 2
+        handshake.finished = 9
+        handshake.local = "[::1]:443"
+        handshake.remote = "[::1]:51514"
+        return handshake
+    }
+
+    private func keys(_ handshake: Handshake) -> [String] {
+        var bytes: [UInt8] = []
+        JSONFormat.append(handshake, to: &bytes)
+        // No text in these has a quote.
+        return String(decoding: bytes, as: UTF8.self).matches(of: /[{,]"([a-z_]+)":/).map { String($0.output.1) }
+    }
+
+    private func rows() throws -> [(key: String, isAlwaysThere: Bool)] {
+        try SettingDocuments.text("docs/sessions.md").split(separator: "\n").filter { $0.hasPrefix("| `") }.map {
+            line in
+            let cells = line.split(separator: "|").map { $0.trimmingCharacters(in: .whitespaces) }
+            return (cells[0].replacing("`", with: ""), cells.last == "never")
+        }
+    }
+
+    @Test("The example of this test leaves no fact out")
+    func complete() {
+        for child in Mirror(reflecting: full()).children {
+            #expect("\(child.value)" != "nil", "\(child.label ?? "")")
+        }
+    }
+
+    @Test("The document lists every field in the order in which they are written, and says which are always there")
+    func document() throws {
+        let rows = try rows()
+        #expect(rows.map(\.key) == keys(full()))
+        #expect(rows.filter(\.isAlwaysThere).map(\.key) == keys(bare()))
+    }
+
+    @Test("The schema has the same fields, each with a description, and requires those that are always there")
+    func schema() throws {
+        let text = try SettingDocuments.text("docs/sessions.schema.json")
+        let schema = try #require(try JSONSerialization.jsonObject(with: Data(text.utf8)) as? [String: Any])
+        let properties = try #require(schema["properties"] as? [String: [String: Any]])
+        #expect(Set(properties.keys) == Set(keys(full())))
+        #expect(schema["required"] as? [String] == keys(bare()))
+        #expect(schema["additionalProperties"] as? Bool == false)
+        for (key, property) in properties {
+            #expect((property["description"] as? String)?.isEmpty == false, "\(key)")
+            #expect(property["type"] != nil || property["enum"] != nil, "\(key)")
+        }
+        for (key, values) in [
+            ("role", Role.allCases.map(\.rawValue)), ("outcome", Outcome.allCases.map(\.rawValue)),
+            ("socket_confidence", [SocketConfidence.exact, .inferred, .unknown].map(\.rawValue)),
+        ] { #expect(properties[key]?["enum"] as? [String] == values, "\(key)") }
+    }
+}
