@@ -40,7 +40,7 @@ enum OutputFormat: String, ExpressibleByArgument, CaseIterable {
 struct ObservationOptions: ParsableArguments {
     @Option(
         help: ArgumentHelp(
-            "Observe only this process and its children. May be given several times.", valueName: "pid"))
+            "Observe only this process and its children. Repeatable.", valueName: "pid"))
     var pid: [UInt32] = []
 
     @Option(help: Setting.library.help("path"))

@@ -7,9 +7,9 @@ import Synchronization
 struct CaptureCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "capture",
-        abstract: "Capture handshakes once: for a while, a number of them, or as long as a command runs.",
+        abstract: "Capture handshakes for a duration, a count, or the lifetime of a command.",
         discussion: """
-            The line "ready" goes to standard error once every probe is attached. Ctrl-C ends the capture with a summary.
+            Prints the line "ready" to standard error once every probe is attached. Ctrl-C ends the capture with a summary.
 
             EXAMPLES
               tlswatch capture --duration 10s
@@ -19,13 +19,13 @@ struct CaptureCommand: ParsableCommand {
 
     @OptionGroup var observation: ObservationOptions
 
-    @Option(help: ArgumentHelp("End after this time: 250ms, 10s, 5m.", valueName: "duration"))
+    @Option(help: ArgumentHelp("Stop after this time: 250ms, 10s, 5m.", valueName: "duration"))
     var duration: DurationArgument?
 
-    @Option(help: ArgumentHelp("End after this many sessions.", valueName: "number"))
+    @Option(help: ArgumentHelp("Stop after this many sessions.", valueName: "number"))
     var count: UInt64?
 
-    @Option(help: "table, json (one object a line) or summary. [default: table on a terminal, else json]")
+    @Option(help: "table, json (one object per line) or summary. [default: table on a terminal, else json]")
     var format: OutputFormat?
 
     @Option(help: ArgumentHelp("Write the sessions to this file.", valueName: "file"))
@@ -34,13 +34,13 @@ struct CaptureCommand: ParsableCommand {
     @Option(help: ArgumentHelp("Record the raw event stream, for 'tlswatch replay'.", valueName: "file"))
     var record: String?
 
-    @Argument(parsing: .postTerminator, help: "A command to start, observe with its children, and end with.")
+    @Argument(parsing: .postTerminator, help: "Start this command, observe it and its children, and stop when it ends.")
     var command: [String] = []
 
     func validate() throws {
-        if count == 0 { throw ValidationError("--count takes a number above zero") }
+        if count == 0 { throw ValidationError("--count must be above zero") }
         if !command.isEmpty, !observation.pid.isEmpty {
-            throw ValidationError("--pid and a command exclude each other")
+            throw ValidationError("--pid cannot be combined with a command")
         }
     }
 
@@ -110,7 +110,7 @@ struct CaptureCommand: ParsableCommand {
                 kill(child.pid, SIGTERM)
                 inbox.awaitChild()
             } else {
-                tell("the command (process \(child.pid)) goes on")
+                tell("the command (process \(child.pid)) keeps running")
             }
         }
         let snapshot = engine.snapshot

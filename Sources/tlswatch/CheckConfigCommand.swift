@@ -5,10 +5,10 @@ import Logging
 struct CheckConfigCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "check-config",
-        abstract: "Check the settings of 'run' in file and environment, and print what they come to.",
+        abstract: "Validate the configuration and print the effective settings.",
         discussion: """
-            Changes nothing and needs no privilege. The web configuration that they name is checked too. Exit status \
-            65 when a file is wrong, 64 when a variable is.
+            Checks the settings of 'run' in the file and the environment, and the web configuration file if one is set. \
+            Changes nothing and needs no privileges. Exit status: 65 for an error in a file, 64 for one in the environment.
 
             EXAMPLES
               tlswatch check-config
@@ -17,7 +17,7 @@ struct CheckConfigCommand: ParsableCommand {
 
     enum Format: String, ExpressibleByArgument, CaseIterable { case text, json }
 
-    @Argument(help: "The file. [default: \(SettingsFile.standardPath) where it exists]")
+    @Argument(help: "Settings file. [default: \(SettingsFile.standardPath) if it exists]")
     var file: String?
 
     @Option(help: "text or json.")

@@ -5,9 +5,9 @@ struct TargetsCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "targets",
         abstract:
-            "List each TLS library or binary found, its stack and version, who maps it, and how it can be observed.",
+            "List the TLS libraries and binaries found, the processes that use them, and whether they can be observed.",
         discussion: """
-            Attaches nothing.
+            Attaches no probes.
 
             EXAMPLES
               tlswatch targets
@@ -28,7 +28,7 @@ struct TargetsCommand: ParsableCommand {
             }
             if entries.isEmpty { try out.write("no TLS library found\n") }
             if !Privileges.current(rung: nil).missing.isEmpty {
-                try out.write("processes of others: not looked at (needs CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH)\n")
+                try out.write("other users' processes: skipped (needs CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH)\n")
             }
             try tellConnections(out, covered: entries.reduce(into: []) { $0.formUnion($1.processes) })
         }
@@ -36,18 +36,18 @@ struct TargetsCommand: ParsableCommand {
     /// Who holds connections on ports of TLS without a library that is known.
     private func tellConnections(_ out: OutputFile, covered: Set<UInt32>) throws {
         guard let holders = ConnectionSurvey.host() else {
-            try out.write("connections on ports of TLS: not looked at (needs CAP_BPF and CAP_PERFMON)\n")
+            try out.write("connections on well-known TLS ports: skipped (needs CAP_BPF and CAP_PERFMON)\n")
             return
         }
         for (pid, holder) in holders.sorted(by: { $0.key < $1.key }) where !covered.contains(pid) {
-            let name = PeerText.clean(executablePath(of: pid) ?? "a process whose program cannot be read")
+            let name = PeerText.clean(executablePath(of: pid) ?? "unreadable executable")
             var holds: [String] = holder.listening ? ["listens on port \(holder.port)"] : []
             if holder.connections > 0 {
-                let port = holder.listening ? "" : ", as on port \(holder.port)"
+                let port = holder.listening ? "" : " (port \(holder.port))"
                 let count = holder.connections == 1 ? "1 connection" : "\(holder.connections) connections"
-                holds.append("holds \(count) on ports of TLS\(port)")
+                holds.append("has \(count) on well-known TLS ports\(port)")
             }
-            try out.write("\(name)\n  no TLS library that is known, not observable\n  processes: \(pid)\n")
+            try out.write("\(name)\n  no known TLS library, not observable\n  processes: \(pid)\n")
             try out.write("  note: no_known_library: \(holds.joined(separator: ", and "))\n")
         }
     }

@@ -34,7 +34,7 @@ extension KernelTests {
             #expect(inFlight.sum("tlswatch_handshakes_in_flight", ["role": "client"]) >= 1)
             #expect(inFlight.sum("tlswatch_handshakes_total", ["outcome": "timeout"]) == 0)
             try reload(daemon, "handshake-timeout: 300ms\nwindow: [5m]\nring-size: 4\nlog-format: json\n")
-            try awaitLine(daemon, "these settings have changed and take a restart: ring-size, window")
+            try awaitLine(daemon, "changed settings that require a restart: ring-size, window")
             try awaitLine(daemon, "handshake-timeout=300ms")
             let ended = try daemon.quietMetrics { $0.sum("tlswatch_handshakes_total", ["outcome": "timeout"]) >= 1 }
             #expect(ended.sum("tlswatch_handshakes_total", ["outcome": "timeout"]) >= 1)
@@ -53,12 +53,12 @@ extension KernelTests {
                 try reload(daemon, text)
                 try awaitLine(daemon, reason)
             }
-            let refused = daemon.child.errors.lines.filter { $0.contains("the former ones stay in force") }
+            let refused = daemon.child.errors.lines.filter { $0.contains("the old settings stay in force") }
             #expect(refused.count == 3 && refused.allSatisfy { $0.contains(folder.file("tlswatch.yml")) }, "\(refused)")
             #expect(try daemon.get("/readyz").status == 200)
             // The flag comes before the file; what is as it was is not told as a change.
             try reload(daemon, "handshake-timeout: 60s\nsweep-interval: 5s\n")
-            try awaitLine(daemon, "changed=nothing")
+            try awaitLine(daemon, "configuration reloaded, no changes")
             try reload(daemon, "handshake-timeout: 61s\n")
             try awaitLine(daemon, "changed=handshake-timeout=61s")
             try FileManager.default.removeItem(atPath: folder.file("tlswatch.yml"))
@@ -81,7 +81,7 @@ extension KernelTests {
                 let result = try ChildProcess.run(
                     Tlswatch.binary(), [command], environment: ["TLSWATCH_RING_SIZE": "3"])
                 #expect(result.status == .exited(64), "\(result.errors)")
-                #expect(result.errors.contains("TLSWATCH_RING_SIZE in the environment: takes a power of two"))
+                #expect(result.errors.contains("TLSWATCH_RING_SIZE in the environment: must be a power of two"))
             }
             let none = try Tlswatch.run(["run", "--config", folder.file("none.yml")])
             #expect(none.status == .exited(65) && none.errors.contains("none.yml: cannot be read"), "\(none.errors)")

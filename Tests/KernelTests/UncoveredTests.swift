@@ -34,7 +34,7 @@ extension KernelTests {
             #expect(try eventually { try uncovered(daemon) == before + 1 }, "only the one on a port of TLS")
             let targets = try ChildProcess.run(Tlswatch.binary(), ["targets"])
             #expect(targets.status == .exited(0))
-            let note = "no_known_library: listens on port 8443, and holds 2 connections on ports of TLS"
+            let note = "no_known_library: listens on port 8443, and has 2 connections on well-known TLS ports"
             #expect(targets.output.contains("  processes: \(process.pid)\n  note: \(note)\n"), "\(targets.output)")
             process.stop(SIGTERM)
             #expect(try eventually { try uncovered(daemon) == before })

@@ -104,7 +104,7 @@ private let hash = "$2y$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW
         #expect(try parse("http_server_config: {http2: true}").notices.first?.contains("HTTP/1.1") == true)
         #expect(
             try parse("tls_server_config: {cert_file: a, cert: PEM, key_file: b}").notices
-                == ["tls_server_config.cert: has no effect beside cert_file"])
+                == ["tls_server_config.cert: has no effect together with cert_file"])
     }
 
     @Test(

@@ -81,7 +81,7 @@ final class DiscoveryLoop: @unchecked Sendable {
     private func add(library path: String) throws(BPFError) {
         guard let library = try catalog.add(path: path) else {
             throw BPFError(
-                .input, operation: "observe \(path)", advice: "It holds no TLS library that tlswatch knows (OpenSSL)")
+                .input, operation: "observe \(path)", advice: "It contains no supported TLS library (OpenSSL)")
         }
         if case .unobserved(let reason, let detail) = library.state {
             throw BPFError(

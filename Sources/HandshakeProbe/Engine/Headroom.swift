@@ -24,7 +24,7 @@ public enum Headroom {
             guard descriptor >= 0 else {
                 throw BPFError(
                     .system, operation: operation, errno: errno,
-                    advice: "\(count) more are needed; raise the limit (ulimit -n; LimitNOFILE= of the service)")
+                    advice: "\(count) more are required; raise the limit (ulimit -n; LimitNOFILE= of the service)")
             }
             taken.append(descriptor)
         }

@@ -51,7 +51,7 @@ public enum WorkerThread {
             throw BPFError(
                 .system, operation: "start a thread", errno: result,
                 advice:
-                    "Raise the limit on threads (ulimit -u; TasksMax= of the service; pids.max of the control group)")
+                    "Raise the thread limit (ulimit -u; TasksMax= of the service; pids.max of the control group)")
         }
     }
 }

@@ -24,7 +24,7 @@ struct ReloadService: Service {
         do {
             next = try sources.resolve()
         } catch {
-            logger.error("settings not taken; the former ones stay in force: \(error.message)")
+            logger.error("invalid configuration, the old settings stay in force: \(error.message)")
             return
         }
         for notice in next.notices { logger.warning("\(notice)") }
@@ -34,15 +34,14 @@ struct ReloadService: Service {
         engine.reconfigure(EngineTuning(settings.engine))
         logFormat.set(settings.logFormat)
         let changed = changes.live.map { "\($0.setting.key)=\($0.texts.joined(separator: ","))" }
+        var metadata: Logger.Metadata = [:]
+        if let file = next.file { metadata["file"] = "\(file)" }
+        if !changed.isEmpty { metadata["changed"] = "\(changed.joined(separator: " "))" }
         logger.info(
-            "settings read again",
-            metadata: [
-                "file": "\(next.file ?? "none")",
-                "changed": "\(changed.isEmpty ? "nothing" : changed.joined(separator: " "))",
-            ])
+            changed.isEmpty ? "configuration reloaded, no changes" : "configuration reloaded", metadata: metadata)
         if !changes.restart.isEmpty {
             let keys = changes.restart.map(\.setting.key).joined(separator: ", ")
-            logger.warning("these settings have changed and take a restart: \(keys)")
+            logger.warning("changed settings that require a restart: \(keys)")
         }
     }
 }

@@ -12,24 +12,28 @@ struct Setting: Sendable {
     let form: Form
     /// As it would be written; empty where nothing holds unless it is set.
     let standard: [String]
-    /// What each of its texts may be: "takes …".
-    let takes: String
+    /// What that means where it is empty: `all`.
+    let standardMeaning: String
+    /// What each of its texts may be: "accepts …".
+    let accepts: String
     let meaning: String
     /// In memory or time; empty where it costs nothing worth telling.
     let cost: String
     /// Whether SIGHUP changes it in a daemon that runs.
     let reloads: Bool
-    /// Puts the texts in force; false where they are not what it takes.
+    /// Puts the texts in force; false where they are not what it accepts.
     let apply: @Sendable ([String], inout RunSettings) -> Bool
 
     init(
-        _ key: String, _ form: Form = .single, standard: [String], takes: String, meaning: String, cost: String = "",
+        _ key: String, _ form: Form = .single, standard: [String], standardMeaning: String = "none", accepts: String,
+        meaning: String, cost: String = "",
         reloads: Bool = false, apply: @escaping @Sendable ([String], inout RunSettings) -> Bool
     ) {
         self.key = key
         self.form = form
         self.standard = standard
-        self.takes = takes
+        self.standardMeaning = standardMeaning
+        self.accepts = accepts
         self.meaning = meaning
         self.cost = cost
         self.reloads = reloads
@@ -38,11 +42,13 @@ struct Setting: Sendable {
 
     /// One with a single text, which `parse` understands or refuses.
     init<Value>(
-        _ key: String, standard: String?, takes: String, meaning: String, cost: String = "", reloads: Bool = false,
+        _ key: String, standard: String?, standardMeaning: String = "none", accepts: String, meaning: String,
+        cost: String = "", reloads: Bool = false,
         at place: any WritableKeyPath<RunSettings, Value> & Sendable, parse: @escaping @Sendable (String) -> Value?
     ) {
         self.init(
-            key, standard: standard.map { [$0] } ?? [], takes: takes, meaning: meaning, cost: cost, reloads: reloads
+            key, standard: standard.map { [$0] } ?? [], standardMeaning: standardMeaning, accepts: accepts,
+            meaning: meaning, cost: cost, reloads: reloads
         ) { texts, settings in
             guard texts.count == 1, let value = parse(texts[0]) else { return false }
             settings[keyPath: place] = value
@@ -56,15 +62,19 @@ struct Setting: Sendable {
     /// Its environment variable; several texts with commas between them.
     var variable: String { Self.variablePrefix + key.uppercased().replacing("-", with: "_") }
 
+    /// What needs no word beside the name of the value.
+    static let path = "a path"
+
     static let variablePrefix = "TLSWATCH_"
 
-    var standardText: String { standard.isEmpty ? "none" : standard.joined(separator: ", ") }
+    var standardText: String { standard.isEmpty ? standardMeaning : standard.joined(separator: ", ") }
 
     /// For the flag.
     func help(_ valueName: String? = nil) -> ArgumentHelp {
-        let repeated = form == .list ? " May be given several times." : ""
+        let accepted = accepts == Self.path ? "" : " Accepts \(accepts)."
+        let repeated = form == .list ? " Repeatable." : ""
         return ArgumentHelp(
-            "\(meaning) Takes \(takes).\(repeated) (default: \(standardText))",
+            "\(meaning)\(accepted)\(repeated) (default: \(standardText))",
             discussion: cost, valueName: valueName)
     }
 
@@ -74,10 +84,10 @@ struct Setting: Sendable {
         guard !apply(texts, &scratch) else { return nil }
         // Long enough for every right value; what is longer is no use to a reader.
         let given = texts.joined(separator: ", ").prefix(60)
-        return "takes \(takes), not '\(given)'"
+        return "must be \(accepts), not '\(given)'"
     }
 
-    /// - Throws: `ValidationError` for a flag whose text is not what it takes.
+    /// - Throws: `ValidationError` for a flag whose text is not what it accepts.
     static func validate(flags: SettingTexts) throws {
         for setting in all {
             guard let texts = flags[setting.key], let fault = setting.fault(texts) else { continue }

@@ -9,27 +9,31 @@ extension Setting {
 
     static let listen = Setting(
         "listen", standard: ListenAddress.standard.defaultValueDescription,
-        takes: "a host and a port, such as 127.0.0.1:9899 or [::1]:9899",
-        meaning: "Address to serve on: loopback unless told otherwise.", at: \.listen
+        accepts: "a host and a port, such as 127.0.0.1:9899 or [::1]:9899",
+        meaning: "Address to listen on.",
+        cost:
+            "The default accepts connections from this host only. The packaged systemd service also blocks other hosts "
+            + "(IPAddressDeny=any): to allow them, add a drop-in with IPAddressAllow=, see examples/other-hosts.conf.",
+        at: \.listen
     ) { ListenAddress(argument: $0) }
 
     static let webConfigurationFile = Setting(
-        "web-config-file", standard: nil, takes: "a path",
+        "web-config-file", standard: nil, accepts: Setting.path,
         meaning:
-            "TLS, passwords and headers for HTTP, in the format of Prometheus's exporter-toolkit; what it holds is "
-            + "read again when it changes.",
+            "TLS, passwords and headers for HTTP, in the format of Prometheus's exporter-toolkit; reloaded when it "
+            + "changes.",
         at: \.webConfigurationFile
     ) { path in path.isEmpty ? nil : .some(path) }
 
     static let logFormat = Setting(
-        "log-format", standard: "text", takes: names(LogFormat.allCases),
-        meaning: "How to log on standard error: text, or one JSON object a line. Under systemd's journal, text carries "
-            + "the priority instead of the time.",
+        "log-format", standard: "text", accepts: names(LogFormat.allCases),
+        meaning: "Log format on standard error: text, or one JSON object per line. In systemd's journal, text has a "
+            + "priority prefix instead of a timestamp.",
         reloads: true, at: \.logFormat
     ) { LogFormat(rawValue: $0) }
 
     static let library = Setting(
-        "library", .list, standard: [], takes: "a path",
+        "library", .list, standard: [], standardMeaning: "all", accepts: Setting.path,
         meaning: "Observe only this TLS library or binary."
     ) { paths, settings in
         settings.engine.libraries = paths
@@ -37,29 +41,28 @@ extension Setting {
     }
 
     static let phases = Setting(
-        "phases", standard: "on", takes: "on or off",
+        "phases", standard: "on", accepts: "on or off",
         meaning: "Probes inside the handshake: key exchange and ALPN times.",
-        cost: "Off halves the cost a handshake bears.", at: \.engine.phases
+        cost: "'off' halves the cost per handshake.", at: \.engine.phases
     ) { ["on": true, "off": false][$0] }
 
     static let probes = Setting(
-        "probes", standard: nil, takes: names(ProbeRung.allCases),
-        meaning: "Force one way of probing instead of the best this kernel has: session (Linux 6.13), multi (6.6) or "
-            + "perf.",
+        "probes", standard: nil, standardMeaning: "the best one available", accepts: names(ProbeRung.allCases),
+        meaning: "Force a probe type instead of the best one available: session (Linux 6.13), multi (6.6) or perf.",
         at: \.engine.rung
     ) { ProbeRung(rawValue: $0).map { .some($0) } }
 
     static let handshakeTimeout = Setting(
-        "handshake-timeout", standard: "60s", takes: "a duration, such as 250ms, 10s or 5m",
+        "handshake-timeout", standard: "60s", accepts: "a duration, such as 250ms, 10s or 5m",
         meaning: "Idle time after which a handshake counts as timed out.",
-        cost: "A handshake that stalls keeps its place among the sessions for so long.", reloads: true,
+        cost: "A stalled handshake occupies a table entry for this long.", reloads: true,
         at: \.engine.handshakeTimeout
     ) { DurationArgument(argument: $0)?.nanoseconds }
 
     static let ringSize = Setting(
-        "ring-size", standard: "8", takes: "a power of two from 1 to 1024 (MiB)",
-        meaning: "The ring buffer between kernel and tlswatch.",
-        cost: "As many MiB of kernel memory, allocated once at the start. A larger one rides out longer bursts.",
+        "ring-size", standard: "8", accepts: "a power of two from 1 to 1024 (MiB)",
+        meaning: "Size of the ring buffer between kernel and tlswatch.",
+        cost: "Kernel memory, allocated once at the start. A larger ring absorbs longer bursts.",
         at: \.engine.ringBytes
     ) { text in
         guard let size = UInt32(text), (1...1024).contains(size), size & (size - 1) == 0 else { return nil }
@@ -67,28 +70,29 @@ extension Setting {
     }
 
     static let sweepInterval = Setting(
-        "sweep-interval", standard: "30s", takes: "a duration from 1s to 10m",
-        meaning: "Time between two looks at all processes, behind the stream of what they map as they map it.",
-        cost: "Each reads the memory maps of every process. No memory.", reloads: true, at: \.engine.sweepInterval
+        "sweep-interval", standard: "30s", accepts: "a duration from 1s to 10m",
+        meaning: "Interval between full scans of all processes, a backstop for mapping events.",
+        cost: "Each scan reads every process's maps; uses no extra memory.", reloads: true, at: \.engine.sweepInterval
     ) { duration($0, 1_000_000_000...600_000_000_000) }
 
     static let maxSessions = Setting(
-        "max-sessions", standard: "65536", takes: "a number from 1000 to 1000000",
-        meaning: "Handshakes in flight that are followed at once; past it, a new one ends the one idle longest.",
+        "max-sessions", standard: "65536", accepts: "a number from 1000 to 1000000",
+        meaning: "Maximum number of handshakes in flight. Beyond it, a new one replaces the one that was idle longest.",
         cost: SessionMemory.sentence, at: \.engine.maxSessions
     ) { number($0, 1_000...1_000_000) }
 
     static let maxLibraries = Setting(
-        "max-libraries", standard: "\(LibraryLimit.most)", takes: "a number from 4 to \(LibraryLimit.most)",
-        meaning: "TLS libraries and binaries that are probed at once; past it the one that has been without a process "
-            + "longest is let go, and where all have one, further ones count as too_many_libraries.",
-        cost: "About 20 kB each, and some 20 ms when it is found.", at: \.engine.maxLibraries
+        "max-libraries", standard: "\(LibraryLimit.most)", accepts: "a number from 4 to \(LibraryLimit.most)",
+        meaning:
+            "Maximum number of TLS libraries and binaries that are probed at once. Beyond it, the one unused for the "
+            + "longest time is released; if all are in use, new ones are reported as too_many_libraries.",
+        cost: "About 20 kB each, and about 20 ms when it is found.", at: \.engine.maxLibraries
     ) { number($0, 4...LibraryLimit.most) }
 
     static let window = Setting(
-        "window", .list, standard: ["60s"], takes: "durations of whole seconds from 1s to 1h, eight at most",
+        "window", .list, standard: ["60s"], accepts: "durations of whole seconds from 1s to 1h, eight at most",
         meaning: "Length of a sliding window; the status page shows the first.",
-        cost: "A busy window holds about 60 kB for each role and stack and minute."
+        cost: "A busy window needs about 60 kB per role, stack and minute."
     ) { texts, settings in
         let lengths = texts.compactMap { duration($0, 1_000_000_000...3_600_000_000_000) }
         guard lengths.count == texts.count, (1...8).contains(texts.count),
@@ -104,12 +108,11 @@ extension Setting {
 
     static let label = Setting(
         "label", .list, standard: [],
-        takes: names(ExtraLabel.allCases)
-            + ", each once, with :CAP behind it from 1 to \(ExtraLabelArgument.largestCap)"
-            + " or none",
+        accepts: names(ExtraLabel.allCases)
+            + ", each once, optionally followed by :CAP from 1 to \(ExtraLabelArgument.largestCap)",
         meaning: "Add a label to the handshake counters, the duration histogram and the window gauges.",
-        cost: "CAP is how many distinct values are told (\(ExtraLabel.standardCap) unless told otherwise); later ones "
-            + "are 'other'. Each value multiplies the series."
+        cost: "CAP limits the distinct values (default \(ExtraLabel.standardCap)); further ones become 'other'. Each "
+            + "value multiplies the series."
     ) { texts, settings in
         let labels = texts.compactMap { ExtraLabelArgument(argument: $0)?.option }
         settings.engine.metrics.labels = labels
@@ -117,15 +120,16 @@ extension Setting {
     }
 
     static let exemplars = Setting(
-        "exemplars", standard: "false", takes: "true or false",
-        meaning: "Attach an exemplar, with process and server name, to each bucket of the duration histogram; "
-            + "OpenMetrics and Protocol Buffers only.",
+        "exemplars", standard: "false", accepts: "true or false",
+        meaning: "Attach an exemplar with process id and server name to each bucket of the duration histogram "
+            + "(OpenMetrics and Protocol Buffers only).",
         at: \.engine.metrics.exemplars
     ) { ["true": true, "false": false][$0] }
 
     static let maxSeries = Setting(
-        "max-series", standard: "\(MetricsRegistry.Limits().series)", takes: "a number from 1000 to 1000000",
-        meaning: "Series in all, a histogram counting for each line; past it 'other'.", cost: "About 300 bytes each.",
+        "max-series", standard: "\(MetricsRegistry.Limits().series)", accepts: "a number from 1000 to 1000000",
+        meaning: "Maximum number of series (each histogram bucket counts); beyond it, values become 'other'.",
+        cost: "About 300 bytes each.",
         at: \.engine.metrics.limits.series
     ) { number($0, 1_000...1_000_000) }
 
@@ -146,5 +150,5 @@ extension Setting {
 extension SessionMemory {
     /// For the help.
     static let sentence =
-        "About \(bytes) bytes each, taken as they come and kept: \((bytes << 16) >> 20) MiB for 65536 of them."
+        "About \(bytes) bytes each, allocated on demand and never freed: \((bytes << 16) >> 20) MiB for 65536 of them."
 }

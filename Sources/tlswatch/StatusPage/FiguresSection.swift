@@ -14,7 +14,7 @@ extension StatusPage {
         for figures in seen { html += panel(figures, status) }
         html += "</div>"
         for figures in status.figures where !seen.contains(figures) {
-            html += "<p class=\"quiet\">No session of this host as a \(figures.role.rawValue) yet.</p>"
+            html += "<p class=\"quiet\">No \(figures.role.rawValue) session on this host yet.</p>"
         }
         return html
     }

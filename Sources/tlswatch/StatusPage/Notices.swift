@@ -6,16 +6,15 @@ extension StatusPage {
         var html: HTML = ""
         if status.incomplete {
             html += """
-                <p class="notice warn" role="note"><strong>This window is incomplete.</strong> Events were lost in the \
-                last \(DisplayText.span(status.window)): sessions are missing or were cut short, and the quantiles stand \
-                on what is left.</p>
+                <p class="notice warn" role="note"><strong>Incomplete window:</strong> events were lost in the last \
+                \(DisplayText.span(status.window)). Some sessions are missing or truncated; quantiles cover the rest.</p>
                 """
         }
         if status.lost > 0 {
             html += """
                 <p class="notice" role="note">\(DisplayText.count(status.lost, "event was", "events were")) lost or \
-                rejected since the start. <code>tlswatch_events_dropped_total</code> and \
-                <code>tlswatch_events_rejected_total</code> at <a href="metrics">/metrics</a> say why.</p>
+                rejected since the start: see <code>tlswatch_events_dropped_total</code> and \
+                <code>tlswatch_events_rejected_total</code> at <a href="metrics">/metrics</a> for the reason.</p>
                 """
         }
         if status.observedProcesses == 0 { html += nothingObserved(status) }
@@ -26,15 +25,15 @@ extension StatusPage {
         let missed = status.unobservedProcesses.values.reduce(0, +)
         guard missed > 0 else {
             return """
-                <p class="notice" role="note"><strong>No process uses TLS now.</strong> None maps a TLS library that \
-                tlswatch knows. Programs that start later are seen as they start; <code>tlswatch targets</code> lists \
-                what was found.</p>
+                <p class="notice" role="note"><strong>No process uses TLS now.</strong> No process has loaded a TLS \
+                library that tlswatch knows. Programs that start later are observed from their start; \
+                <code>tlswatch targets</code> lists what was found.</p>
                 """
         }
         return """
             <p class="notice warn" role="note"><strong>Nothing is observed now.</strong> \
-            \(DisplayText.count(missed, "process that may use TLS is", "processes that may use TLS are")) out of reach: \
-            \(reasons(status)). <code>tlswatch doctor</code> says what is missing.</p>
+            \(DisplayText.count(missed, "process that may use TLS", "processes that may use TLS")) cannot be observed: \
+            \(reasons(status)). Run <code>tlswatch doctor</code> to see what is missing.</p>
             """
     }
 
@@ -55,16 +54,16 @@ extension StatusPage {
 
     static func meaning(_ reason: String) -> String? {
         switch UnobservedReason(rawValue: reason) {
-        case .permission?: "it takes CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH to read the libraries that they map"
-        case .noDescriptors?: "tlswatch had no file descriptors left to read what they map"
-        case .unknownStack?: "a TLS stack that cannot be observed yet"
-        case .noCheapSite?: "no place in its code where a probe is cheap"
-        case .analysisFailed?: "its code could not be read"
-        case .sanityCheckFailed?: "its first sessions made no sense, so the probes were taken out"
+        case .permission?: "reading their libraries requires CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH"
+        case .noDescriptors?: "tlswatch ran out of file descriptors"
+        case .unknownStack?: "a TLS stack that is not supported yet"
+        case .noCheapSite?: "its code has no place for a cheap probe"
+        case .analysisFailed?: "its code could not be analysed"
+        case .sanityCheckFailed?: "its first sessions were implausible, so the probes were removed"
         case .attachFailed?: "the kernel refused the probes"
-        case .fileModified?: "its file was written over in place, so the probes were taken out"
+        case .fileModified?: "its file was overwritten in place, so the probes were removed"
         case .tooManyLibraries?: "the table of libraries is full"
-        case .noKnownLibrary?: "they hold connections on a port of TLS and map no TLS library that is known"
+        case .noKnownLibrary?: "they have connections on well-known TLS ports but no known TLS library"
         case nil: nil
         }
     }
@@ -73,13 +72,13 @@ extension StatusPage {
     static func noSession(_ status: StatusSnapshot) -> HTML {
         let inFlight: HTML =
             status.inFlight > 0
-            ? "<p>\(DisplayText.count(status.inFlight, "handshake is", "handshakes are")) under way now.</p>" : ""
+            ? "<p>\(DisplayText.count(status.inFlight, "handshake is", "handshakes are")) in progress.</p>" : ""
         return """
             <section class="panel empty"><h2>No handshake has ended yet</h2>\
-            <p>tlswatch has been watching for \(DisplayText.span(status.uptime)). The first TLS handshake of this host \
-            will show here within a second.</p>\(inFlight)<p>To make one, ask any TLS server that this host reaches:</p>\
+            <p>tlswatch has been running for \(DisplayText.span(status.uptime)). The first TLS handshake of this host \
+            will appear here within a second.</p>\(inFlight)<p>To make one, connect to any TLS server:</p>\
             <pre tabindex="0" id="try">curl -sS -o /dev/null https://example.com/</pre>\
-            <p>One that fails counts too, with its reason.</p></section>
+            <p>Failed handshakes count too, with their reason.</p></section>
             """
     }
 }

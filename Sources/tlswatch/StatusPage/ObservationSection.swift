@@ -15,7 +15,7 @@ extension StatusPage {
         if missed > 0 { html += "<p class=\"quiet\">Not observed: \(reasons(status)).</p>" }
         guard !status.libraries.isEmpty else {
             return html + """
-                <p class="quiet">No TLS library was found yet; <code>tlswatch targets</code> says what was looked at.\
+                <p class="quiet">No TLS library was found yet; <code>tlswatch targets</code> lists what was scanned.\
                 </p></section>
                 """
         }
@@ -27,7 +27,7 @@ extension StatusPage {
         html += "</ul>"
         if libraries.count > mostLibraries {
             let rest = DisplayText.count(UInt64(libraries.count - mostLibraries))
-            html += "<p class=\"quiet\">And \(rest) more: <code>tlswatch targets</code> lists all.</p>"
+            html += "<p class=\"quiet\">\(rest) more: <code>tlswatch targets</code> lists all.</p>"
         }
         return html + "</section>"
     }

@@ -34,8 +34,8 @@ extension StatusPage {
             <p>\(DisplayText.count(total)) ended in \(DisplayText.span(status.uptime)) · \
             \(DisplayText.count(status.inFlight)) in flight</p></header>\
             <table class="outcomes"><thead><tr><th scope="col">Outcome, reason</th><th scope="col">client</th>\
-            <th scope="col">server</th><th scope="col">of all</th><th scope="col" class="meter">\
-            of those not completed</th></tr></thead><tbody>\(rows)</tbody></table></section>
+            <th scope="col">server</th><th scope="col">share</th><th scope="col" class="meter">\
+            share of failures</th></tr></thead><tbody>\(rows)</tbody></table></section>
             """
     }
 

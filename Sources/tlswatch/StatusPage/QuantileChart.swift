@@ -61,14 +61,14 @@ struct QuantileChart {
 
     private var summary: String {
         "\(role.rawValue): P50, P90 and P99 of the handshake duration over the last \(DisplayText.span(window)), "
-            + "logarithmic, and completed handshakes a second beneath"
+            + "logarithmic, with completed handshakes per second below"
     }
 
     private func before(_ total: Int) -> HTML {
         let share = Double(unseen) / Double(columns.count) * 100
         let label: HTML = share > 30 ? "<text class=\"from\" x=\"6\" y=\"22\">before the start</text>" : ""
         return """
-            <rect class="unseen" width="\(place: share)%" height="\(total)"><title>before tlswatch began</title></rect>\
+            <rect class="unseen" width="\(place: share)%" height="\(total)"><title>before tlswatch started</title></rect>\
             \(label)
             """
     }

@@ -26,10 +26,10 @@ extension StatusPage {
         row("first-record delay", at: timeline.established, handshake.firstRecordDelay)
         row("ALPN negotiation", at: timeline.clientHello, handshake.alpnNegotiation)
         row("key exchange", at: timeline.keyExchangeBegin, handshake.keyExchange)
-        row("its compute time", at: nil, handshake.keyExchangeCompute)
-        if handshake.role == .server { row("to Finished verified", at: handshake.start, handshake.finished) }
+        row("key agreement (CPU)", at: nil, handshake.keyExchangeCompute)
+        if handshake.role == .server { row("until Finished verified", at: handshake.start, handshake.finished) }
         return """
-            <table><thead><tr><th scope="col">Time</th><th scope="col">began at</th><th scope="col">took</th>\
+            <table><thead><tr><th scope="col">Time</th><th scope="col">start</th><th scope="col">duration</th>\
             <th scope="col">ns</th></tr></thead><tbody>\(rows)</tbody></table>
             """
     }
@@ -74,7 +74,7 @@ extension StatusPage {
 
     private static func clientCertificate(_ handshake: Handshake) -> String? {
         guard let requested = handshake.clientCertificateRequested else { return nil }
-        guard requested else { return "not asked for" }
-        return handshake.clientCertificateGiven.map { $0 ? "given" : "asked for, none given" } ?? "asked for"
+        guard requested else { return "not requested" }
+        return handshake.clientCertificateGiven.map { $0 ? "given" : "requested, none given" } ?? "requested"
     }
 }

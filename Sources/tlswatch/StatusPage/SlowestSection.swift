@@ -8,7 +8,7 @@ extension StatusPage {
             <p>completed in the last \(DisplayText.span(status.window))</p></header>
             """
         guard !status.slowest.isEmpty else {
-            return html + "<p class=\"quiet\">No session was completed in this window.</p></section>"
+            return html + "<p class=\"quiet\">No session completed in this window.</p></section>"
         }
         html += """
             <ul class="legend" aria-label="Legend"><li class="tcp">TCP connect</li><li class="hello">ClientHello</li>\

@@ -34,7 +34,7 @@ enum StatusPage {
         page += "</div>"
         if hasSessions(status) { page += slowest(status) }
         page += """
-            </main><footer>Measured in this host’s kernel. Only completed sessions enter a quantile. \
+            </main><footer>Measured in this host’s kernel. Quantiles include completed sessions only. \
             <span class="links"><a href="metrics">/metrics</a> <a href="healthz">/healthz</a> \
             <a href="readyz">/readyz</a></span> <span>tlswatch \(version)</span></footer>\
             <script>\(HTML(stringLiteral: script))</script></body></html>

@@ -1,6 +1,6 @@
 extension StatusPage {
     /// SHA-256 of `script`, base64: the content security policy lets nothing else run. A test computes it anew.
-    static let scriptHash = "txdCB3lX6Xph3SOwALbVy/b86yw9o+T/HNybQQ3uvGM="
+    static let scriptHash = "AiYJV6xSgmP3F8jMaQkQClaNO30/GW7ylYDUtNmgT0s="
 
     /// Fetches the page again every second and puts its figures in place of those shown. The age of the figures is
     /// always told: they count as stale from the moment that the daemon's own time stops moving.
@@ -19,7 +19,7 @@ extension StatusPage {
 
           const replace = (page) => {
             const old = find("main"), next = page.getElementById("main"), time = page.getElementById("clock");
-            if (!next || !time) throw new Error("what answers is not tlswatch");
+            if (!next || !time) throw new Error("the answer is not from tlswatch");
             if (page.documentElement.dataset.version !== document.documentElement.dataset.version) {
               location.reload();
               return;
@@ -40,9 +40,9 @@ extension StatusPage {
             const age = Math.round((performance.now() - changed) / 1000);
             const stale = age > 3 && !held();
             document.documentElement.className = stale ? "stale" : "live";
-            const words = stale ? `stale, ${age} s old, as of` : held() ? "held for your selection, as of" : "live, as of";
+            const words = stale ? `stale, ${age} s old, as of` : held() ? "paused while text is selected, as of" : "live, as of";
             if (text.textContent !== words) text.textContent = words;
-            const told = stale ? failure || "The daemon answers, but its figures no longer change." : "";
+            const told = stale ? failure || "The daemon responds, but its figures no longer change." : "";
             if (alarm.textContent !== told) alarm.textContent = told;
             alarm.hidden = !told;
           };
@@ -52,11 +52,11 @@ extension StatusPage {
             busy = true;
             try {
               const answer = await fetch(location.pathname, { cache: "no-store", signal: AbortSignal.timeout(3000) });
-              if (!answer.ok) throw new Error(`it answers ${answer.status}`);
+              if (!answer.ok) throw new Error(`status ${answer.status}`);
               replace(new DOMParser().parseFromString(await answer.text(), "text/html"));
               failure = "";
             } catch (error) {
-              failure = `The daemon no longer answers (${error.message}). These are its last figures.`;
+              failure = `The daemon does not respond (${error.message}). These are its last figures.`;
             }
             busy = false;
             show();

@@ -32,7 +32,7 @@ final class AcceptPause: ChannelInboundHandler {
         }
         if !isTold {
             isTold = true
-            logger.warning("connections wait: they cannot be taken", metadata: ["reason": "\(errnoText(number))"])
+            logger.warning("connections wait: they cannot be accepted", metadata: ["reason": "\(errnoText(number))"])
         }
         let channel = context.channel
         channel.setOption(.autoRead, value: false).whenFailure { _ in }

@@ -21,10 +21,10 @@ struct MetricsSource: Sendable {
         if let snapshot = snapshot() {
             let now = monotonicNow()
             if now > snapshot.drained, now - snapshot.drained >= Self.stuckAfter {
-                missing.append("the ring is not being drained")
+                missing.append("the ring buffer is not being drained")
             }
         } else {
-            missing.append("the ring has not been drained yet")
+            missing.append("the ring buffer has not been drained yet")
         }
         return missing
     }

@@ -92,10 +92,11 @@ final class RequestGuard: ChannelDuplexHandler {
             case .headersTooLarge:
                 (
                     .requestHeaderFieldsTooLarge,
-                    "The request line and headers take more than \(limits.headBytes) bytes or "
+                    "The request line and headers exceed \(limits.headBytes) bytes or "
                         + "\(limits.headerFields) fields.\n"
                 )
-            case .bodyTooLarge: (.payloadTooLarge, "A body takes \(limits.bodyBytes) bytes at most; none is needed.\n")
+            case .bodyTooLarge:
+                (.payloadTooLarge, "A body may have at most \(limits.bodyBytes) bytes; none is needed.\n")
             default: (.badRequest, "This is not an HTTP/1.0 or HTTP/1.1 request.\n")
             }
         let head = HTTPResponseHead(

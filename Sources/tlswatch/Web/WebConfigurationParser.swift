@@ -43,7 +43,7 @@ extension WebConfiguration {
         func source(_ name: String) throws(WebConfigurationError) -> Source? {
             if let path = try fields[name + "_file"]?.text(), !path.isEmpty {
                 if let inline = try fields[name]?.text(), !inline.isEmpty {
-                    notices.append("tls_server_config.\(name): has no effect beside \(name)_file")
+                    notices.append("tls_server_config.\(name): has no effect together with \(name)_file")
                 }
                 let absolute = path.hasPrefix("/") || folder.isEmpty ? path : folder + "/" + path
                 return .file(absolute, key: "tls_server_config.\(name)_file")

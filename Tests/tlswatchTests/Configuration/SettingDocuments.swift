@@ -15,14 +15,14 @@ enum SettingDocuments {
 
     static func table() -> String {
         let head =
-            "| key | environment | flag | default | takes | meaning and cost | SIGHUP |\n|---|---|---|---|---|---|---|\n"
+            "| key | environment | flag | default | accepts | meaning and cost | SIGHUP |\n|---|---|---|---|---|---|---|\n"
         return head
             + Setting.all.map { setting in
                 let meaning = [setting.meaning, setting.cost].filter { !$0.isEmpty }.joined(separator: " ")
                 let list = setting.form == .list ? " (list)" : ""
                 return
                     "| `\(setting.key)`\(list) | `\(setting.variable)` | `\(setting.flag)` | \(setting.standardText) "
-                    + "| \(setting.takes) | \(meaning) | \(setting.reloads ? "yes" : "restart") |\n"
+                    + "| \(setting.accepts) | \(meaning) | \(setting.reloads ? "yes" : "restart") |\n"
             }.joined()
     }
 
@@ -35,14 +35,14 @@ enum SettingDocuments {
     /// The default file: everything there, nothing in force.
     static func file() -> String {
         var lines = [
-            "# tlswatch's settings, each with its default. docs/configuration.md tells more; 'tlswatch check-config' checks.",
-            "# The environment (TLSWATCH_…) comes before this file, and flags before both.",
-            "# SIGHUP reads it again; what is marked (restart) then waits for the next start.",
+            "# Settings of tlswatch with their defaults; see docs/configuration.md. Check them with 'tlswatch check-config'.",
+            "# The environment (TLSWATCH_…) overrides this file, and flags override both.",
+            "# SIGHUP reloads this file; settings marked (restart) change with the next start only.",
         ]
         for setting in Setting.all {
             lines.append("")
             lines += wrapped(
-                [setting.meaning, setting.cost, "Takes \(setting.takes).", setting.reloads ? "" : "(restart)"]
+                [setting.meaning, setting.cost, "Accepts \(setting.accepts).", setting.reloads ? "" : "(restart)"]
                     .filter { !$0.isEmpty }.joined(separator: " "))
             switch setting.form {
             case .single: lines.append("#\(setting.key):" + setting.standard.map { " \(quoted($0))" }.joined())

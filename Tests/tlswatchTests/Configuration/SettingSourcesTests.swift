@@ -61,13 +61,13 @@ import Testing
                 try SettingSources(environment: [:], path: path).resolve()
             }
             #expect(inFile?.status == .input)
-            #expect(inFile?.message == "\(path):2: \(setting.key): takes \(setting.takes), not '\(text)'")
+            #expect(inFile?.message == "\(path):2: \(setting.key): must be \(setting.accepts), not '\(text)'")
             let inEnvironment = #expect(throws: CommandFailure.self, "\(text)") {
                 try SettingSources(environment: [setting.variable: text], standardPath: folder.file("nothing"))
                     .resolve()
             }
             #expect(inEnvironment?.status == .usage)
-            #expect(inEnvironment?.message.hasPrefix("\(setting.variable) in the environment: takes ") == true)
+            #expect(inEnvironment?.message.hasPrefix("\(setting.variable) in the environment: must be ") == true)
             let flag = #expect(throws: (any Error).self, "\(text)") {
                 try RunCommand.parse(["\(setting.flag)=\(text)"])
             }

@@ -42,7 +42,7 @@ import Testing
         for setting in Setting.all {
             #expect(setting.key.wholeMatch(of: /[a-z]+(-[a-z]+)*/) != nil)
             #expect(setting.meaning.hasSuffix(".") && (setting.cost.isEmpty || setting.cost.hasSuffix(".")))
-            #expect(!"\(setting.meaning)\(setting.cost)\(setting.takes)".contains("|"))
+            #expect(!"\(setting.meaning)\(setting.cost)\(setting.accepts)".contains("|"))
         }
     }
 }

@@ -78,7 +78,7 @@ import Testing
     @Test("A wrong value is repeated only as far as a line goes")
     func longValue() {
         let found = refusal("ring-size: " + String(repeating: "9", count: 10_000)) ?? ""
-        #expect(found.contains("ring-size: takes a power of two") && found.utf8.count < 300)
+        #expect(found.contains("ring-size: must be a power of two") && found.utf8.count < 300)
     }
 
     @Test("A file that is too long, is no text or cannot be read is refused")
