@@ -45,4 +45,20 @@ import Testing
             #expect(!"\(setting.meaning)\(setting.cost)\(setting.accepts)".contains("|"))
         }
     }
+
+    @Test("Where listen is set it is said that the unit admits this host alone, and what admits others")
+    func otherHosts() throws {
+        let unit = try SettingDocuments.text("packaging/tlswatch.service")
+        #expect(unit.contains("\nIPAddressDeny=any\n") && unit.contains("tlswatch.service.d/other-hosts.conf"))
+        let settings = try SettingDocuments.text("packaging/tlswatch.yml")
+        let listen = try #require(settings.components(separatedBy: "\n\n").first { $0.contains("\n#listen:") })
+        #expect(listen.contains("IPAddressDeny=any") && listen.contains("examples/other-hosts.conf"))
+        let document = try SettingDocuments.text("docs/configuration.md")
+        #expect(document.contains("tlswatch.service.d/other-hosts.conf"))
+        // The drop-in that it shows is the one that is shipped.
+        let shipped = try SettingDocuments.text("packaging/examples/other-hosts.conf").split(separator: "\n")
+        let dropIn = shipped.filter { !$0.hasPrefix("#") }
+        #expect(dropIn.contains { $0.hasPrefix("IPAddressAllow=") })
+        for line in dropIn { #expect(document.contains("\n\(line)\n"), "\(line)") }
+    }
 }
