@@ -47,7 +47,7 @@ extension KernelTests {
         func wrong() throws {
             let daemon = try daemon("handshake-timeout: 60s\n", ["--sweep-interval", "45s"])
             for (text, reason) in [
-                ("handshake-timeout: soon\n", ":1: handshake-timeout: takes a duration"),
+                ("handshake-timeout: soon\n", ":1: handshake-timeout: must be a duration"),
                 ("handshake-timeut: 1s\n", "did you mean handshake-timeout?"), ("[\n", "is not YAML"),
             ] {
                 try reload(daemon, text)
