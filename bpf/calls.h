@@ -65,12 +65,15 @@ static __noinline struct frame *push_frame(struct frames *frames, __u64 object, 
 	frame->first_send_ns = 0;
 	frame->agreement_enter_ns = 0;
 	frame->socket = 0;
+	frame->stranger = 0;
 	frame->io_result = NO_IO;
 	frame->profile = profile;
 	frame->alpn_looked = 0;
 	frame->steps = 0;
 	frame->began = 0;
 	frame->server = server;
+	frame->flow_state = NO_STATE;
+	frame->hand_state = NO_STATE;
 	return frame;
 }
 
@@ -114,6 +117,45 @@ __noinline int flush_steps(struct frames *frames)
 	}
 	frame->steps = 0;
 	return 0;
+}
+
+/* The calls without effect that came before this record's are told of in it; from now on none are owed. */
+__noinline int take_idle_calls(struct tlswatch_call_return *record, __u64 object)
+{
+	struct idle_key key = { .object = object, .pid = bpf_get_current_pid_tgid() >> 32 };
+	struct idle_calls *found = bpf_map_lookup_elem(&idle, &key);
+
+	if (!record)
+		return 0;
+	record->idle_calls = 0;
+	record->idle_ns = 0;
+	if (!found)
+		return 0;
+	record->idle_calls = found->count >> 31 ? 0x7fffffff : found->count;
+	record->idle_ns = found->spent_ns;
+	bpf_map_delete_elem(&idle, &key);
+	return 0;
+}
+
+/*
+ * A call without effect comes back. Returns 1 where it needs no record of its own: at most one a second does, so that the
+ * consumer sees that the handshake is being worked on.
+ */
+#define IDLE_CALLS_NS 1000000000ULL
+
+__noinline int keep_idle_call(__u64 object, __u64 spent, __u64 now)
+{
+	struct idle_key key = { .object = object, .pid = bpf_get_current_pid_tgid() >> 32 };
+	struct idle_calls *found = bpf_map_lookup_elem(&idle, &key);
+	struct idle_calls first = { .since_ns = now, .spent_ns = spent, .count = 1 };
+
+	if (!found)
+		return bpf_map_update_elem(&idle, &key, &first, BPF_NOEXIST) == 0;
+	if (now - found->since_ns >= IDLE_CALLS_NS)
+		return 0;
+	__sync_fetch_and_add(&found->spent_ns, spent);
+	__sync_fetch_and_add(&found->count, 1);
+	return 1;
 }
 
 /* Where the next step of the innermost call is written: it counts once `frame->steps` is raised. */

@@ -46,7 +46,7 @@ enum { BPF_ANY = 0, BPF_NOEXIST = 1 };
 
 enum { EAGAIN = 11 };
 enum { S_IFMT = 0170000, S_IFSOCK = 0140000 };
-enum { AF_INET = 2, AF_INET6 = 10, IPPROTO_TCP = 6 };
+enum { AF_INET = 2, AF_INET6 = 10, IPPROTO_TCP = 6, IPPROTO_MPTCP = 262 };
 enum {
 	TCP_ESTABLISHED = 1,
 	TCP_SYN_SENT = 2,
@@ -78,8 +78,14 @@ typedef struct {
 	int counter;
 } atomic_t;
 
-#if defined(__TARGET_ARCH_arm64)
-struct pt_regs {
+/* A system call's registers, as the kernel keeps them: a flavour, since the probes' contexts have the plain name. */
+#if defined(__TARGET_ARCH_x86)
+struct pt_regs___call {
+	unsigned long orig_ax, di, si;
+};
+#elif defined(__TARGET_ARCH_arm64)
+struct pt_regs___call {
+	__u64 regs[31];
 	__u64 orig_x0;
 	__s32 syscallno;
 };
@@ -119,10 +125,17 @@ struct signal_struct {
 	atomic_t live; /* threads of the group that have not begun to exit */
 };
 
+struct mm_struct {
+	struct file *exe_file;
+};
+
 struct task_struct {
 	int pid;
 	int tgid;
 	struct task_struct *group_leader;
+	struct task_struct *real_parent;
+	struct mm_struct *mm;
+	char comm[16];
 	struct signal_struct *signal;
 	struct files_struct *files;
 	__u64 start_boottime; /* nanoseconds; real_start_time before 5.5 (kernel cf25e24db61c) */
@@ -176,6 +189,12 @@ struct sock_common {
 struct sock {
 	struct sock_common __sk_common;
 	__u16 sk_protocol; /* its own field since 5.6 (kernel bf9765145b85) */
+};
+
+struct tcp_sock {
+	__u32 srtt_us; /* smoothed round-trip time, times eight */
+	__u32 total_retrans;
+	__u8 fastopen_connect : 1; /* TCP_FASTOPEN_CONNECT is set */
 };
 
 #pragma clang attribute pop

@@ -15,7 +15,7 @@
 #endif
 
 /* Raised whenever a record or the profile changes its layout; recordings carry it. */
-#define TLSWATCH_WIRE_VERSION 2
+#define TLSWATCH_WIRE_VERSION 3
 
 #define TLSWATCH_TEXT_SIZE 256  /* 255 bytes of the peer's text, and room for a NUL */
 #define TLSWATCH_COMM_SIZE 16   /* TASK_COMM_LEN */
@@ -31,6 +31,7 @@ enum tlswatch_kind {
 	TLSWATCH_SOCKET_CLOSED = 5,
 	TLSWATCH_PROCESS_EXEC = 6,
 	TLSWATCH_PROCESS_EXIT = 7,
+	TLSWATCH_NAME = 8,        /* the server name in a ClientHello that is refused before the library has stored it */
 };
 
 /* What a probe site stands for. It travels in the attach cookie. */
@@ -45,7 +46,9 @@ enum tlswatch_hook {
 	TLSWATCH_HOOK_STATE_MACHINE_EXIT = 8, /* the call ends: an instruction inside it; object */
 	TLSWATCH_HOOK_KEY_AGREEMENT_EXIT = 9, /* the instruction behind it; object, argument = what it returned */
 	TLSWATCH_HOOK_PAUSE = 10,        /* the thread leaves the call without ending it (ASYNC_pause_job) */
-	TLSWATCH_HOOK_COUNT = 11,
+	TLSWATCH_HOOK_MASTER_SECRET = 11, /* object; below TLS 1.3: the peer's share has been read and used */
+	TLSWATCH_HOOK_NEW_KEYS = 12,     /* object; KEY_CHANGE below TLS 1.3 where phases are off: a handshake took place */
+	TLSWATCH_HOOK_COUNT = 13,
 };
 
 /* Every record begins with this. */
@@ -82,11 +85,14 @@ enum tlswatch_fact {
 	TLSWATCH_FACT_REQUEST_STATE,    /* the state that a renegotiation begins with; 0 none is asked for */
 	TLSWATCH_FACT_WANT,             /* what the library waits for: 1 nothing */
 	TLSWATCH_FACT_SHUTDOWN,         /* 2: the peer's close_notify was received */
+	TLSWATCH_FACT_VERIFY_RESULT,    /* what verifying the peer's certificate gave: X509_V_*, 0 is fine */
 	TLSWATCH_FACT_SCALARS,
-	/* texts: the address of their first byte */
+	/* addresses: of a text's first byte, or of another object */
 	TLSWATCH_FACT_ALPN = TLSWATCH_FACT_SCALARS,
 	TLSWATCH_FACT_SNI,
 	TLSWATCH_FACT_SESSION_SNI,    /* host name kept in the session object */
+	TLSWATCH_FACT_TRANSPORT,      /* what the object reads through (a BIO): see tlswatch_transport */
+	TLSWATCH_FACT_HELLO_NAME,     /* the body of the server_name extension (RFC 6066) of the ClientHello being read */
 	TLSWATCH_FACT_COUNT,
 };
 
@@ -98,7 +104,10 @@ struct tlswatch_call_enter {
 	__u32 server;     /* the call's own argument */
 	__u32 present;    /* 1 << TLSWATCH_FACT_* */
 	__u32 request_state;
-	char comm[TLSWATCH_COMM_SIZE];
+	__u32 parent_pid; /* of the parent, where the process runs the same executable file; else 0 */
+	__u32 reserved;
+	char comm[TLSWATCH_COMM_SIZE];   /* the process's name: its main thread's */
+	char thread[TLSWATCH_COMM_SIZE]; /* the calling thread's */
 };
 
 /*
@@ -108,8 +117,8 @@ struct tlswatch_call_enter {
  */
 struct tlswatch_step {
 	__u64 time_ns;
-	__u64 input_ns;    /* as in tlswatch_call_return; 0 outside a call */
-	__s32 argument;
+	__u64 input_ns;    /* as in tlswatch_call_return; 0 outside a call. OBJECT_FREE: idle_ns, as there */
+	__s32 argument;    /* OBJECT_FREE: idle_calls, as in tlswatch_call_return */
 	__s32 argument2;   /* KEY_AGREEMENT: what it returned; KEY_CHANGE: the ALPN protocol's length, 0 if none yet */
 	__u32 duration_ns; /* KEY_AGREEMENT: entry to return, 2^32 - 1 at most */
 	__u16 hook;        /* enum tlswatch_hook */
@@ -134,6 +143,7 @@ struct tlswatch_call_return {
 	__u64 enter_ns;      /* 0: the entry was not seen on this thread */
 	__u64 input_ns;      /* last moment at which input became available: the entry, or a receive in the call */
 	__u64 first_send_ns; /* first send in the call; 0 none */
+	__u64 idle_ns;       /* time spent in `idle_calls` */
 	__s32 result;        /* what the state machine returned: 1 done; 1 << 30 unknown */
 	__s32 io_result;     /* the last receive in this call: bytes, 0 end of file, -errno; 1 << 30 none */
 	__u32 present;       /* 1 << TLSWATCH_FACT_*: the state alone while the handshake goes on, else all there are */
@@ -141,6 +151,7 @@ struct tlswatch_call_return {
 	__u16 alpn_length;   /* bytes, 255 at most; 0 none */
 	__u16 sni_length;
 	__u16 reserved;
+	__u32 idle_calls;    /* calls before this one that changed nothing and made no record */
 	__u32 scalar[TLSWATCH_FACT_SCALARS];
 };
 
@@ -148,18 +159,27 @@ struct tlswatch_call_return {
 
 enum tlswatch_direction { TLSWATCH_RECEIVE = 0, TLSWATCH_SEND = 1 };
 
+/* How it is known that a socket is the TLS object's own. */
+enum tlswatch_proof {
+	TLSWATCH_NO_PROOF = 0,       /* it is not */
+	TLSWATCH_PROOF_DESCRIPTOR,   /* the object's transport has its descriptor */
+	TLSWATCH_PROOF_RECORD,       /* a TLS handshake record was sent or received on it in the call */
+	TLSWATCH_INFERRED,           /* neither: the call's first receive, or another kind of record */
+};
+
 struct tlswatch_socket {
 	struct tlswatch_header header;
 	__u64 cookie;         /* the socket, by address: an identity within its life */
-	__u64 connecting_ns;  /* SYN_SENT or SYN_RECV entered; 0 not seen */
-	__u64 established_ns; /* ESTABLISHED entered; 0 not seen */
+	__u64 connecting_ns;  /* the SYN was sent, or SYN_RECV entered; 0 not seen */
+	__u64 established_ns; /* ESTABLISHED entered; 0 not seen, or not yet: another record of the socket follows */
 	__u16 family;         /* AF_INET, AF_INET6, AF_UNIX, … */
 	__u16 protocol;       /* IPPROTO_TCP, IPPROTO_UDP, … */
 	__u16 local_port;     /* host order */
 	__u16 remote_port;
 	__u8 local[16];       /* network order; IPv4 in the first four */
 	__u8 remote[16];
-	__u32 direction;      /* enum tlswatch_direction */
+	__u16 direction;      /* enum tlswatch_direction */
+	__u16 proof;          /* enum tlswatch_proof */
 	__s32 length;         /* bytes of this send or receive */
 };
 
@@ -174,6 +194,13 @@ struct tlswatch_process {
 	struct tlswatch_header header;
 	char comm[TLSWATCH_COMM_SIZE];
 	char path[TLSWATCH_TEXT_SIZE]; /* TLSWATCH_PROCESS_EXEC: the program as execve resolved it, NUL-terminated */
+};
+
+struct tlswatch_name {
+	struct tlswatch_header header;
+	__u16 length;         /* bytes, 255 at most */
+	__u16 reserved[3];
+	char text[TLSWATCH_TEXT_SIZE];
 };
 
 /* ---- what processes map ---- */
@@ -227,6 +254,27 @@ struct tlswatch_field {
 	__s32 offset; /* added to a text's pointer */
 };
 
+/*
+ * How a transport (OpenSSL's BIO) tells its descriptor: offsets in it, and what the numbers of its kinds mean. Filters
+ * stand before the transport proper, which is the next one behind them. Applications make kinds of their own, under any
+ * number; the library's own kinds are known by their names.
+ */
+#define TLSWATCH_KINDS 8
+#define TLSWATCH_KIND_NAME 8 /* bytes of a kind's name that are compared, a NUL among them */
+
+struct tlswatch_transport {
+	__u16 kinds;          /* of the pointer to its kind's table */
+	__u16 kind;           /* in that table, of the kind's number, 4 bytes */
+	__u16 name;           /* in that table, of the pointer to the kind's name */
+	__u16 descriptor;     /* 4 bytes */
+	__u16 next;           /* of the pointer to the next one */
+	__u16 known;          /* 0: nothing here is */
+	__u32 has_descriptor; /* bits of a kind's number: it keeps a descriptor */
+	__u32 is_filter;
+	__u32 reserved;
+	__u64 own[TLSWATCH_KINDS]; /* how the names of the library's own kinds begin; 0 none */
+};
+
 struct tlswatch_profile {
 	struct tlswatch_read reads[TLSWATCH_READS];
 	struct tlswatch_field fact[TLSWATCH_FACT_COUNT];
@@ -239,8 +287,14 @@ struct tlswatch_profile {
 	/* Sets of reads, 1 << index, that bring one fact. */
 	__u32 alpn_reads;      /* TLSWATCH_FACT_ALPN_LENGTH */
 	__u32 reference_reads; /* TLSWATCH_FACT_REFERENCES */
+	__u32 transport_reads; /* TLSWATCH_FACT_TRANSPORT */
+	__u32 name_reads;      /* TLSWATCH_FACT_HELLO_NAME */
+	/* A return that is no end by its message-flow state is one all the same with these values. */
+	__u32 idle_want;       /* TLSWATCH_FACT_WANT: it waits for nothing */
+	__u32 over_shutdown;   /* bits of TLSWATCH_FACT_SHUTDOWN: the peer has ended the connection */
 	__u32 exit_hooked;     /* TLSWATCH_HOOK_STATE_MACHINE_EXIT has probes: no return probe is wanted */
 	__u32 answer_hooked;   /* TLSWATCH_HOOK_ALPN_ANSWER has a probe: a client's key changes need no look */
+	struct tlswatch_transport transport;
 };
 
 /*
@@ -281,11 +335,11 @@ enum tlswatch_program {
 enum tlswatch_drop {
 	TLSWATCH_DROP_RING_FULL = 0,
 	TLSWATCH_DROP_NO_MEMORY,         /* no task or socket storage */
-	TLSWATCH_DROP_OUTSIDE_HANDSHAKE, /* key agreement or ALPN choice with no handshake on the thread */
+	TLSWATCH_DROP_OUTSIDE_HANDSHAKE, /* key agreement, ALPN choice or socket I/O that is of no handshake on the thread */
 	TLSWATCH_DROP_SIZE_QUERY,        /* key agreement that only asks for the size */
 	TLSWATCH_DROP_OTHER_PROCESS,     /* filtered by process */
 	TLSWATCH_DROP_DISABLED,          /* the library's probes failed their checks */
-	TLSWATCH_DROP_NOTED,             /* kept for a later record: the entry of a call, a socket's state */
+	TLSWATCH_DROP_NOTED,             /* kept for a later record: the entry of a call, a call without effect, a socket's state */
 	TLSWATCH_DROP_COUNT,
 };
 
@@ -302,13 +356,15 @@ struct tlswatch_losses {
 };
 
 _Static_assert(sizeof(struct tlswatch_header) == 40, "header");
-_Static_assert(sizeof(struct tlswatch_call_enter) == 80, "call_enter");
-_Static_assert(sizeof(struct tlswatch_call_return) == 160, "call_return");
+_Static_assert(sizeof(struct tlswatch_call_enter) == 104, "call_enter");
+_Static_assert(sizeof(struct tlswatch_call_return) == 176, "call_return");
 _Static_assert(sizeof(struct tlswatch_step) == 32, "step");
 _Static_assert(sizeof(struct tlswatch_step_record) == 72, "step_record");
 _Static_assert(sizeof(struct tlswatch_socket) == 112, "socket");
 _Static_assert(sizeof(struct tlswatch_socket_closed) == 56, "socket_closed");
 _Static_assert(sizeof(struct tlswatch_process) == 312, "process");
+_Static_assert(sizeof(struct tlswatch_name) == 304, "name");
+_Static_assert(sizeof(struct tlswatch_transport) == 88, "transport");
 _Static_assert(sizeof(struct tlswatch_read) == 12, "read");
 _Static_assert(sizeof(struct tlswatch_field) == 8, "field");
 _Static_assert(sizeof(struct tlswatch_counters) == 72, "counters");

@@ -65,13 +65,16 @@ struct frame {
 	__u64 input_ns;
 	__u64 first_send_ns;
 	__u64 agreement_enter_ns; /* key agreement in progress; 0 none */
-	__u64 socket;             /* the socket that was told of last; 0 none */
-	__s32 io_result;
+	__u64 socket;             /* the object's own socket, once it was used in this call; 0 none */
+	__u64 stranger;           /* another one that was used in it last; 0 none */
+	__s32 io_result;          /* on the own socket */
 	__u32 profile;
 	__u32 alpn_looked;        /* no need to look in this call whether the protocol was decided */
 	__u32 steps;              /* of this call, in frames->step */
 	__u32 began;              /* a handshake began with this call */
 	__u32 server;
+	__u32 flow_state;         /* as found on entry; NO_STATE where they were not read */
+	__u32 hand_state;
 };
 
 /* A thread's own memory: frames, a landing place for reads of user memory, off the stack, and the record in the making. */
@@ -122,7 +125,38 @@ struct {
 	__type(value, struct socket_state);
 } socket_table SEC(".maps");
 
+/* When a TCP socket last got into SYN_RECV on this processor. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u64);
+} last_syn_recv SEC(".maps");
+
 #define NO_IO (1 << 30)
+#define NO_STATE (~0U)
+
+/*
+ * Calls that changed nothing, by object: a program that spins on an unready transport makes some hundred thousand of them
+ * a second. They are told of with the next record of the object.
+ */
+struct idle_key {
+	__u64 object;
+	__u64 pid; /* thread group */
+};
+
+struct idle_calls {
+	__u64 since_ns; /* the first one's return */
+	__u64 spent_ns; /* in all of them */
+	__u64 count;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 8192);
+	__type(key, struct idle_key);
+	__type(value, struct idle_calls);
+} idle SEC(".maps");
 
 static __always_inline bool is_observed(__u32 pid)
 {

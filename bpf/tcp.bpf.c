@@ -53,93 +53,17 @@ static __always_inline struct socket_state *state_of(struct sock *sk, bool creat
 	return bpf_sk_storage_get(&sockets, sk, 0, create ? BPF_LOCAL_STORAGE_GET_F_CREATE : 0);
 }
 
-/* The handshake call that this thread is in, if any. */
-static __always_inline struct frame *current_frame(void)
-{
-	return top_frame(bpf_task_storage_get(&thread_frames, bpf_get_current_task_btf(), 0, 0));
-}
-
-static __always_inline int socket_io(struct frame *frame, struct sock *sk, int length, __u32 direction, __u32 program)
-{
-	struct tlswatch_socket *record;
-	struct socket_state *state;
-	__u64 now;
-
-	if (!frame)
-		return 0;
-	count_hit(program);
-	if (direction == TLSWATCH_RECEIVE || (length < 0 && length != -EAGAIN))
-		frame->io_result = length;
-	/* A receive ties the socket to the object even if nothing came: a silent peer's session has an address. */
-	if (length <= 0 && (direction == TLSWATCH_SEND || frame->socket == (__u64)sk)) {
-		count_drop(program, TLSWATCH_DROP_NOTED);
-		return 0;
-	}
-	now = bpf_ktime_get_ns();
-	if (direction == TLSWATCH_SEND) {
-		if (!frame->first_send_ns)
-			frame->first_send_ns = now;
-	} else if (length > 0) {
-		frame->input_ns = now;
-	}
-	if (frame->socket == (__u64)sk) {
-		count_drop(program, TLSWATCH_DROP_NOTED);
-		return 0;
-	}
-	frame->socket = (__u64)sk;
-	state = state_of(sk, true);
-	if (!state) {
-		count_drop(program, TLSWATCH_DROP_NO_MEMORY);
-		return 0;
-	}
-	/* Told already, unless this is another handshake on the same object. */
-	if (!frame->began && state->object == frame->object && state->pid == bpf_get_current_pid_tgid() >> 32) {
-		count_drop(program, TLSWATCH_DROP_NOTED);
-		return 0;
-	}
-	state->object = frame->object;
-	state->profile = frame->profile;
-	record = bpf_ringbuf_reserve(&ring, sizeof(*record), 0);
-	if (!record) {
-		count_drop(program, TLSWATCH_DROP_RING_FULL);
-		return 0;
-	}
-	fill_header(&record->header, now, frame->object, TLSWATCH_SOCKET, frame->profile, sizeof(*record), 0);
-	/* Softirq closes sockets in anybody's name: the owner is remembered here. */
-	state->pid = record->header.pid;
-	state->tid = record->header.tid;
-	state->process_start_ns = record->header.process_start_ns;
-	/* They belong to the first handshake on the socket alone: not to one inside it, nor to a renegotiation. */
-	record->connecting_ns = state->connecting_ns;
-	record->established_ns = state->established_ns;
-	state->connecting_ns = 0;
-	state->established_ns = 0;
-	record->direction = direction;
-	record->length = length;
-	fill_socket(record, sk);
-	submit(record, program);
-	return 0;
-}
-
-SEC("tp_btf/sock_send_length")
-int BPF_PROG(socket_send, struct sock *sk, int length, int flags)
-{
-	return socket_io(current_frame(), sk, length, TLSWATCH_SEND, TLSWATCH_PROGRAM_SOCKET_SEND);
-}
-
-SEC("tp_btf/sock_recv_length")
-int BPF_PROG(socket_receive, struct sock *sk, int length, int flags)
-{
-	return socket_io(current_frame(), sk, length, TLSWATCH_RECEIVE, TLSWATCH_PROGRAM_SOCKET_RECEIVE);
-}
+/* ---- is a socket the handshake's own? ---- */
 
 #if defined(__TARGET_ARCH_x86)
 #define SYSTEM_CALL(registers) (registers)->orig_ax
 #define FIRST_ARGUMENT(registers) (registers)->di
+#define SECOND_ARGUMENT(registers) (registers)->si
 enum { READ = 0, WRITE = 1, READV = 19, WRITEV = 20, SENDTO = 44, RECVFROM = 45, SENDMSG = 46, RECVMSG = 47 };
 #elif defined(__TARGET_ARCH_arm64)
 #define SYSTEM_CALL(registers) (registers)->syscallno
 #define FIRST_ARGUMENT(registers) (registers)->orig_x0
+#define SECOND_ARGUMENT(registers) (registers)->regs[1]
 enum { READ = 63, WRITE = 64, READV = 65, WRITEV = 66, SENDTO = 206, RECVFROM = 207, SENDMSG = 211, RECVMSG = 212 };
 #endif
 
@@ -159,17 +83,257 @@ __noinline __u64 socket_of(__u32 descriptor)
 	return (__u64)BPF_CORE_READ(socket, sk);
 }
 
+/* What transport_socket returns besides a socket's address, whose lowest bit is clear: */
+#define NO_SOCKET 0UL  /* the transport is no socket */
+#define NOT_TOLD 1UL   /* it may be one, by what is known of it; together with an address: it may be another one */
+#define TRANSPORTS 4   /* filters that are looked through */
+
+/* Whether the kind whose table is there is one of the library's own. */
+static __noinline bool is_own_kind(const struct tlswatch_transport *layout, __u64 table)
+{
+	__u64 name = 0, address;
+
+	_Static_assert(sizeof(name) == TLSWATCH_KIND_NAME, "name");
+	if (bpf_probe_read_user(&address, sizeof(address), (void *)(table + layout->name)) ||
+	    bpf_probe_read_user_str(&name, sizeof(name), (void *)address) < 0)
+		return false;
+#pragma clang loop unroll(disable)
+	for (int i = 0; i < TLSWATCH_KINDS; i++)
+		if (name && layout->own[i] == name)
+			return true;
+	return false;
+}
+
+/* The socket that the object's transport has the descriptor of. */
+__noinline __u64 transport_socket(const struct tlswatch_profile *profile, struct frames *frames, __u64 object)
+{
+	const struct tlswatch_transport *layout;
+	__u64 address, table, socket;
+	__u32 done, kind;
+	int descriptor;
+
+	if (!profile || !frames)
+		return NOT_TOLD;
+	layout = &profile->transport;
+	if (!layout->known)
+		return NOT_TOLD;
+	done = read_state(profile, frames, object);
+	done = read_more(profile, frames, object, profile->transport_reads, done);
+	if (profile->transport_reads & ~done)
+		return NOT_TOLD;
+	address = text_address(profile, frames, done, TLSWATCH_FACT_TRANSPORT);
+#pragma clang loop unroll(disable)
+	for (int i = 0; i < TRANSPORTS; i++) {
+		if (!address)
+			return NO_SOCKET;
+		if (bpf_probe_read_user(&table, sizeof(table), (void *)(address + layout->kinds)) ||
+		    bpf_probe_read_user(&kind, sizeof(kind), (void *)(table + layout->kind)))
+			return NOT_TOLD;
+		if (kind & layout->has_descriptor) {
+			if (bpf_probe_read_user(&descriptor, sizeof(descriptor),
+						(void *)(address + layout->descriptor)))
+				return NOT_TOLD;
+			socket = descriptor < 0 ? NO_SOCKET : socket_of(descriptor);
+			return socket | (is_own_kind(layout, table) ? 0 : NOT_TOLD);
+		}
+		if (!(kind & layout->is_filter))
+			return is_own_kind(layout, table) ? NO_SOCKET : NOT_TOLD;
+		if (bpf_probe_read_user(&address, sizeof(address), (void *)(address + layout->next)))
+			return NOT_TOLD;
+	}
+	return NOT_TOLD;
+}
+
+/* Where the bytes are that the thread's system call has just sent or received; 0 where that is not known. */
+static __noinline __u64 call_buffer(void)
+{
+	struct pt_regs___call *registers = (void *)bpf_task_pt_regs(bpf_get_current_task_btf());
+	__u64 address = SECOND_ARGUMENT(registers);
+
+	switch (SYSTEM_CALL(registers)) {
+	case READ:
+	case WRITE:
+	case SENDTO:
+	case RECVFROM:
+		return address;
+	case SENDMSG:
+	case RECVMSG:
+		/* struct msghdr: name, its length, then the iovecs. */
+		if (bpf_probe_read_user(&address, sizeof(address), (void *)(address + 16)))
+			return 0;
+		/* fallthrough */
+	case READV:
+	case WRITEV:
+		/* struct iovec: where, how many. */
+		return bpf_probe_read_user(&address, sizeof(address), (void *)address) ? 0 : address;
+	default:
+		return 0;
+	}
+}
+
+/* What the bytes of this send or receive prove: they begin as a record of TLS (RFC 8446 section 5.1) or DTLS, or not. */
+static __noinline __u32 proof_of_bytes(void)
+{
+	__u64 address = call_buffer();
+	__u8 head[8];
+
+	if (!address || bpf_probe_read_user(head, 5, (void *)address))
+		return TLSWATCH_NO_PROOF;
+	/* Versions 3.0 to 3.4; DTLS counts down from 254.255. */
+	if (!(head[1] == 3 && head[2] <= 4) && !(head[1] == 254 && head[2] >= 252))
+		return TLSWATCH_NO_PROOF;
+	if (head[0] == 22) /* handshake */
+		return TLSWATCH_PROOF_RECORD;
+	/* Of another connection, as likely as not: one that carries this one, or one that a callback has open. */
+	return head[0] >= 20 && head[0] <= 24 ? TLSWATCH_INFERRED : TLSWATCH_NO_PROOF;
+}
+
+/* How it is known that the socket is the object's own: enum tlswatch_proof. `what` is the direction. */
+static __noinline __u32 proof(struct frames *frames, struct frame *frame, __u64 sk, int length, __u32 direction)
+{
+	struct tlswatch_profile *profile = bpf_map_lookup_elem(&profiles, &frame->profile);
+	__u64 told;
+	__u32 found;
+
+	if (!profile)
+		return TLSWATCH_NO_PROOF;
+	told = transport_socket(profile, frames, frame->object);
+	if ((told & ~NOT_TOLD) == sk)
+		return TLSWATCH_PROOF_DESCRIPTOR;
+	if (!(told & NOT_TOLD))
+		return TLSWATCH_NO_PROOF;
+	found = length >= 5 ? proof_of_bytes() : TLSWATCH_NO_PROOF;
+	if (found != TLSWATCH_NO_PROOF)
+		return found;
+	/* A server's handshake begins by listening: nothing that a callback does comes before. */
+	return direction == TLSWATCH_RECEIVE && frame->began && frame->server && !frame->socket && !frame->stranger &&
+			       !frame->first_send_ns ?
+		       TLSWATCH_INFERRED :
+		       TLSWATCH_NO_PROOF;
+}
+
+/* ---- socket I/O inside handshake calls ---- */
+
+/* The record of a socket that is the object's own; what is told of its connection is told once. */
+static __noinline int submit_socket(struct sock *sk, struct socket_state *state, struct frame *frame, __u64 now,
+				    __u64 what)
+{
+	__u32 program = what;
+	struct tlswatch_socket *record = bpf_ringbuf_reserve(&ring, sizeof(*record), 0);
+
+	if (!record) {
+		count_drop(program, TLSWATCH_DROP_RING_FULL);
+		return 0;
+	}
+	fill_header(&record->header, now, frame->object, TLSWATCH_SOCKET, frame->profile, sizeof(*record), 0);
+	/* Softirq closes sockets in anybody's name: the owner is remembered here. */
+	state->pid = record->header.pid;
+	state->tid = record->header.tid;
+	state->process_start_ns = record->header.process_start_ns;
+	/* They belong to the first handshake on the socket alone: not to one inside it, nor to a renegotiation. */
+	record->connecting_ns = state->connecting_ns;
+	record->established_ns = state->established_ns;
+	if (state->established_ns) {
+		state->connecting_ns = 0;
+		state->established_ns = 0;
+	}
+	record->direction = program == TLSWATCH_PROGRAM_SOCKET_SEND ? TLSWATCH_SEND : TLSWATCH_RECEIVE;
+	record->proof = what >> 32;
+	record->length = 0;
+	fill_socket(record, sk);
+	submit(record, program);
+	return 0;
+}
+
+/* The first use of a socket in a call: is it the object's own, and was that told already? */
+static __noinline int first_use(struct frames *frames, struct frame *frame, struct sock *sk, __u64 now, __u64 what)
+{
+	__u32 program = what, direction = program == TLSWATCH_PROGRAM_SOCKET_SEND ? TLSWATCH_SEND : TLSWATCH_RECEIVE;
+	struct socket_state *state = state_of(sk, false);
+	__u32 how = TLSWATCH_PROOF_DESCRIPTOR;
+	bool known = state && !frame->began && state->object == frame->object &&
+		     state->pid == bpf_get_current_pid_tgid() >> 32;
+
+	if (!known) {
+		how = proof(frames, frame, (__u64)sk, (__s32)(what >> 32), direction);
+		if (how == TLSWATCH_NO_PROOF) {
+			frame->stranger = (__u64)sk;
+			count_drop(program, TLSWATCH_DROP_OUTSIDE_HANDSHAKE);
+			return 0;
+		}
+		if (!state)
+			state = state_of(sk, true);
+		if (!state) {
+			count_drop(program, TLSWATCH_DROP_NO_MEMORY);
+			return 0;
+		}
+	}
+	frame->socket = (__u64)sk;
+	/* Of a connection that came about after the first bytes (TCP Fast Open) there is more to tell. */
+	if (known && !state->established_ns) {
+		count_drop(program, TLSWATCH_DROP_NOTED);
+		return 1;
+	}
+	state->object = frame->object;
+	state->profile = frame->profile;
+	submit_socket(sk, state, frame, now, program | (__u64)how << 32);
+	return 1;
+}
+
+static __noinline int socket_io(struct sock *sk, int length, __u32 program)
+{
+	struct frames *frames = bpf_task_storage_get(&thread_frames, bpf_get_current_task_btf(), 0, 0);
+	struct frame *frame = top_frame(frames);
+	__u64 now;
+
+	/* The handshake call that this thread is in, if any. */
+	if (!frame)
+		return 0;
+	count_hit(program);
+	if (frame->stranger == (__u64)sk && length < 5) {
+		count_drop(program, TLSWATCH_DROP_OUTSIDE_HANDSHAKE);
+		return 0;
+	}
+	now = bpf_ktime_get_ns();
+	if (frame->socket == (__u64)sk)
+		count_drop(program, TLSWATCH_DROP_NOTED);
+	else if (!first_use(frames, frame, sk, now, program | (__u64)(__u32)length << 32))
+		return 0;
+	if (program == TLSWATCH_PROGRAM_SOCKET_SEND) {
+		if (length > 0 && !frame->first_send_ns)
+			frame->first_send_ns = now;
+		if (length < 0 && length != -EAGAIN)
+			frame->io_result = length;
+	} else {
+		frame->io_result = length;
+		if (length > 0)
+			frame->input_ns = now;
+	}
+	return 0;
+}
+
+SEC("tp_btf/sock_send_length")
+int BPF_PROG(socket_send, struct sock *sk, int length, int flags)
+{
+	return socket_io(sk, length, TLSWATCH_PROGRAM_SOCKET_SEND);
+}
+
+SEC("tp_btf/sock_recv_length")
+int BPF_PROG(socket_receive, struct sock *sk, int length, int flags)
+{
+	return socket_io(sk, length, TLSWATCH_PROGRAM_SOCKET_RECEIVE);
+}
+
 /*
  * Stands in for the two above before Linux 6.3. It runs at the end of every system call of the host; the
  * call's number and first argument are still in the registers it was made with.
  */
 SEC("tp_btf/sys_exit")
-int BPF_PROG(system_call_exit, struct pt_regs *registers, long result)
+int BPF_PROG(system_call_exit, struct pt_regs___call *registers, long result)
 {
-	struct frame *frame = current_frame();
 	struct sock *sk;
 
-	if (!frame)
+	if (!top_frame(bpf_task_storage_get(&thread_frames, bpf_get_current_task_btf(), 0, 0)))
 		return 0;
 	switch (SYSTEM_CALL(registers)) {
 	case READ:
@@ -177,16 +341,75 @@ int BPF_PROG(system_call_exit, struct pt_regs *registers, long result)
 	case RECVFROM:
 	case RECVMSG:
 		sk = (struct sock *)socket_of(FIRST_ARGUMENT(registers));
-		return sk ? socket_io(frame, sk, result, TLSWATCH_RECEIVE, TLSWATCH_PROGRAM_SOCKET_RECEIVE) : 0;
+		return sk ? socket_io(sk, result, TLSWATCH_PROGRAM_SOCKET_RECEIVE) : 0;
 	case WRITE:
 	case WRITEV:
 	case SENDTO:
 	case SENDMSG:
 		sk = (struct sock *)socket_of(FIRST_ARGUMENT(registers));
-		return sk ? socket_io(frame, sk, result, TLSWATCH_SEND, TLSWATCH_PROGRAM_SOCKET_SEND) : 0;
+		return sk ? socket_io(sk, result, TLSWATCH_PROGRAM_SOCKET_SEND) : 0;
 	default:
 		return 0;
 	}
+}
+
+/*
+ * With TCP_FASTOPEN_CONNECT the SYN goes out with the first bytes, not with connect(2): the moment is worked out from the
+ * time that its answer took. Where it had to be sent again, that tells nothing.
+ */
+static __noinline __u64 syn_sent_ns(struct sock *sk, __u64 connecting_ns, __u64 now)
+{
+	struct tcp_sock *tcp = (void *)sk;
+	__u64 answer_ns;
+
+	if (sk->sk_protocol != IPPROTO_TCP || !bpf_core_field_exists(tcp->fastopen_connect) ||
+	    !BPF_CORE_READ_BITFIELD_PROBED(tcp, fastopen_connect))
+		return connecting_ns;
+	answer_ns = (__u64)(BPF_CORE_READ(tcp, srtt_us) >> 3) * 1000;
+	if (!answer_ns || BPF_CORE_READ(tcp, total_retrans))
+		return 0;
+	return now - answer_ns > connecting_ns ? now - answer_ns : connecting_ns;
+}
+
+/*
+ * A server's MPTCP socket is made, established, right after the TCP socket below it has got into SYN_RECV: on this processor
+ * and in the same turn of its softirq.
+ */
+#define MPTCP_TURN_NS 1000000
+
+static __noinline __u64 mptcp_connecting_ns(__u64 now)
+{
+	__u32 zero = 0;
+	__u64 *last = bpf_map_lookup_elem(&last_syn_recv, &zero);
+
+	return last && now - *last < MPTCP_TURN_NS ? *last : 0;
+}
+
+static __noinline int establish(struct sock *sk, struct socket_state *state, int old_state)
+{
+	__u64 now = bpf_ktime_get_ns();
+
+
+	if (old_state == TCP_SYN_SENT && state->connecting_ns)
+		state->connecting_ns = syn_sent_ns(sk, state->connecting_ns, now);
+	else if (!state->connecting_ns && sk->sk_protocol == IPPROTO_MPTCP)
+		state->connecting_ns = mptcp_connecting_ns(now);
+	state->established_ns = now;
+	return 0;
+}
+
+static __noinline int begin_connecting(struct socket_state *state, int new_state)
+{
+	__u64 now = bpf_ktime_get_ns(), *last;
+	__u32 zero = 0;
+
+	state->connecting_ns = now;
+	state->established_ns = 0;
+	state->object = 0;
+	last = new_state == TCP_SYN_RECV ? bpf_map_lookup_elem(&last_syn_recv, &zero) : 0;
+	if (last)
+		*last = now;
+	return 0;
 }
 
 SEC("tp_btf/inet_sock_set_state")
@@ -199,7 +422,7 @@ int BPF_PROG(socket_state, struct sock *sk, int old_state, int new_state)
 	case TCP_SYN_SENT:
 	case TCP_SYN_RECV:
 	case TCP_ESTABLISHED:
-		if (sk->sk_protocol != IPPROTO_TCP)
+		if (sk->sk_protocol != IPPROTO_TCP && sk->sk_protocol != IPPROTO_MPTCP)
 			return 0;
 		count_hit(TLSWATCH_PROGRAM_SOCKET_STATE);
 		state = state_of(sk, true);
@@ -208,11 +431,9 @@ int BPF_PROG(socket_state, struct sock *sk, int old_state, int new_state)
 			return 0;
 		}
 		if (new_state == TCP_ESTABLISHED) {
-			state->established_ns = bpf_ktime_get_ns();
+			establish(sk, state, old_state);
 		} else {
-			state->connecting_ns = bpf_ktime_get_ns();
-			state->established_ns = 0;
-			state->object = 0;
+			begin_connecting(state, new_state);
 		}
 		count_drop(TLSWATCH_PROGRAM_SOCKET_STATE, TLSWATCH_DROP_NOTED);
 		return 0;

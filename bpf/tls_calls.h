@@ -3,6 +3,23 @@
 #ifndef TLSWATCH_TLS_CALLS_H
 #define TLSWATCH_TLS_CALLS_H
 
+/*
+ * Who calls. A short-lived child may be gone before anybody has read what it runs: the parent tells, as long as both run the
+ * same file.
+ */
+static __noinline int fill_process(struct tlswatch_call_enter *record)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct task_struct *leader = task->group_leader;
+	struct task_struct *parent = leader->real_parent;
+	struct inode *own = leader->mm->exe_file->f_inode;
+
+	record->parent_pid = own && parent->mm->exe_file->f_inode == own ? parent->tgid : 0;
+	bpf_get_current_comm(record->thread, sizeof(record->thread));
+	bpf_probe_read_kernel(record->comm, sizeof(record->comm), &leader->comm);
+	return 0;
+}
+
 __noinline int submit_enter(struct frames *frames, struct tlswatch_profile *profile, struct frame *frame, __u32 done)
 {
 	struct tlswatch_call_enter *record;
@@ -23,7 +40,8 @@ __noinline int submit_enter(struct frames *frames, struct tlswatch_profile *prof
 	present |= field(profile, frames, done, TLSWATCH_FACT_REQUEST_STATE, &record->request_state);
 	record->server = frame->server;
 	record->present = present;
-	bpf_get_current_comm(record->comm, sizeof(record->comm));
+	record->reserved = 0;
+	fill_process(record);
 	submit(record, TLSWATCH_PROGRAM_ENTER);
 	return 0;
 }
@@ -43,6 +61,10 @@ static __noinline int begin_call(struct frames *frames, struct tlswatch_profile 
 	}
 	flush_steps(frames);
 	frame = push_frame(frames, object, what, now, what >> 32);
+	if (known) {
+		frame->flow_state = state;
+		field(profile, frames, done, TLSWATCH_FACT_HAND_STATE, &frame->hand_state);
+	}
 	if (known && profile->start_states && !((profile->start_states >> (state & 31)) & 1)) {
 		count_drop(program, TLSWATCH_DROP_NOTED);
 		return 0;
@@ -95,6 +117,30 @@ static __noinline __u32 read_facts(struct frames *frames, struct tlswatch_profil
 	return alpn + sni;
 }
 
+/* How far a handshake is that has not ended by its message-flow state; returns whether it goes on. */
+static __noinline bool read_progress(struct frames *frames, struct tlswatch_profile *profile, __u32 done)
+{
+	struct tlswatch_call_return *record = &frames->record;
+	__u32 *want = &record->scalar[TLSWATCH_FACT_WANT], *shutdown = &record->scalar[TLSWATCH_FACT_SHUTDOWN];
+	__u32 waits = field(profile, frames, done, TLSWATCH_FACT_WANT, want);
+	__u32 closes = field(profile, frames, done, TLSWATCH_FACT_SHUTDOWN, shutdown);
+
+	record->present |= field(profile, frames, done, TLSWATCH_FACT_HAND_STATE,
+				 &record->scalar[TLSWATCH_FACT_HAND_STATE]) |
+			   waits | closes;
+	return !(waits && *want == profile->idle_want) && !(closes && *shutdown & profile->over_shutdown);
+}
+
+/* Whether the call left everything as it was: no byte moved, and no state. */
+static __noinline bool is_without_effect(struct tlswatch_call_return *record, struct frame *frame)
+{
+	if (frame->began || !frame->enter_ns || frame->steps || frame->first_send_ns ||
+	    frame->input_ns != frame->enter_ns)
+		return false;
+	return frame->flow_state == record->scalar[TLSWATCH_FACT_FLOW_STATE] &&
+	       frame->hand_state == record->scalar[TLSWATCH_FACT_HAND_STATE];
+}
+
 /* The return of a call, with the steps in it; with every fact if the handshake ended, or may have. */
 static __noinline int submit_return(struct frames *frames, struct tlswatch_profile *profile, struct frame *frame,
 				    __u64 now, __s32 result)
@@ -103,20 +149,27 @@ static __noinline int submit_return(struct frames *frames, struct tlswatch_profi
 	__u32 done = read_state(profile, frames, frame->object);
 	__u32 *state = &record->scalar[TLSWATCH_FACT_FLOW_STATE];
 	__u64 size = sizeof(*record) + (__u64)frame->steps * sizeof(struct tlswatch_step);
+	bool goes_on = false;
 
 	record->alpn_length = 0;
 	record->sni_length = 0;
 	record->present = field(profile, frames, done, TLSWATCH_FACT_FLOW_STATE, state);
 	if (record->present && result != 1 && !((profile->end_states >> (*state & 31)) & 1) &&
 	    (frame->io_result > 0 || frame->io_result == -EAGAIN))
-		record->present |= field(profile, frames, done, TLSWATCH_FACT_HAND_STATE,
-					 &record->scalar[TLSWATCH_FACT_HAND_STATE]) |
-				   field(profile, frames, done, TLSWATCH_FACT_WANT,
-					 &record->scalar[TLSWATCH_FACT_WANT]) |
-				   field(profile, frames, done, TLSWATCH_FACT_SHUTDOWN,
-					 &record->scalar[TLSWATCH_FACT_SHUTDOWN]);
-	else
+		goes_on = read_progress(frames, profile, done);
+	if (goes_on && is_without_effect(record, frame) &&
+	    keep_idle_call(frame->object, now - frame->enter_ns, now)) {
+		count_drop(TLSWATCH_PROGRAM_RETURN, TLSWATCH_DROP_NOTED);
+		return 0;
+	}
+	if (!goes_on)
 		size += read_facts(frames, profile, frame, done);
+	take_idle_calls(record, frame->object);
+	if (frame->began) {
+		/* Of an object that stood there before. */
+		record->idle_calls = 0;
+		record->idle_ns = 0;
+	}
 	record->enter_ns = frame->enter_ns;
 	record->input_ns = frame->input_ns;
 	record->first_send_ns = frame->first_send_ns;
@@ -202,7 +255,7 @@ static __noinline int pause(__u64 now)
 	flush_steps(frames);
 	step = &frames->step[0];
 	step->time_ns = now;
-	step->input_ns = 0;
+	step->input_ns = frame->input_ns;
 	step->argument = 0;
 	step->argument2 = 0;
 	step->duration_ns = 0;

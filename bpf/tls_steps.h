@@ -59,7 +59,44 @@ static __noinline int exit_agreement(struct pt_regs *ctx, __u64 cookie, __u64 no
 	return 0;
 }
 
-/* What a step inside a call reads of its object besides its arguments. */
+/*
+ * The server name of the ClientHello that is being refused: later the library has it no more. Returns 1 if a record was
+ * asked for, which accounts for the hit.
+ */
+static __noinline int submit_name(struct frames *frames, struct tlswatch_profile *profile, struct frame *frame,
+				  __u32 done)
+{
+	const __u32 program = TLSWATCH_PROGRAM_ENTER;
+	struct tlswatch_name *record;
+	__u64 address, length;
+	__u8 head[8] = {};
+
+	done = read_more(profile, frames, frame->object, profile->name_reads, done);
+	address = text_address(profile, frames, done, TLSWATCH_FACT_HELLO_NAME);
+	/* ServerNameList (RFC 6066 section 3): its length, host_name (0), the name's length, the name. */
+	if (!address || bpf_probe_read_user(head, 5, (void *)address))
+		return 0;
+	length = head[3] << 8 | head[4];
+	if (head[2] || !length || (__u64)(head[0] << 8 | head[1]) != length + 3)
+		return 0;
+	if (length > TLSWATCH_TEXT_SIZE - 1)
+		length = TLSWATCH_TEXT_SIZE - 1;
+	record = bpf_ringbuf_reserve(&ring, sizeof(*record), 0);
+	if (!record) {
+		count_drop(program, TLSWATCH_DROP_RING_FULL);
+		return 1;
+	}
+	fill_header(&record->header, bpf_ktime_get_ns(), frame->object, TLSWATCH_NAME, frame->profile, sizeof(*record),
+		    TLSWATCH_HOOK_FATAL);
+	__builtin_memset(record->reserved, 0, sizeof(record->reserved));
+	__builtin_memset(record->text, 0, sizeof(record->text));
+	asm volatile("%0 &= 255" : "+r"(length)); /* the bound, where the verifier sees it */
+	record->length = bpf_probe_read_user(record->text, length, (void *)(address + 5)) ? 0 : length;
+	submit(record, program);
+	return 1;
+}
+
+/* What a step inside a call reads of its object besides its arguments. Returns 1 if that made a record of its own. */
 static __noinline int step_facts(struct tlswatch_step *step, struct frames *frames, struct frame *frame)
 {
 	struct tlswatch_profile *profile = bpf_map_lookup_elem(&profiles, &frame->profile);
@@ -74,6 +111,7 @@ static __noinline int step_facts(struct tlswatch_step *step, struct frames *fram
 		done = read_state(profile, frames, frame->object);
 		if (field(profile, frames, done, TLSWATCH_FACT_HAND_STATE, &value))
 			step->hand_state = value;
+		return profile->name_reads ? submit_name(frames, profile, frame, done) : 0;
 	} else if (step->hook == TLSWATCH_HOOK_KEY_CHANGE && !frame->alpn_looked &&
 		   (frame->server || !profile->answer_hooked)) {
 		/* A server decides before it changes keys: one look in a call is enough. */
@@ -120,6 +158,7 @@ static __noinline int step(struct pt_regs *ctx, __u64 cookie, __u64 now)
 	struct frames *frames = bpf_task_storage_get(&thread_frames, bpf_get_current_task_btf(), 0, 0);
 	struct frame *frame = top_frame(frames);
 	struct tlswatch_step *step;
+	int is_told;
 
 	if (((cookie >> 24) & 15) == TLSWATCH_NO_PARAMETER) {
 		if (!frame) {
@@ -131,9 +170,33 @@ static __noinline int step(struct pt_regs *ctx, __u64 cookie, __u64 now)
 	}
 	step = next_step(frames, frame);
 	fill_step(step, ctx, cookie, now);
-	step_facts(step, frames, frame);
+	is_told = step_facts(step, frames, frame);
 	frame->steps++;
-	count_drop(program, TLSWATCH_DROP_NOTED);
+	if (!is_told)
+		count_drop(program, TLSWATCH_DROP_NOTED);
+	return 0;
+}
+
+/* The object's end, with the calls that nothing was told of. */
+static __noinline int submit_free(struct frames *frames, __u64 object, __u32 profile, __u64 now)
+{
+	struct tlswatch_step_record *record;
+
+	take_idle_calls(&frames->record, object);
+	record = bpf_ringbuf_reserve(&ring, sizeof(*record), 0);
+	if (!record) {
+		count_drop(TLSWATCH_PROGRAM_ENTER, TLSWATCH_DROP_RING_FULL);
+		return 0;
+	}
+	fill_header(&record->header, now, object, TLSWATCH_STEP, profile, sizeof(*record), TLSWATCH_HOOK_OBJECT_FREE);
+	record->step.time_ns = now;
+	record->step.input_ns = frames->record.idle_ns;
+	record->step.argument = frames->record.idle_calls;
+	record->step.argument2 = 0;
+	record->step.duration_ns = 0;
+	record->step.hook = TLSWATCH_HOOK_OBJECT_FREE;
+	record->step.hand_state = TLSWATCH_NO_STATE;
+	submit(record, TLSWATCH_PROGRAM_ENTER);
 	return 0;
 }
 
@@ -166,7 +229,7 @@ static __noinline int object_free(struct pt_regs *ctx, __u64 cookie, __u64 now)
 		count_drop(program, TLSWATCH_DROP_NOTED);
 		return 0;
 	}
-	return step_alone(ctx, cookie, now);
+	return submit_free(frames, object, index, now);
 }
 
 #endif

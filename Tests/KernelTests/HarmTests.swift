@@ -27,7 +27,8 @@ extension KernelTests {
                 let reserved = attacher.reserveProfile()
                 let profile = try #require(reserved)
                 try attacher.attach(
-                    sites, facts: analysis.facts, rules: rules, profile: profile, path: path, object: object)
+                    sites, facts: analysis.facts, transport: analysis.transport, rules: rules, profile: profile,
+                    path: path, object: object)
                 if cycle % 100 == 0 {
                     seen = max(seen, try load.changedBytes())
                 }

@@ -18,8 +18,14 @@ extension KernelTests {
                 "no-alpn", "unknown-ca", "expired", "version", "no-shared-cipher", "client-cert-missing",
                 "client-cert-bad", "client-cert-good", "peer-closes-after-hello", "reset", "garbage", "plain-http",
                 "free-mid-handshake", "clear-reuse", "up-ref", "early-data", "early-data-rejected", "hrr", "dtls",
-                "async-interleaved", "renegotiate", "post-handshake-auth", "key-update",
+                "async-interleaved", "renegotiate", "post-handshake-auth", "key-update", "refused-renegotiation",
+                "hello-refused", "close-notify",
             ].map { ["--scenario", $0, "--count", "2"] + offers }
+            + ["callback-asks", "callback-asks-first", "callback-sleeps", "callback-suspends"].flatMap { scenario in
+                ["1.2", "1.3"].map {
+                    ["--scenario", scenario, "--hold-ms", "5", "--tls", $0, "--count", "2"] + offers
+                }
+            }
             + [["--tls", "1.2", "--scenario", "client-cert-missing", "--count", "2"] + offers]
 
         /// What is one library's business no more than another's.
@@ -34,6 +40,8 @@ extension KernelTests {
             ].map { ["--scenario", $0, "--count", "3"] + offers }
             + [
                 ["--alpn", "h2", "--server-alpn", "none", "--count", "2"],
+                ["--scenario", "callback-asks", "--hold-ms", "5", "--io", "memory", "--count", "2"] + offers,
+                ["--scenario", "callback-asks-first", "--hold-ms", "5", "--io", "unix", "--count", "2"] + offers,
                 ["--delay-client-ms", "20", "--count", "2"] + offers,
                 ["--delay-server-ms", "20", "--tls", "1.2", "--count", "2"] + offers,
             ]
@@ -113,6 +121,8 @@ extension KernelTests {
                 ),
                 ("local", row.local, witness.local, true),
                 ("remote", row.remote, witness.remote, true),
+                ("comm", row.comm, "handshaker", true),
+                ("thread", row.thread, witness.thread, true),
             ]
             for fact in facts where witness.event == nil {
                 if let told = fact.told {

@@ -65,8 +65,9 @@ struct Attacher: ~Copyable {
             if site.mode == .singleStep {
                 omitted.append(
                     "\(site.symbol): no instruction that the kernel emulates; a single-stepped probe costs some 15 µs")
-            } else if site.hook.isPhase, !phases {
-                omitted.append("\(site.symbol): phases are off")
+            } else if let wanted = site.hook.phases, wanted != phases {
+                // What stands in for a phase is missed by nobody.
+                if wanted { omitted.append("\(site.symbol): phases are off") }
             } else if site.returns, !returnProbesAllowed() {
                 omitted.append("\(site.symbol): its exits are not found, and return probes are \(returnProbesSentence)")
             } else {
@@ -94,13 +95,17 @@ struct Attacher: ~Copyable {
     }
 
     /// Attaches to `sites` of the file at `path` (a path that leads to the mapped file itself).
+    ///
+    /// - Parameter transport: how the stack's transport objects are read, where that is known.
     mutating func attach(
-        _ sites: [ProbeSite], facts: [Fact: FactPath], rules: SessionRules, profile: Int, path: String,
-        object: borrowing LoadedBPFObject
+        _ sites: [ProbeSite], facts: [Fact: FactPath], transport: TransportLayout?, rules: SessionRules, profile: Int,
+        path: String, object: borrowing LoadedBPFObject
     ) throws(BPFError) {
         // In this order: a call that was entered under a probe and left before the exit had one would never end.
         let sites = sites.sorted { $0.hook.attachOrder < $1.hook.attachOrder }
-        try object.setProfile(UInt32(profile), tlswatch_profile(plan: ReadPlan(facts), rules: rules, sites: sites))
+        try object.setProfile(
+            UInt32(profile),
+            tlswatch_profile(plan: ReadPlan(facts), transport: transport, rules: rules, sites: sites))
         let made = Links()
         if rung == .perf {
             for site in sites {
@@ -194,7 +199,7 @@ extension HookKind {
     fileprivate var attachOrder: Int {
         switch self {
         case .stateMachineExit, .keyAgreementExit, .pause: 0
-        case .keyChange, .keyAgreement, .alpnSelect, .alpnAnswer, .fatal, .objectFree: 1
+        case .keyChange, .keyAgreement, .alpnSelect, .alpnAnswer, .masterSecret, .newKeys, .fatal, .objectFree: 1
         case .stateMachine: 2
         }
     }

@@ -52,6 +52,8 @@ public struct ObservedLibrary: Sendable {
     public var stack: String { analysis?.stack ?? unobservedStack ?? "unknown" }
     /// What the libcrypto beside a libssl tells.
     var companionVersion: String?
+    /// How transport objects are read, from there too.
+    var companionTransport: TransportLayout?
     public var version: String? { analysis?.version ?? companionVersion }
 }
 

@@ -48,11 +48,12 @@ struct ReadPlan: Equatable {
 
     /// The facts that tell the handshake's state: they come with the first read.
     static let stateFacts: [Fact] = [
-        .flowState, .handState, .version, .role, .requestState, .want, .shutdown, .references, .flags,
+        .flowState, .handState, .version, .role, .requestState, .want, .shutdown, .references, .flags, .transport,
     ]
     /// The order in which facts give way when there are more reads than the kernel side does.
     private static let expendable: [Fact] = [
-        .references, .certificateRequest, .peerCertificate, .verifyMode, .flags, .helloRetry, .earlyData, .sessionSNI,
+        .helloName, .verifyResult, .references, .certificateRequest, .peerCertificate, .verifyMode, .flags, .helloRetry,
+        .earlyData, .sessionSNI,
         .sessionGroup, .group, .sni, .alpn, .alpnLength, .cipher, .resumed,
     ]
 
@@ -73,7 +74,7 @@ struct ReadPlan: Equatable {
     }
 
     private static func isReadable(_ fact: Fact, _ path: FactPath) -> Bool {
-        if fact.isText { return path.offsets.count >= 2 }
+        if fact.isAddress { return path.offsets.count >= 2 }
         return path.offsets.count >= 1 && [1, 2, 4, 8].contains(path.size)
     }
 
@@ -88,7 +89,7 @@ struct ReadPlan: Equatable {
 
     /// Where a fact's own bytes are: a scalar's, or those of the pointer to a text.
     private static func place(_ fact: Fact, _ path: FactPath) -> Place {
-        if fact.isText {
+        if fact.isAddress {
             let pointer = path.offsets.count - 2
             return Place(chain: Array(path.offsets[..<pointer]), offset: path.offsets[pointer], size: 8)
         }
@@ -113,11 +114,11 @@ struct ReadPlan: Equatable {
         var clusters: [[Place]] = []
         var state: Set<Place> = []
         for fact in stateFacts {
-            guard let path = paths[fact], path.offsets.count == 1 else { continue }
-            let wider = cluster(state.union([place(fact, path)]))
+            guard let path = paths[fact], case let place = place(fact, path), place.chain.isEmpty else { continue }
+            let wider = cluster(state.union([place]))
             if wider.count == 1 {
                 clusters = wider
-                state.insert(place(fact, path))
+                state.insert(place)
             }
         }
         if clusters.isEmpty { clusters = [[]] }
@@ -150,8 +151,8 @@ struct ReadPlan: Equatable {
         for (fact, path) in paths {
             guard let (at, read) = found[place(fact, path)] else { return nil }
             fields[fact] = Field(
-                at: at, size: fact.isText ? 8 : min(path.size, 4), read: read,
-                offset: fact.isText ? path.offsets[path.offsets.count - 1] : 0)
+                at: at, size: fact.isAddress ? 8 : min(path.size, 4), read: read,
+                offset: fact.isAddress ? path.offsets[path.offsets.count - 1] : 0)
         }
         return (reads, fields)
     }
@@ -178,9 +179,31 @@ private func < (left: (Int, [Int32]), right: (Int, [Int32])) -> Bool {
     left.0 != right.0 ? left.0 < right.0 : left.1.lexicographicallyPrecedes(right.1)
 }
 
+extension tlswatch_transport {
+    init(_ layout: TransportLayout) {
+        self.init()
+        kinds = layout.kinds
+        kind = layout.kind
+        name = layout.name
+        descriptor = layout.descriptor
+        next = layout.next
+        known = 1
+        has_descriptor = layout.hasDescriptor
+        is_filter = layout.isFilter
+        unsafe withUnsafeMutableBytes(of: &own) { bytes in
+            for (index, name) in layout.own.prefix(Int(TLSWATCH_KINDS)).enumerated() {
+                // As bpf_probe_read_user_str(helpers) leaves it: cut before the last byte, which is NUL.
+                for (place, byte) in name.utf8.prefix(Int(TLSWATCH_KIND_NAME) - 1).enumerated() {
+                    unsafe bytes[index * Int(TLSWATCH_KIND_NAME) + place] = byte
+                }
+            }
+        }
+    }
+}
+
 extension tlswatch_profile {
     /// The profile that the generic programs read a library's facts by.
-    init(plan: ReadPlan, rules: SessionRules, sites: [ProbeSite]) {
+    init(plan: ReadPlan, transport layout: TransportLayout?, rules: SessionRules, sites: [ProbeSite]) {
         self.init()
         enabled = 1
         start_states = rules.startStates
@@ -190,6 +213,13 @@ extension tlswatch_profile {
         exit_hooked = sites.contains { $0.hook == .stateMachineExit } ? 1 : 0
         alpn_reads = plan.reads(for: .alpnLength)
         reference_reads = plan.reads(for: .references)
+        transport_reads = plan.reads(for: .transport)
+        name_reads = plan.reads(for: .helloName)
+        idle_want = rules.idleWant
+        over_shutdown = rules.overShutdown
+        if let layout, plan.fields[.transport] != nil {
+            transport = tlswatch_transport(layout)
+        }
         answer_hooked = sites.contains { $0.hook == .alpnAnswer } ? 1 : 0
         unsafe withUnsafeMutableBytes(of: &reads) { bytes in
             let entries = unsafe bytes.bindMemory(to: tlswatch_read.self)

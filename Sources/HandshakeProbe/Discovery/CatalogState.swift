@@ -240,6 +240,7 @@ struct CatalogState: ~Copyable {
             let beside = examine(
                 companion.file, path: companion.path, root: root, inode: mappings.inode(of: companion.file))
             library.companionVersion = beside.flatMap { libraries[$0]?.version }
+            library.companionTransport = beside.flatMap { libraries[$0]?.analysis?.transport }
         }
         let identifier = nextIdentifier
         nextIdentifier += 1
@@ -326,8 +327,8 @@ struct CatalogState: ~Copyable {
         announce(library)
         do {
             try attacher.attach(
-                choice.sites, facts: analysis.facts, rules: rules, profile: profile, path: file.magicPath,
-                object: kernel.object)
+                choice.sites, facts: analysis.facts, transport: analysis.transport ?? library.companionTransport,
+                rules: rules, profile: profile, path: file.magicPath, object: kernel.object)
         } catch {
             try? attacher.detach(
                 profile: profile, object: kernel.object, lease: fileGuard.release(id: identifier))

@@ -9,6 +9,7 @@ protocol EventSink {
     mutating func socketClosed(_ event: tlswatch_socket_closed)
     mutating func processStarted(_ event: tlswatch_process)
     mutating func processEnded(_ event: tlswatch_process)
+    mutating func nameRead(_ event: tlswatch_name)
 }
 
 /// Why a record was not taken. The raw value is the metric's `reason` label.
@@ -126,6 +127,9 @@ struct EventDecoder {
         case TLSWATCH_PROCESS_EXIT.rawValue:
             guard let event = load(bytes, as: tlswatch_process.self) else { return }
             sink.processEnded(event)
+        case TLSWATCH_NAME.rawValue:
+            guard let event = load(bytes, as: tlswatch_name.self) else { return }
+            sink.nameRead(event)
         default:
             reject(.unknownKind)
         }

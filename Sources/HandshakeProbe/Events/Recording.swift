@@ -146,15 +146,17 @@ public struct RecordingReader: Sendable {
         guard line.count < bytes.count, let header = try? JSONDecoder().decode(RecordingHeader.self, from: Data(line)),
             header.format == "tlswatch recording"
         else { throw RecordingError(description: "\(name) is not a tlswatch recording") }
-        guard header.wireVersion == Int(TLSWATCH_WIRE_VERSION) else {
+        guard (RecordingUpgrade.oldest...Int(TLSWATCH_WIRE_VERSION)).contains(header.wireVersion) else {
             throw RecordingError(
                 description:
                     "\(name) was recorded with wire version \(header.wireVersion) by tlswatch \(header.version); "
-                    + "this tlswatch reads version \(TLSWATCH_WIRE_VERSION)")
+                    + "this tlswatch reads versions \(RecordingUpgrade.oldest) to \(TLSWATCH_WIRE_VERSION)")
         }
         self.header = header
-        self.bytes = bytes
-        offset = line.count + 1
+        let frames = bytes[(line.count + 1)...]
+        self.bytes =
+            header.wireVersion == RecordingUpgrade.oldest ? RecordingUpgrade.fromVersion2(frames) : Array(frames)
+        offset = 0
     }
 
     /// The next frame, `nil` at the end.

@@ -15,8 +15,9 @@ public enum Outcome: String, Sendable, Codable, CaseIterable {
 
 /// How surely a session's socket is known.
 public enum SocketConfidence: String, Sendable, Codable {
-    /// Socket I/O was seen on the same thread inside a handshake call, or the descriptor was read from the TLS object.
+    /// The TLS object holds the socket's descriptor, or a TLS handshake record was seen on it inside a handshake call.
     case exact
+    /// A server's first receive in a handshake call, or other TLS records inside one, where the object does not tell.
     case inferred
     case unknown
 }
@@ -50,9 +51,9 @@ public struct Handshake: Sendable, Equatable {
 
     public var pid: UInt32
     public var tid: UInt32
-    /// The process's name.
+    /// The process's name: its main thread's.
     public var comm: String
-    /// The name of the thread that made the first call.
+    /// The name of the thread that began the handshake.
     public var thread: String?
     public var exe: String?
     /// The container that the process runs in, the first twelve digits of its identifier; `nil` outside of one.
@@ -69,7 +70,7 @@ public struct Handshake: Sendable, Equatable {
     /// The alert's code, where one was seen.
     public var alert: UInt8?
     public var alertDirection: AlertDirection?
-    /// The library's own word for a failure, snake case, where it says more: `no_shared_cipher`.
+    /// The library's own word for the failure where it says more than `reason`: `no_shared_cipher`, `hostname_mismatch`.
     public var libraryReason: String?
 
     /// Start to end; busy plus wait.

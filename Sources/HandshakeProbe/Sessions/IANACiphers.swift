@@ -7,6 +7,14 @@ extension IANA {
         return "0x" + String(repeating: "0", count: 4 - digits.count) + digits
     }
 
+    /// Whether the suite has the server authenticate itself by a certificate. Only such a server may ask for its client's
+    /// (RFC 5246 section 7.4.4): not one with a pre-shared key or a password alone (RFC 4279, RFC 5054), nor an anonymous one.
+    static func authenticates(_ value: UInt16) -> Bool {
+        guard let name = cipherNames[value] else { return true }
+        return !["TLS_PSK_", "TLS_DHE_PSK_", "TLS_ECDHE_PSK_", "TLS_SRP_SHA_WITH_"].contains(where: name.hasPrefix)
+            && !name.contains("_anon_")
+    }
+
     private static let cipherNames: [UInt16: String] = [
         0x0034: "TLS_DH_anon_WITH_AES_128_CBC_SHA",
         0x003A: "TLS_DH_anon_WITH_AES_256_CBC_SHA",

@@ -19,9 +19,15 @@ struct ProcessNames {
     var readsProc = true
 
     /// A process has a session: remember its executable while it can be read.
-    mutating func note(pid: UInt32, start: UInt64) {
+    ///
+    /// - Parameter parent: the parent, where it runs the same file, else 0: it can tell for a child that is gone already.
+    mutating func note(pid: UInt32, start: UInt64, parent: UInt32) {
         if let entry = entries[pid], entry.start == start { return }
         replace(pid: pid, start: start)
+        guard parent != 0, readsProc, entries[pid]?.exe == nil else { return }
+        set(
+            pid: pid, start: start, exe: entries[parent]?.exe ?? executablePath(of: parent),
+            container: entries[pid]?.container ?? entries[parent]?.container ?? Container.of(pid: parent))
     }
 
     /// A process has begun a program. `told` is how the kernel named it: a fallback for one that is gone already.

@@ -24,7 +24,13 @@ struct Session {
     let profile: UInt16
     let role: Role
     let tid: UInt32
-    let comm: tlswatch_call_enter
+    /// The first call, as it was entered.
+    let entry: tlswatch_call_enter
+    /// A further handshake on a connection that has one (below TLS 1.3).
+    let isRenegotiation: Bool
+    /// A handshake is known to take place. Until then it is in no count: a connection that has had its handshake enters the
+    /// state machine also where there is to be none, after a shutdown or for a renegotiation that is refused.
+    var isConfirmed = false
     var lastActivity: UInt64
 
     // Calls
@@ -41,6 +47,8 @@ struct Session {
     var firstSend: UInt64 = 0
 
     // Phases
+    /// The input that a suspended call left for the next one to go on with.
+    var keptInput: UInt64 = 0
     var helloRead: UInt64 = 0
     var alpnDecided: UInt64 = 0
     var keyExchangeBegin: UInt64 = 0
@@ -48,18 +56,22 @@ struct Session {
     var keyExchangeCompute: UInt64 = 0
     var agreed = false
     var agreementFailed = false
-    var peerHelloRead = false
+    /// The peer's share was used for a master secret (below TLS 1.3).
+    var hasMasterSecret = false
     var peerFinished: UInt64 = 0
 
     // Failure
     var fatal: (alert: Int32, reason: Int32)?
+    /// The server name of a ClientHello that was refused while it was read.
+    var refusedName: String?
 
-    init(_ event: tlswatch_call_enter) {
+    init(_ event: tlswatch_call_enter, isRenegotiation: Bool) {
+        self.isRenegotiation = isRenegotiation
         start = event.header.time_ns
         profile = event.header.profile
         role = event.server == 0 ? .client : .server
         tid = event.header.tid
-        comm = event
+        entry = event
         lastActivity = event.header.time_ns
         callEnter = event.header.time_ns
     }
@@ -72,7 +84,31 @@ struct Session {
         lastActivity = max(lastActivity, time)
     }
 
+    /// Whether these states, of a return or inside a call, show that a message of a renegotiation was read or written. Its
+    /// library may begin to read for one (the message flow) and never come to it: the state of the handshake itself has to
+    /// have moved, where that is known.
+    func hasMoved(flow: UInt32?, hand: UInt32?) -> Bool {
+        if let hand, entry.present.holds(.handState) { return hand != entry.hand_state }
+        return flow == nil || !entry.present.holds(.flowState) || flow != entry.flow_state
+    }
+
+    /// Whether a step shows that a renegotiation takes place.
+    func isShown(by step: tlswatch_step) -> Bool {
+        switch HookKind(rawValue: step.hook) {
+        case .keyChange, .newKeys, .masterSecret, .keyAgreement, .alpnSelect, .alpnAnswer: return true
+        // Reading a connection that has been shut down fails too.
+        case .fatal:
+            return step.hand_state != UInt16(TLSWATCH_NO_STATE) && hasMoved(flow: nil, hand: UInt32(step.hand_state))
+        case .stateMachine, .stateMachineExit, .keyAgreementExit, .objectFree, .pause, nil: return false
+        }
+    }
+
     /// When this side's ClientHello went out: the first send, or for a program that carries the bytes itself
     /// (memory BIO) the return of the call that produced them.
     var helloSent: UInt64 { firstSend != 0 ? firstSend : firstReturn }
+}
+
+extension UInt32 {
+    /// Whether a `present` mask holds the fact's bit.
+    func holds(_ fact: Fact) -> Bool { self & (1 << UInt32(fact.rawValue)) != 0 }
 }

@@ -7,14 +7,17 @@ struct SessionFacts {
     var group: UInt32?
     var resumed: Bool?
     var alpn: String?
+    var alpnWasRead = false
     var sni: String?
     var earlyData: EarlyData?
     var helloRetryRequest: Bool?
     var isQUIC = false
     var clientCertificateRequested: Bool?
     var clientCertificateGiven: Bool?
+    /// What verifying the peer's certificate gave.
+    var verification: UInt32?
 
-    init(_ event: borrowing CallReturn, role: Role) {
+    init(_ event: borrowing CallReturn, role: Role, isRenegotiation: Bool) {
         version = event.scalar(.version)
         // OpenSSL keeps IANA's number below 0x0300; anything else there is no cipher.
         if let id = event.scalar(.cipher), id >> 16 == 0x0300, id & 0xffff != 0 {
@@ -27,6 +30,7 @@ struct SessionFacts {
         }
         group = Self.group(event, version: version, resumed: resumed)
         alpn = event.alpn
+        alpnWasRead = event.scalar(.alpnLength) != nil
         sni = event.sni
         switch event.scalar(.earlyData) {
         case 1?: earlyData = .rejected
@@ -37,7 +41,8 @@ struct SessionFacts {
         if version == 0x0304, let retry = event.scalar(.helloRetry), retry <= 2 { helloRetryRequest = retry != 0 }
         // Only the libraries that know QUIC have the version behind other fields, and the flag.
         isQUIC = version == 0x0304 && event.scalar(.flags).map { $0 & OpenSSLState.quic != 0 } ?? false
-        fillClientCertificate(event, role)
+        verification = event.scalar(.verifyResult)
+        fillClientCertificate(event, role, isRenegotiation)
     }
 
     /// TLS 1.3 agrees on a group even when it resumes, and the connection keeps it. Below, a client's connection
@@ -53,7 +58,9 @@ struct SessionFacts {
         return nil
     }
 
-    private mutating func fillClientCertificate(_ event: borrowing CallReturn, _ role: Role) {
+    private mutating func fillClientCertificate(
+        _ event: borrowing CallReturn, _ role: Role, _ isRenegotiation: Bool
+    ) {
         switch role {
         case .client:
             guard let request = event.scalar(.certificateRequest), request <= 2 else { return }
@@ -61,9 +68,14 @@ struct SessionFacts {
             // 2: asked, and none to give.
             if request != 0 { clientCertificateGiven = request == 1 }
         case .server:
-            guard let mode = event.scalar(.verifyMode), mode <= 0xf, let resumed else { return }
+            // TLS 1.3's suites leave it open who authenticates how.
+            let authenticates = version == 0x0304 ? true : cipher.map(IANA.authenticates)
+            guard let mode = event.scalar(.verifyMode), mode <= 0xf, let resumed, let authenticates else { return }
+            // SSL_VERIFY_CLIENT_ONCE: a renegotiation asks where the handshake before it did not, which is not known.
+            if isRenegotiation, mode & 5 == 5 { return }
             // SSL_VERIFY_PEER; with SSL_VERIFY_POST_HANDSHAKE TLS 1.3 asks later. A resumed one asks nothing.
-            clientCertificateRequested = mode & 1 != 0 && !resumed && !(version == 0x0304 && mode & 8 != 0)
+            clientCertificateRequested =
+                mode & 1 != 0 && !resumed && !(version == 0x0304 && mode & 8 != 0) && authenticates
             if clientCertificateRequested == true {
                 clientCertificateGiven = event.scalar(.peerCertificate).map { $0 != 0 }
             }
@@ -80,25 +92,31 @@ extension Session {
         let duration = time &- min(start, time)
         var handshake = Handshake(
             wallTime: Int64(bitPattern: start) &+ wallClockOffset, start: start, end: time, pid: key.pid, tid: tid,
-            comm: commText, stack: profile.stack, library: profile.library, role: role, outcome: outcome,
+            comm: Self.name(entry.comm), stack: profile.stack, library: profile.library, role: role, outcome: outcome,
             duration: duration, busy: min(busy, duration), calls: calls)
+        handshake.thread = Self.name(entry.thread)
         handshake.exe = process.exe
         handshake.container = process.container
         handshake.libraryVersion = profile.version
         handshake.reason = reason?.reason
         handshake.alert = reason?.alert
         handshake.alertDirection = reason?.direction
+        if outcome == .failed, let fatal {
+            let word = profile.rules.libraryReason(fatal.reason, facts?.verification)
+            if word != reason?.reason { handshake.libraryReason = word }
+        }
+        handshake.sni = refusedName
         if let facts {
             fill(&handshake, with: facts)
         }
-        fillPhases(&handshake)
+        fillPhases(&handshake, profile.rules)
         fillSocket(&handshake)
         handshake.timeline = timeline(of: handshake)
         return handshake
     }
 
     private func fill(_ handshake: inout Handshake, with facts: SessionFacts) {
-        handshake.sni = facts.sni
+        handshake.sni = facts.sni ?? refusedName
         if facts.isQUIC { handshake.transport = .quic }
         // Before the end these hold what was offered, not what was negotiated; the version is settled by the keys.
         if keyExchangeEnd != 0 { handshake.tlsVersion = facts.version.flatMap(IANA.version) }
@@ -108,13 +126,14 @@ extension Session {
         handshake.group = facts.group.flatMap(IANA.group)
         handshake.resumed = facts.resumed
         handshake.alpn = facts.alpn
+        handshake.alpnWasRead = facts.alpnWasRead
         handshake.earlyData = facts.earlyData
         handshake.helloRetryRequest = facts.helloRetryRequest
         handshake.clientCertificateRequested = facts.clientCertificateRequested
         handshake.clientCertificateGiven = facts.clientCertificateGiven
     }
 
-    private func fillPhases(_ handshake: inout Handshake) {
+    private func fillPhases(_ handshake: inout Handshake, _ rules: SessionRules) {
         // TLS 1.2 without an agreement and resumed: there was no key exchange to time.
         let hadKeyExchange = agreed || handshake.tlsVersion == "TLSv1.3" || handshake.resumed == false
         if keyExchangeEnd != 0, hadKeyExchange {
@@ -127,7 +146,9 @@ extension Session {
         if role == .server, peerFinished > start, peerFinished <= handshake.end {
             handshake.finished = peerFinished - start
         }
-        if agreementFailed || (handshake.outcome == .failed && keyExchangeEnd == 0 && (peerHelloRead || agreed)) {
+        // Attempted once the peer's share is there: what was refused before is no failed exchange.
+        let attempted = agreed || hasMasterSecret || fatal.map { rules.failsKeyExchange($0.reason) } ?? false
+        if agreementFailed || (handshake.outcome == .failed && keyExchangeEnd == 0 && attempted) {
             handshake.keyExchangeSucceeded = false
         }
         let offered = role == .client ? helloSent : helloRead
@@ -138,7 +159,7 @@ extension Session {
 
     private func fillSocket(_ handshake: inout Handshake) {
         guard let socket else { return }
-        handshake.socketConfidence = .exact
+        handshake.socketConfidence = socket.isInferred ? .inferred : .exact
         // A socket that a reset has torn down has no port any more.
         if socket.local_port != 0,
             let local = SocketAddress(family: socket.family, port: socket.local_port, bytes: socket.local)
@@ -177,9 +198,9 @@ extension Session {
         return timeline
     }
 
-    private var commText: String {
-        var comm = comm.comm
-        return unsafe withUnsafeBytes(of: &comm) { bytes in
+    /// A task's name: what stands before the first NUL.
+    private static func name(_ comm: some BitwiseCopyable) -> String {
+        unsafe withUnsafeBytes(of: comm) { bytes in
             unsafe PeerText.clean(UnsafeRawBufferPointer(rebasing: bytes.prefix { $0 != 0 }))
         }
     }

@@ -7,74 +7,91 @@ extension Session {
         lastActivity = max(lastActivity, time)
     }
 
-    /// A return whose entry made no record of its own still counts the call.
-    mutating func returnFromCall(_ event: tlswatch_call_return) {
+    /// A return whose entry made no record of its own still counts the call, and those without effect before it.
+    mutating func returnFromCall(_ event: tlswatch_call_return, isSuspended: Bool) {
         if firstSend == 0 { firstSend = event.first_send_ns }
+        calls += Int(event.idle_calls)
+        busy &+= event.idle_ns
+        lastActivity = max(lastActivity, event.header.time_ns)
         guard event.enter_ns != 0 else {
             // It came back to a call that it had left: the call was counted, and what ran since is not known.
             if callEnter != 0 { leaveCall(enter: callEnter, at: event.header.time_ns) }
-            lastActivity = max(lastActivity, event.header.time_ns)
             return
         }
+        keptInput = isSuspended ? input(event.input_ns, of: event.enter_ns) : 0
         if event.enter_ns != start { calls += 1 }
         leaveCall(enter: event.enter_ns, at: event.header.time_ns)
     }
 
+    /// When what a step works on was read. A call that is entered again after the application has held it up (a certificate
+    /// to be fetched, a private key elsewhere) goes on with what an earlier one read.
+    ///
+    /// - Parameters:
+    ///   - time: the last receive on the own socket in the call, else the call's entry; 0 where it is not known.
+    ///   - enter: the call's entry.
+    private func input(_ time: UInt64, of enter: UInt64) -> UInt64 {
+        keptInput != 0 && (time == 0 || time == enter) ? keptInput : time
+    }
+
     mutating func useSocket(_ event: tlswatch_socket) {
         lastActivity = max(lastActivity, event.header.time_ns)
-        if socket == nil { socket = event }
-        if event.direction == TLSWATCH_SEND.rawValue, firstSend == 0 {
+        if let known = socket {
+            if known.cookie == event.cookie {
+                // The connection came about after its first bytes were sent (TCP Fast Open).
+                if known.established_ns == 0, event.established_ns != 0 { socket = event }
+            } else if known.isInferred, !event.isInferred {
+                socket = event
+            }
+        } else {
+            socket = event
+        }
+        if UInt32(event.direction) == TLSWATCH_SEND.rawValue, firstSend == 0 {
             firstSend = event.header.time_ns
         }
     }
 
-    mutating func notePeerHello(handState: UInt32, rules: SessionRules) {
-        if rules.peerHelloRead(handState, role) { peerHelloRead = true }
-    }
-
-    mutating func step(_ event: tlswatch_step, rules: SessionRules) {
+    /// - Parameter enter: when the call was entered that the step is in; 0 where that is not known.
+    mutating func step(_ event: tlswatch_step, in enter: UInt64, rules: SessionRules) {
         let time = event.time_ns
+        let input = input(event.input_ns, of: enter)
         lastActivity = max(lastActivity, time)
         switch HookKind(rawValue: event.hook) {
-        case .keyChange: changeKeys(event, at: time, rules: rules)
+        case .keyChange: changeKeys(event, at: time, input: input, rules: rules)
+        case .masterSecret:
+            hasMasterSecret = true
+            if keyExchangeBegin == 0 { keyExchangeBegin = input }
         case .keyAgreement:
-            if !agreed {
-                agreed = true
-                keyExchangeBegin = event.input_ns
-            }
+            agreed = true
+            if keyExchangeBegin == 0 { keyExchangeBegin = input }
             keyExchangeCompute &+= UInt64(event.duration_ns)
             if event.argument2 <= 0 { agreementFailed = true }
         case .alpnSelect where role == .server:
-            helloRead = event.input_ns
+            helloRead = input
             alpnDecided = time
         case .alpnAnswer where role == .client:
             if alpnDecided == 0 { alpnDecided = time }
         case .fatal:
             // The first one is the cause; what follows comes of it.
-            if fatal == nil {
-                fatal = (event.argument, event.argument2)
-                if event.hand_state != UInt16(TLSWATCH_NO_STATE) {
-                    notePeerHello(handState: UInt32(event.hand_state), rules: rules)
-                }
-            }
+            if fatal == nil { fatal = (event.argument, event.argument2) }
         case .pause:
             if callEnter != 0 { leaveCall(enter: callEnter, at: time) }
-        case .alpnSelect, .alpnAnswer, .stateMachine, .stateMachineExit, .keyAgreementExit, .objectFree, nil: break
+            keptInput = input
+        case .alpnSelect, .alpnAnswer, .newKeys, .stateMachine, .stateMachineExit, .keyAgreementExit, .objectFree, nil:
+            break
         }
     }
 
-    private mutating func changeKeys(_ event: tlswatch_step, at time: UInt64, rules: SessionRules) {
+    private mutating func changeKeys(_ event: tlswatch_step, at time: UInt64, input: UInt64, rules: SessionRules) {
         if alpnDecided == 0, event.argument2 > 0 {
             // Decided earlier in this call, and not seen when: the first sight of it.
             alpnDecided = time
-            if role == .server, helloRead == 0 { helloRead = event.input_ns }
+            if role == .server, helloRead == 0 { helloRead = input }
         }
         let change = rules.keyChange(event.argument)
         if change == .peerFinished, peerFinished == 0 { peerFinished = time }
         guard keyExchangeEnd == 0, change == .handshake else { return }
         keyExchangeEnd = time
-        peerHelloRead = true
-        if keyExchangeBegin == 0 { keyExchangeBegin = event.input_ns }
+        if keyExchangeBegin == 0 { keyExchangeBegin = input }
     }
 
     /// Why it failed, from what the library said first, or from the transport.
@@ -95,6 +112,11 @@ extension Session {
         default: return FailureReason(reason: "unknown")
         }
     }
+}
+
+extension tlswatch_socket {
+    /// Neither the object's descriptor nor a handshake record tells that the socket is its own.
+    var isInferred: Bool { UInt32(proof) == TLSWATCH_INFERRED.rawValue }
 }
 
 extension FailureReason {

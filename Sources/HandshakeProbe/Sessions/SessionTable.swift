@@ -51,7 +51,10 @@ struct SessionTable {
         sessions = SessionStore(expecting: min(capacity, 4096))
     }
 
-    var inFlight: Int { sessions.count }
+    /// Renegotiations among `sessions` that are no handshakes yet, and may never be.
+    private var unconfirmed = 0
+
+    var inFlight: Int { sessions.count - unconfirmed }
 
     /// Registers what profile `index` stands for.
     mutating func register(_ entry: ProfileEntry, at index: Int) {
@@ -135,6 +138,8 @@ struct SessionTable {
         _ key: SessionKey, at time: UInt64, outcome: Outcome, reason: FailureReason? = nil, facts: SessionFacts? = nil,
         inOneCall: Bool = false
     ) {
+        // Nobody saw a renegotiation begin.
+        if let place = sessions.place(of: key), !sessions[place].isConfirmed { return withdraw(key) }
         guard var session = sessions.remove(key), let profile = entry(session.profile) else { return }
         var (outcome, reason, facts) = (outcome, reason, facts)
         if !inOneCall, losses.overlap(session.start, time) {
@@ -147,16 +152,14 @@ struct SessionTable {
         }
         let countsKey = SessionCounts.Key(role: session.role, stack: profile.stack)
         counts.inFlight[countsKey, default: 1] -= 1
-        if let left = inFlightByProcess[key.pid] {
-            inFlightByProcess[key.pid] = left > 1 ? left - 1 : nil
-        }
+        forget(oneOf: key.pid)
         finished.append(
             session.finish(
                 key: key, at: time, outcome: outcome, reason: reason, facts: facts, profile: profile,
                 wallClockOffset: wallClockOffset, process: processes.names(pid: key.pid, start: key.processStart)))
     }
 
-    private mutating func begin(_ event: tlswatch_call_enter, profile: ProfileEntry) {
+    private mutating func begin(_ event: tlswatch_call_enter, isRenegotiation: Bool) {
         let key = SessionKey(event.header)
         if sessions.place(of: key) != nil {
             // The object was cleared and used again before its handshake ended.
@@ -167,13 +170,34 @@ struct SessionTable {
                 oldest, at: event.header.time_ns, outcome: .abandoned,
                 reason: FailureReason(reason: "session_table_full", alert: nil, direction: nil))
         }
-        let session = Session(event)
-        let countsKey = SessionCounts.Key(role: session.role, stack: profile.stack)
+        let session = Session(event, isRenegotiation: isRenegotiation)
+        unconfirmed += 1
+        inFlightByProcess[key.pid, default: 0] += 1
+        processes.note(pid: key.pid, start: key.processStart, parent: event.parent_pid)
+        sessions.insert(session, for: key)
+        if !isRenegotiation, let place = sessions.place(of: key) { confirm(place) }
+    }
+
+    /// A handshake takes place: from here on it is counted, and ends in one outcome.
+    private mutating func confirm(_ place: Int) {
+        guard !sessions[place].isConfirmed else { return }
+        sessions[place].isConfirmed = true
+        unconfirmed -= 1
+        guard let profile = entry(sessions[place].profile) else { return }
+        let countsKey = SessionCounts.Key(role: sessions[place].role, stack: profile.stack)
         counts.started[countsKey, default: 0] += 1
         counts.inFlight[countsKey, default: 0] += 1
-        inFlightByProcess[key.pid, default: 0] += 1
-        processes.note(pid: key.pid, start: key.processStart)
-        sessions.insert(session, for: key)
+    }
+
+    /// Forgets what has shown itself to be no handshake.
+    private mutating func withdraw(_ key: SessionKey) {
+        guard sessions.remove(key) != nil else { return }
+        unconfirmed -= 1
+        forget(oneOf: key.pid)
+    }
+
+    private mutating func forget(oneOf pid: UInt32) {
+        if let left = inFlightByProcess[pid] { inFlightByProcess[pid] = left > 1 ? left - 1 : nil }
     }
 }
 
@@ -194,10 +218,11 @@ extension SessionTable: EventSink {
             hand: event.present.holds(.handState) ? event.hand_state : nil,
             version: event.present.holds(.version) ? event.version : nil,
             request: event.present.holds(.requestState) ? event.request_state : nil, server: event.server)
-        switch profile.rules.entry(state) {
-        case .start:
+        let kind = profile.rules.entry(state)
+        switch kind {
+        case .start, .renegotiate:
             sane(event.header.profile)
-            begin(event, profile: profile)
+            begin(event, isRenegotiation: kind == .renegotiate)
         case .proceed:
             guard let place = sessions.place(of: SessionKey(event.header)) else { return }
             sessions[place].enterCall(at: event.header.time_ns)
@@ -224,21 +249,30 @@ extension SessionTable: EventSink {
         }
         sane(fixed.header.profile)
         for index in 0..<Int(fixed.steps) {
-            sessions[place].step(event.step(index), rules: profile.rules)
+            step(event.step(index), at: place, in: fixed.enter_ns, rules: profile.rules)
+        }
+        if !sessions[place].isConfirmed {
+            if sessions[place].hasMoved(flow: state.flow, hand: hand) {
+                confirm(place)
+            } else if kind != .wants {
+                return withdraw(key)
+            }
         }
         // The record layer's own errors leave the state machine where it was.
         if kind == .wants, sessions[place].fatal != nil { kind = .failed }
         let whole = fixed.enter_ns == sessions[place].start
-        sessions[place].returnFromCall(fixed)
+        sessions[place].returnFromCall(
+            fixed, isSuspended: state.want.map { profile.rules.waitsForApplication($0) } ?? false)
         switch kind {
         case .completed:
-            end(key, at: time, outcome: .completed, facts: SessionFacts(event, role: role), inOneCall: whole)
+            let facts = SessionFacts(event, role: role, isRenegotiation: sessions[place].isRenegotiation)
+            end(key, at: time, outcome: .completed, facts: facts, inOneCall: whole)
         case .failed:
-            if let hand { sessions[place].notePeerHello(handState: hand, rules: profile.rules) }
+            let facts = SessionFacts(event, role: role, isRenegotiation: sessions[place].isRenegotiation)
             let reason = sessions[place].failure(
                 rules: profile.rules, io: io, version: event.scalar(.version), closeNotify: state.peerHasEnded)
             end(
-                key, at: time, outcome: .failed, reason: reason, facts: SessionFacts(event, role: role),
+                key, at: time, outcome: .failed, reason: reason, facts: facts,
                 inOneCall: whole)
         case .wants, .implausible: break
         }
@@ -247,11 +281,29 @@ extension SessionTable: EventSink {
     mutating func stepped(_ event: tlswatch_step_record) {
         guard let profile = entry(event.header.profile) else { return reject(.unknownProfile) }
         let key = SessionKey(event.header)
+        guard let place = sessions.place(of: key) else { return }
         if event.header.hook == HookKind.objectFree.rawValue {
+            sessions[place].calls += Int(max(0, event.step.argument))
+            sessions[place].busy &+= event.step.input_ns
             return abandon(key, at: event.header.time_ns)
         }
-        guard let place = sessions.place(of: key) else { return }
-        sessions[place].step(event.step, rules: profile.rules)
+        step(event.step, at: place, in: 0, rules: profile.rules)
+    }
+
+    private mutating func step(
+        _ event: tlswatch_step, at place: Int, in enter: UInt64, rules: SessionRules
+    ) {
+        if !sessions[place].isConfirmed, sessions[place].isShown(by: event) { confirm(place) }
+        sessions[place].step(event, in: enter, rules: rules)
+    }
+
+    mutating func nameRead(_ event: tlswatch_name) {
+        guard let place = sessions.place(of: SessionKey(event.header)) else { return }
+        var text = event.text
+        let count = min(Int(event.length), Int(TLSWATCH_TEXT_SIZE) - 1)
+        sessions[place].refusedName = unsafe withUnsafeBytes(of: &text) { bytes in
+            unsafe count > 0 ? PeerText.clean(UnsafeRawBufferPointer(rebasing: bytes.prefix(count))) : nil
+        }
     }
 
     mutating func socketUsed(_ event: tlswatch_socket) {
@@ -288,11 +340,6 @@ extension SessionTable: EventSink {
             abandon(key, at: event.header.time_ns)
         }
     }
-}
-
-extension UInt32 {
-    /// Whether a `present` mask holds the fact's bit.
-    fileprivate func holds(_ fact: Fact) -> Bool { self & (1 << UInt32(fact.rawValue)) != 0 }
 }
 
 extension tlswatch_process {

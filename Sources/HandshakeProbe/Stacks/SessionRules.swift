@@ -8,10 +8,16 @@ struct SessionRules: Sendable {
     var exit: @Sendable (_ state: ExitState) -> ExitKind
     /// Which keys a key change installed.
     var keyChange: @Sendable (_ argument: Int32) -> KeyChange
-    /// Whether the peer's hello had been read when the handshake stood in this state.
-    var peerHelloRead: @Sendable (_ handState: UInt32, _ role: Role) -> Bool
+    /// Whether what is waited for (`Fact.want`) is the application's to give, not the transport's.
+    var waitsForApplication: @Sendable (_ want: UInt32) -> Bool
+    /// Whether a failure with this reason code is one of the key exchange: the peer's share was there and was refused.
+    var failsKeyExchange: @Sendable (_ reason: Int32) -> Bool
     /// Why a handshake failed, from the library's alert and reason codes.
     var failure: @Sendable (_ alert: Int32, _ reason: Int32, _ version: UInt32?) -> FailureReason
+    /// The library's own word for a failure; `nil` where it says no more than the alert that was received.
+    ///
+    /// - Parameter verification: what verifying the peer's certificate gave, where that is known.
+    var libraryReason: @Sendable (_ reason: Int32, _ verification: UInt32?) -> String?
     /// Message-flow states for the kernel side's early tests (`tlswatch_profile`).
     var startStates: UInt32
     var endStates: UInt32
@@ -19,6 +25,10 @@ struct SessionRules: Sendable {
     var overStates: UInt32
     /// An entry in one of these returns at once.
     var deadStates: UInt32
+    /// The value of `Fact.want` with which a call that ends nothing waits for nothing.
+    var idleWant: UInt32
+    /// Bits of `Fact.shutdown`: the peer has ended the connection.
+    var overShutdown: UInt32
 }
 
 struct EntryState {
@@ -31,8 +41,10 @@ struct EntryState {
 }
 
 enum EntryKind: Equatable {
-    /// A handshake begins.
+    /// A handshake begins, or the state machine is entered where none is to be made: what the call does will tell.
     case start
+    /// The same on a connection that has had its handshake.
+    case renegotiate
     /// A call of a handshake that goes on.
     case proceed
     /// A message after the handshake (session ticket, key update), or a call after a failure: no handshake.

@@ -20,12 +20,17 @@ public enum HookKind: UInt16, Sendable, Codable, CaseIterable {
     case keyAgreementExit = 9
     /// The thread leaves a call without ending it, and may come back to it (OpenSSL's asynchronous jobs).
     case pause = 10
+    /// Below TLS 1.3: the master secret is made, from the peer's share that has been read.
+    case masterSecret = 11
+    /// Below TLS 1.3, where phases are off: traffic keys are installed, so that a handshake took place.
+    case newKeys = 12
 
-    /// Whether the hook is left out by `--phases off`.
-    public var isPhase: Bool {
+    /// Whether the hook belongs to a capture with phases (`true`), to one without (`false`), or to both.
+    var phases: Bool? {
         switch self {
-        case .keyChange, .keyAgreement, .keyAgreementExit, .alpnSelect, .alpnAnswer: true
-        case .stateMachine, .stateMachineExit, .fatal, .objectFree, .pause: false
+        case .keyChange, .keyAgreement, .keyAgreementExit, .alpnSelect, .alpnAnswer, .masterSecret: true
+        case .newKeys: false
+        case .stateMachine, .stateMachineExit, .fatal, .objectFree, .pause: nil
         }
     }
 }
@@ -35,11 +40,11 @@ public enum Fact: Int, Sendable, Codable, CaseIterable {
     case version = 0
     case role, flowState, handState, resumed, cipher, group, sessionGroup, alpnLength
     case earlyData, helloRetry, flags, verifyMode, peerCertificate, certificateRequest, references
-    case requestState, want, shutdown
-    case alpn, sni, sessionSNI
+    case requestState, want, shutdown, verifyResult
+    case alpn, sni, sessionSNI, transport, helloName
 
-    /// Whether the fact is bytes behind a pointer rather than a number.
-    public var isText: Bool { rawValue >= Fact.alpn.rawValue }
+    /// Whether the fact is an address, of bytes or of another object, rather than a number.
+    public var isAddress: Bool { rawValue >= Fact.alpn.rawValue }
 }
 
 /// Where a fact stands relative to the TLS object: every offset but the last is followed as a
@@ -47,7 +52,7 @@ public enum Fact: Int, Sendable, Codable, CaseIterable {
 public struct FactPath: Sendable, Hashable, Codable {
     /// One to four byte offsets.
     public var offsets: [Int32]
-    /// 1, 2, 4 or 8 for a scalar; 0 for a text.
+    /// 1, 2, 4 or 8 for a scalar; 0 for an address.
     public var size: Int
 
     public init(offsets: [Int32], size: Int) {
@@ -117,6 +122,22 @@ public struct ProbeSite: Sendable, Hashable, Codable {
     }
 }
 
+/// How a stack's transport object (OpenSSL's BIO) tells its descriptor: offsets in bytes, and bits of its kind's number.
+/// As `struct tlswatch_transport`.
+public struct TransportLayout: Sendable, Hashable, Codable {
+    /// Of the pointer to its kind's table, and in that table of the kind's number and of the pointer to its name.
+    public var kinds: UInt16
+    public var kind: UInt16
+    public var name: UInt16
+    public var descriptor: UInt16
+    /// Of the pointer to the transport behind a filter.
+    public var next: UInt16
+    public var hasDescriptor: UInt32
+    public var isFilter: UInt32
+    /// The names of the library's own kinds: the application's keep their descriptor, if they have one, where they like.
+    public var own: [String]
+}
+
 /// What reading one file of a TLS stack gave: where to probe it and where its facts stand.
 public struct LibraryAnalysis: Sendable, Codable, Equatable {
     /// The stack's name in every output: `openssl`.
@@ -125,6 +146,8 @@ public struct LibraryAnalysis: Sendable, Codable, Equatable {
     public var version: String?
     public var sites: [ProbeSite]
     public var facts: [Fact: FactPath]
+    /// How its transport objects are read, where the file holds their code.
+    public var transport: TransportLayout?
     /// What could not be found or derived, and why; one sentence each, for `doctor` and `targets`.
     public var notes: [String]
 

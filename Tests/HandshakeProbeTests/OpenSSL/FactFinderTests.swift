@@ -79,7 +79,8 @@ struct FactFinderTests {
                 }
                 unsigned long value = 0;
                 if (!address) printf("memory %d none\n", fact);
-                else if (size == 0) printf("memory %d %.*s\n", fact, fact == 19 ? 2 : 64, address);
+                else if (fact == 23) printf("memory %d %lx\n", fact, (unsigned long)address);
+                else if (size == 0) printf("memory %d %.*s\n", fact, fact == 20 ? 2 : 64, address);
                 else { memcpy(&value, address, size); printf("memory %d %lx\n", fact, value); }
             }
         }
@@ -102,8 +103,11 @@ struct FactFinderTests {
                    SSL_get_verify_mode(s), (unsigned)(unsigned long)SSL_get0_peer_certificate(s),
                    !SSL_is_server(s));
             printf("api 15 2\napi 16 0\napi 17 %x\napi 18 %x\n", SSL_want(s), SSL_get_shutdown(s));
-            printf("api 19 %.*s\n", (int)length, alpn);
-            printf("api 20 %s\napi 21 %s\n", SSL_get_servername(s, 0), kept ? kept : "none");
+            printf("api 19 %lx\n", SSL_get_verify_result(s));
+            printf("api 20 %.*s\n", (int)length, alpn);
+            printf("api 21 %s\napi 22 %s\n", SSL_get_servername(s, 0), kept ? kept : "none");
+            /* What it reads through; the ClientHello is gone when the handshake is over. */
+            printf("api 23 %lx\napi 24 none\n", (unsigned long)SSL_get_rbio(s));
         }
 
         int main(int argc, char **argv)

@@ -210,8 +210,201 @@ import Testing
         entry.request_state = request
         entry.present |= 1 << UInt32(Fact.requestState.rawValue)
         table.callEntered(entry)
+        #expect(table.inFlight == 0, "nothing was read or written yet")
+        table.callReturned(back(310, from: 300, result: -1, flow: 2, io: -11, scalars: [.handState: 20]))
         #expect(table.inFlight == (begins ? 1 : 0))
         #expect(table.takeRejections().isEmpty)
+    }
+
+    /// A server's renegotiation in one call, and what it finds: a session, or none.
+    private func renegotiated(
+        _ server: UInt32 = 1, flow: UInt32 = 4, hand: UInt32 = 1, io: Int32 = 5, steps: [tlswatch_step] = []
+    ) -> (finished: [Handshake], started: UInt64) {
+        var table = table()
+        table.callEntered(enter(300, flow: 4, version: 0x0303, server: server))
+        table.socketUsed(used(305))
+        table.callReturned(
+            back(
+                400, from: 300, result: flow == 4 ? 1 : -1, flow: flow, io: io,
+                scalars: [.handState: hand, .version: 0x0303], steps: steps))
+        table.stepped(alone(step(500, .objectFree)))
+        #expect(table.inFlight == 0)
+        let role: Role = server == 1 ? .server : .client
+        return (table.takeFinished(), table.counts.started[SessionCounts.Key(role: role, stack: "openssl")] ?? 0)
+    }
+
+    @Test("A renegotiation that is refused, or a state machine entered after a shutdown, is no session and in no count")
+    func noRenegotiation() {
+        // The server answers with a warning and is where it was.
+        var outcome = renegotiated()
+        #expect(outcome.finished.isEmpty && outcome.started == 0)
+        // After a shutdown: it begins to read, fails or is freed, and the handshake's own state never moves.
+        outcome = renegotiated(0, flow: 2, io: -11)
+        #expect(outcome.finished.isEmpty && outcome.started == 0)
+        var fatal = step(350, .fatal, argument: -1, argument2: 207)
+        fatal.hand_state = 1
+        outcome = renegotiated(0, flow: 1, io: 0, steps: [fatal])
+        #expect(outcome.finished.isEmpty && outcome.started == 0)
+    }
+
+    @Test("A renegotiation that installs keys, with phases or without, or fails on its way is a session")
+    func realRenegotiation() {
+        for hook in [HookKind.keyChange, .newKeys] {
+            let outcome = renegotiated(steps: [step(350, hook, argument: 0x21)])
+            #expect(outcome.finished.map(\.outcome) == [.completed] && outcome.started == 1)
+        }
+        var fatal = step(350, .fatal, argument: 40, argument2: 339)
+        fatal.hand_state = 12
+        let outcome = renegotiated(0, flow: 1, hand: 12, steps: [fatal])
+        #expect(outcome.finished.map(\.reason) == ["no_renegotiation"] && outcome.started == 1)
+        #expect(outcome.finished.map(\.alertDirection) == [.received] && outcome.finished.map(\.alert) == [100])
+    }
+
+    // MARK: moments
+
+    @Test("The key exchange begins when the share was read, in whichever call and whatever held the calls up since")
+    func keyExchangeBegins() {
+        // A certificate callback holds the first call up; the next one reads nothing before it changes keys.
+        var table = table()
+        table.callEntered(enter(100))
+        table.callReturned(back(130, from: 100, result: -1, flow: 2, scalars: [.want: 4], input: 120))
+        table.callReturned(back(230, from: 200, result: -1, flow: 2, scalars: [.want: 4]))
+        let keys = step(350, .keyChange, argument: 0xa2, input: 300)
+        table.callReturned(back(400, from: 300, result: 1, flow: 4, scalars: [.version: 0x0304], steps: [keys]))
+        var finished = table.takeFinished().first
+        #expect(finished?.keyExchange == 230 && finished?.timeline.keyExchangeBegin == 120)
+
+        // One that waits for the peer brings its own input.
+        table.callEntered(enter(100))
+        table.callReturned(back(130, from: 100, result: -1, flow: 2, io: -11, scalars: [.want: 3], input: 120))
+        table.callReturned(back(400, from: 300, result: 1, flow: 4, scalars: [.version: 0x0304], steps: [keys]))
+        finished = table.takeFinished().first
+        #expect(finished?.keyExchange == 50)
+
+        // A job is paused in the private key's operation; what is left of the call tells no input.
+        table.callEntered(enter(100))
+        table.stepped(alone(step(130, .pause, input: 120)))
+        table.stepped(alone(step(300, .masterSecret)))
+        let change = step(390, .keyChange, argument: 0x21)
+        table.callReturned(
+            back(400, from: 0, result: 1, flow: 4, scalars: [.version: 0x0303, .resumed: 0], steps: [change]))
+        finished = table.takeFinished().first
+        #expect(finished?.keyExchange == 270)
+    }
+
+    @Test("Below TLS 1.3 the exchange begins with the share of the master secret, not with what was read after it")
+    func rsaKeyExchange() {
+        let steps = [
+            step(180, .masterSecret, input: 110), step(190, .keyChange, argument: 0x21, input: 185),
+        ]
+        var table = table()
+        table.callEntered(enter(100))
+        table.callReturned(
+            back(200, from: 100, result: 1, flow: 4, scalars: [.version: 0x0303, .resumed: 0], steps: steps))
+        #expect(table.takeFinished().map(\.keyExchange) == [80])
+    }
+
+    @Test(
+        "Only what fails at the peer's share, or after it was used, is a failed key exchange",
+        arguments: [
+            (70, 258, [], nil), (40, 193, [], nil), (48, 134, [], nil), (-1, 1048, [], nil), (40, 101, [], false),
+            (47, 108, [], false), (51, 123, [.masterSecret], false), (51, 123, [.keyChange], true),
+            (48, 134, [.keyChange], true),
+        ] as [(Int32, Int32, [HookKind], Bool?)])
+    func keyExchangeFails(_ alert: Int32, _ reason: Int32, _ before: [HookKind], _ succeeded: Bool?) {
+        let steps = before.map { step(110, $0, argument: 0x80, input: 105) }
+        let failed = oneCall(
+            result: -1, flow: 1, scalars: [.version: 0x0304],
+            steps: steps + [step(120, .fatal, argument: alert, argument2: reason)])
+        #expect(failed?.outcome == .failed && failed?.keyExchangeSucceeded == succeeded)
+    }
+
+    // MARK: calls without effect
+
+    @Test("Calls that changed nothing are told with the next record, or with the object's end")
+    func idleCalls() {
+        var table = table()
+        table.callEntered(enter(100))
+        table.callReturned(back(130, from: 100, result: -1, flow: 2, io: -11))
+        table.callReturned(back(250, from: 210, result: 1, flow: 4, idle: (5, 20)))
+        var finished = table.takeFinished().first
+        #expect(finished?.calls == 7 && finished?.busy == 90)
+
+        table.callEntered(enter(100))
+        table.callReturned(back(130, from: 100, result: -1, flow: 2, io: -11))
+        table.stepped(alone(step(250, .objectFree, argument: 5, input: 20)))
+        finished = table.takeFinished().first
+        #expect(finished?.calls == 6 && finished?.busy == 50)
+    }
+
+    // MARK: sockets
+
+    @Test("A connection that comes about after its first bytes is told by a second record of its socket")
+    func fastOpen() {
+        var table = table()
+        table.callEntered(enter(100, server: 0))
+        var first = used(110)
+        first.connecting_ns = 105
+        first.direction = UInt16(TLSWATCH_SEND.rawValue)
+        table.socketUsed(first)
+        var second = used(140)
+        (second.connecting_ns, second.established_ns) = (105, 130)
+        table.socketUsed(second)
+        table.callReturned(back(200, from: 100, result: 1, flow: 4))
+        let finished = table.takeFinished().first
+        #expect(finished?.tcpConnect == 25 && finished?.firstRecordDelay == nil, "its first record left before")
+    }
+
+    @Test("An inferred socket gives way to one that is proven, and never the other way round")
+    func inferredSocket() {
+        var table = table()
+        func session(_ proofs: [(UInt64, tlswatch_proof)]) -> (UInt64?, SocketConfidence?) {
+            table.callEntered(enter(100))
+            for (cookie, proof) in proofs {
+                var event = used(110, cookie: cookie)
+                event.proof = UInt16(proof.rawValue)
+                (event.local_port, event.local.0, event.local.3) = (UInt16(cookie), 127, 1)
+                table.socketUsed(event)
+            }
+            table.callReturned(back(200, from: 100, result: 1, flow: 4))
+            let finished = table.takeFinished().first
+            return (finished?.local.flatMap { UInt64($0.dropFirst(10)) }, finished?.socketConfidence)
+        }
+        #expect(session([(7, TLSWATCH_INFERRED)]) == (7, .inferred))
+        #expect(session([(7, TLSWATCH_INFERRED), (8, TLSWATCH_PROOF_RECORD)]) == (8, .exact))
+        #expect(session([(8, TLSWATCH_PROOF_DESCRIPTOR), (7, TLSWATCH_INFERRED)]) == (8, .exact))
+    }
+
+    // MARK: words and names
+
+    @Test(
+        "The library's own word stands beside the reason where it says more",
+        arguments: [
+            (40, 193, nil, "no_shared_cipher"), (70, 258, nil, "unsupported_protocol"),
+            (48, 134, 62, "hostname_mismatch"),
+            (48, 134, 0, "certificate_verify_failed"), (48, 134, nil, "certificate_verify_failed"),
+            (120, 235, nil, nil), (-1, 1048, nil, nil), (40, 199, nil, "peer_did_not_return_a_certificate"),
+            (80, 0xc0103, nil, nil), (80, 0x80006, nil, "evp_lib"), (40, 777, nil, nil), (40, 339, nil, nil),
+        ] as [(Int32, Int32, UInt32?, String?)])
+    func libraryReason(_ alert: Int32, _ reason: Int32, _ verification: UInt32?, _ word: String?) {
+        let failed = oneCall(
+            result: -1, flow: 1, scalars: verification.map { [.verifyResult: $0] } ?? [:],
+            steps: [step(120, .fatal, argument: alert, argument2: reason)])
+        #expect(failed?.outcome == .failed && failed?.libraryReason == word)
+    }
+
+    @Test("The name of a ClientHello that was refused while it was read is the session's, made safe")
+    func refusedName() {
+        var table = table()
+        table.callEntered(enter(100))
+        var name = tlswatch_name()
+        name.header = header(110, hook: .fatal)
+        unsafe withUnsafeMutableBytes(of: &name.text) { unsafe $0.copyBytes(from: Array("a\nb.example".utf8)) }
+        name.length = 11
+        table.nameRead(name)
+        let fatal = step(110, .fatal, argument: 112, argument2: 234)
+        table.callReturned(back(200, from: 100, result: -1, flow: 1, steps: [fatal]))
+        #expect(table.takeFinished().map(\.sni) == ["a\u{fffd}b.example"])
     }
 
     // MARK: alerts
@@ -250,7 +443,7 @@ import Testing
             (80, 134, 80, "certificate_verify_failed"), (80, 68, 80, "internal_error"),
             (40, 193, 40, "handshake_failure"), (80, 294, nil, "peer_closed"), (-1, 294, nil, "peer_closed"),
             (-1, 156, nil, "http_request"), (256, 267, nil, "wrong_version_number"),
-            (-1, 777, nil, "library_error_777"),
+            (-1, 777, nil, "library_error_777"), (-1, 207, nil, "protocol_is_shutdown"),
         ] as [(Int32, Int32, UInt8?, String)])
     func reasons(_ alert: Int32, _ reason: Int32, _ code: UInt8?, _ text: String) {
         let failed = oneCall(
@@ -312,6 +505,13 @@ import Testing
         "Client certificates are told by the side that knows, of the handshake that asked",
         arguments: [
             (1, [.resumed: 0, .verifyMode: 3, .peerCertificate: 9], true, true),
+            // TLS_PSK_WITH_AES_128_GCM_SHA256, TLS_DH_anon_WITH_AES_128_GCM_SHA256, TLS_RSA_PSK_WITH_AES_128_GCM_SHA256
+            (1, [.resumed: 0, .verifyMode: 1, .version: 0x0303, .cipher: 0x0300_00a8], false, nil),
+            (1, [.resumed: 0, .verifyMode: 1, .version: 0x0303, .cipher: 0x0300_00a6], false, nil),
+            (
+                1, [.resumed: 0, .verifyMode: 1, .version: 0x0303, .cipher: 0x0300_00ac, .peerCertificate: 0], true,
+                false
+            ),
             (1, [.resumed: 0, .verifyMode: 1], true, nil),
             (1, [.resumed: 0, .verifyMode: 0, .peerCertificate: 9], false, nil),
             (1, [.verifyMode: 1, .peerCertificate: 9], nil, nil),
@@ -323,7 +523,8 @@ import Testing
             (0, [.certificateRequest: 3], nil, nil),
         ] as [(UInt32, [Fact: UInt32], Bool?, Bool?)])
     func clientCertificate(_ server: UInt32, _ told: [Fact: UInt32], _ requested: Bool?, _ given: Bool?) {
-        let finished = oneCall(server: server, scalars: told.merging([.version: 0x0304]) { own, _ in own })
+        let finished = oneCall(
+            server: server, scalars: told.merging([.version: 0x0304, .cipher: 0x0300_1301]) { own, _ in own })
         #expect(finished?.outcome == .completed)
         #expect(finished?.clientCertificateRequested == requested && finished?.clientCertificateGiven == given)
     }

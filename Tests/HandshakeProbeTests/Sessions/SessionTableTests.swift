@@ -28,7 +28,8 @@ import Testing
         table.callReturned(back(110, from: 100, result: 1, flow: 4))
         #expect(table.takeFinished().isEmpty)
         table.callEntered(enter(200, flow: 4, version: 0x0303))
-        table.callReturned(back(210, from: 200, result: 1, flow: 4))
+        let keys = [step(205, .keyChange, argument: 0x21), step(206, .keyChange, argument: 0x22)]
+        table.callReturned(back(210, from: 200, result: 1, flow: 4, steps: keys))
         #expect(table.takeFinished().count == 1)
     }
 
@@ -211,9 +212,12 @@ import Testing
         request.request_state = 19
         request.present |= 1 << UInt32(Fact.requestState.rawValue)
         table.callEntered(request)
+        let answer = back(310, from: 300, result: -1, flow: 3, io: -11, scalars: [.handState: 12])
+        table.callReturned(answer)
         #expect(table.inFlight == 0)
         request.server = 0
         table.callEntered(request)
+        table.callReturned(answer)
         #expect(table.inFlight == 1, "a client that renegotiates begins with the same state")
     }
 

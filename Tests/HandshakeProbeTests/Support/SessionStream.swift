@@ -48,12 +48,14 @@ extension SessionStream {
     /// A call's return as the kernel writes it, with the steps in it.
     func back(
         _ time: UInt64, from enter: UInt64, result: Int32, flow: UInt32, io: Int32 = 5, object: UInt64 = 0x1000,
-        pid: UInt32 = 7, firstSend: UInt64 = 0, scalars: [Fact: UInt32] = [:], steps: [tlswatch_step] = []
+        pid: UInt32 = 7, firstSend: UInt64 = 0, scalars: [Fact: UInt32] = [:], steps: [tlswatch_step] = [],
+        input: UInt64? = nil, idle: (count: UInt32, time: UInt64) = (0, 0)
     ) -> [UInt8] {
         var event = tlswatch_call_return()
         event.header = header(time, object: object, pid: pid, hook: .stateMachine)
         event.enter_ns = enter
-        event.input_ns = enter
+        event.input_ns = input ?? enter
+        (event.idle_calls, event.idle_ns) = idle
         event.first_send_ns = firstSend
         event.result = result
         event.io_result = io
@@ -90,7 +92,8 @@ extension SessionStream {
         event.header = header(time)
         event.cookie = cookie
         event.family = 2
-        event.direction = TLSWATCH_RECEIVE.rawValue
+        event.direction = UInt16(TLSWATCH_RECEIVE.rawValue)
+        event.proof = UInt16(TLSWATCH_PROOF_DESCRIPTOR.rawValue)
         return event
     }
 

@@ -28,6 +28,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -49,6 +50,7 @@ typedef int alpn_select_callback(SSL *, const unsigned char **, unsigned char *,
 typedef void info_callback(const SSL *, int, int);
 typedef void message_callback(int, int, int, const void *, size_t, SSL *, void *);
 typedef int certificate_callback(SSL *, void *);
+typedef int client_hello_callback(SSL *, int *, void *);
 
 #define LIBSSL(X)                                                                                      \
 	X(const SSL_METHOD *, TLS_method, (void))                                                      \
@@ -69,6 +71,7 @@ typedef int certificate_callback(SSL *, void *);
 	X(void, SSL_CTX_set_info_callback, (SSL_CTX *, info_callback *))                               \
 	X(void, SSL_CTX_set_msg_callback, (SSL_CTX *, message_callback *))                             \
 	X(void, SSL_CTX_set_cert_cb, (SSL_CTX *, certificate_callback *, void *))                      \
+	X(void, SSL_CTX_set_client_hello_cb, (SSL_CTX *, client_hello_callback *, void *))             \
 	X(int, SSL_CTX_set_session_id_context, (SSL_CTX *, const unsigned char *, unsigned int))       \
 	X(int, SSL_CTX_set_max_early_data, (SSL_CTX *, uint32_t))                                      \
 	X(int, SSL_select_next_proto,                                                                  \
@@ -146,6 +149,7 @@ LIBCRYPTO(DECLARE)
 enum {
 	SSL_ERROR_WANT_READ = 2,
 	SSL_ERROR_WANT_WRITE = 3,
+	SSL_ERROR_WANT_X509_LOOKUP = 4,
 	SSL_ERROR_SYSCALL = 5,
 	SSL_ERROR_WANT_ASYNC = 9,
 	SSL_CTRL_MODE = 33,
@@ -185,15 +189,16 @@ enum {
 
 /* ---- options ---- */
 
-enum transport { TCP, TCP6, MAPPED, UNIX, PIPE, MEMORY, UDP, QUIC };
-static const char *const transport_names[] = { "tcp", "tcp6", "mapped", "unix", "pipe", "memory", "udp", "quic" };
+enum transport { TCP, TCP6, MAPPED, UNIX, PIPE, MEMORY, UDP, QUIC, FASTOPEN, MPTCP };
+static const char *const transport_names[] = { "tcp", "tcp6", "mapped", "unix", "pipe", "memory", "udp", "quic",
+					 "fastopen", "mptcp" };
 
 static struct {
 	const char *libssl, *libcrypto, *certificates, *cert, *key, *ca;
 	const char *scenario, *tls, *alpn, *server_alpn, *sni, *group, *server_group, *cipher;
 	enum transport io;
-	bool nonblocking, resume, implicit;
-	unsigned count, threads, delay_ms[2];
+	bool nonblocking, resume, implicit, spin;
+	unsigned count, threads, delay_ms[2], hold_ms;
 } options = {
 	.libssl = "libssl.so.3",
 	.libcrypto = "libcrypto.so.3",
@@ -291,7 +296,10 @@ struct witness {
 	int alert;
 	bool alert_sent;
 	/* When messages of the handshake were written or read, by type; 0: never. */
-	uint64_t client_hello, server_hello, finished_sent, finished_read;
+	uint64_t client_hello, server_hello, finished_sent, finished_read, key_share, change_read;
+	/* How long a callback of the application held the handshake up. */
+	uint64_t held;
+	const char *thread;
 	uint64_t delays[MAX_DELAYS], delay_before;
 	unsigned delay_count;
 	uint64_t connect_begin, connect_end;
@@ -437,6 +445,11 @@ static void report(const struct witness *witness)
 	add_time(&line, "server_hello_ns", witness->server_hello);
 	add_time(&line, "finished_sent_ns", witness->finished_sent);
 	add_time(&line, "finished_read_ns", witness->finished_read);
+	/* Below TLS 1.3: ClientKeyExchange read, and the ChangeCipherSpec after it. */
+	add_time(&line, "key_share_ns", witness->key_share);
+	add_time(&line, "change_read_ns", witness->change_read);
+	add_time(&line, "held_ns", witness->held);
+	add_name(&line, "thread", witness->thread);
 	add_time(&line, "connect_begin_ns", witness->connect_begin);
 	add_time(&line, "connect_end_ns", witness->connect_end);
 	add_time(&line, "delay_before_start_ns", witness->delay_before);
@@ -473,10 +486,16 @@ static struct witness *witness_of(const SSL *ssl)
 	return SSL_get_ex_data(ssl, 0);
 }
 
+static void ask_store(struct witness *witness);
+static bool is_scenario(const char *name);
+
 static void on_info(const SSL *ssl, int where, int value)
 {
 	struct witness *witness = witness_of(ssl);
 	uint64_t time = now();
+
+	if (witness && !witness->ended && (where & SSL_CB_HANDSHAKE_START) && is_scenario("callback-asks-first"))
+		ask_store(witness);
 
 	if (!witness || witness->ended)
 		return;
@@ -513,6 +532,8 @@ static void on_message(int written, int version, int type, const void *bytes, si
 
 	(void)version;
 	(void)argument;
+	if (type == 20 && witness && !written && !witness->change_read)
+		witness->change_read = time;
 	if (type != 22 || !length || !witness || witness->ended)
 		return;
 	from_client = witness->server ? !written : written;
@@ -527,6 +548,10 @@ static void on_message(int written, int version, int type, const void *bytes, si
 		break;
 	case 13:
 		witness->certificate_requested = true;
+		break;
+	case 16:
+		if (!written)
+			witness->key_share = time;
 		break;
 	case 15:
 		/* Only who gave a certificate proves its key. */
@@ -579,6 +604,93 @@ static int on_alpn(SSL *ssl, const unsigned char **chosen, unsigned char *chosen
 			*chosen = offered + at + 1;
 	}
 	return SSL_TLSEXT_ERR_OK;
+}
+
+/* ---- callbacks that the application spends time in ---- */
+
+/* A server of another kind, which answers late and hangs up: where certificates are looked up, say. */
+static struct {
+	struct sockaddr_in address;
+	int fd, datagrams;
+	pthread_once_t once;
+} store = { .once = PTHREAD_ONCE_INIT };
+
+static void *run_store(void *argument)
+{
+	char bytes[16];
+	int fd;
+
+	(void)argument;
+	while ((fd = accept4(store.fd, NULL, NULL, SOCK_CLOEXEC)) >= 0) {
+		if (recv(fd, bytes, sizeof(bytes), 0) > 0) {
+			sleep_ms(options.hold_ms);
+			send(fd, "answer", 6, MSG_NOSIGNAL);
+		}
+		close(fd);
+	}
+	return NULL;
+}
+
+static void open_store(void)
+{
+	socklen_t length = sizeof(store.address);
+	pthread_t thread;
+
+	store.address = (struct sockaddr_in){ .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	store.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	store.datagrams = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (store.fd < 0 || store.datagrams < 0 || bind(store.fd, (struct sockaddr *)&store.address, length) ||
+	    listen(store.fd, 64) || getsockname(store.fd, (struct sockaddr *)&store.address, &length))
+		die("store: %s", strerror(errno));
+	if (pthread_create(&thread, NULL, run_store, NULL))
+		die("pthread_create");
+	pthread_detach(thread);
+}
+
+/* Asks it over a connection of its own, to the end of file, and tells a counter of it. */
+static void ask_store(struct witness *witness)
+{
+	uint64_t begin = now();
+	char bytes[16];
+	int fd;
+
+	pthread_once(&store.once, open_store);
+	fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0 || connect(fd, (struct sockaddr *)&store.address, sizeof(store.address)))
+		die("store: %s", strerror(errno));
+	sendto(store.datagrams, "lookups:1|c", 11, MSG_DONTWAIT, (struct sockaddr *)&store.address,
+	       sizeof(store.address));
+	send(fd, "question", 8, MSG_NOSIGNAL);
+	while (recv(fd, bytes, sizeof(bytes), 0) > 0)
+		;
+	close(fd);
+	witness->held += now() - begin;
+}
+
+static int on_certificate_hold(SSL *ssl, void *argument)
+{
+	struct witness *witness = witness_of(ssl);
+
+	(void)argument;
+	if (!strcmp(options.scenario, "callback-asks")) {
+		ask_store(witness);
+	} else if (!strcmp(options.scenario, "callback-sleeps")) {
+		witness->held += sleep_ms(options.hold_ms);
+	} else if (!witness->held) {
+		/* Not yet: whoever drives the handshake waits, and calls again. */
+		witness->held = 1;
+		return -1;
+	}
+	return 1;
+}
+
+/* A virtual server that does not exist: refused before the library has stored the name. */
+static int on_client_hello_refuse(SSL *ssl, int *alert, void *argument)
+{
+	(void)ssl;
+	(void)argument;
+	*alert = 112;
+	return 0;
 }
 
 /* Stops the job that the handshake runs in, as an accelerator's engine does while it computes. */
@@ -717,6 +829,10 @@ static void configure_server(SSL_CTX *server)
 		SSL_CTX_set_max_early_data(server, 16384);
 	if (!strncmp(options.scenario, "async", 5))
 		SSL_CTX_set_cert_cb(server, on_certificate_pause, NULL);
+	if (!strncmp(options.scenario, "callback-", 9) && !is_scenario("callback-asks-first"))
+		SSL_CTX_set_cert_cb(server, on_certificate_hold, NULL);
+	if (is_scenario("hello-refused"))
+		SSL_CTX_set_client_hello_cb(server, on_client_hello_refuse, NULL);
 }
 
 static struct contexts new_contexts(void)
@@ -766,15 +882,22 @@ static socklen_t loopback(struct sockaddr_storage *address, enum transport io)
 	return sizeof(*four);
 }
 
+static int protocol(void)
+{
+	return options.io == MPTCP ? 262 : 0; /* IPPROTO_MPTCP */
+}
+
 static void listen_once(void)
 {
-	int no = 0;
+	int no = 0, queue = 16;
 
 	if (listener.fd >= 0)
 		return;
 	listener.length = loopback(&listener.address, options.io);
-	listener.fd = socket(listener.address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	listener.fd = socket(listener.address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, protocol());
 	check(listener.fd, "socket");
+	if (options.io == FASTOPEN)
+		check(setsockopt(listener.fd, IPPROTO_TCP, TCP_FASTOPEN, &queue, sizeof(queue)), "TCP_FASTOPEN");
 	if (options.io == MAPPED)
 		setsockopt(listener.fd, IPPROTO_IPV6, IPV6_V6ONLY, &no, sizeof(no));
 	check(bind(listener.fd, (struct sockaddr *)&listener.address, listener.length), "bind");
@@ -789,6 +912,24 @@ static void listen_once(void)
 	}
 }
 
+static bool fast_open_ready;
+
+/* A connection with a byte in it, so that the server's cookie is known. */
+static void connect_plainly(void)
+{
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), accepted, yes = 1;
+	char byte;
+
+	check(setsockopt(fd, IPPROTO_TCP, TCP_FASTOPEN_CONNECT, &yes, sizeof(yes)), "fastopen");
+	check(connect(fd, (struct sockaddr *)&listener.address, listener.length), "connect");
+	check((int)write(fd, "x", 1), "write");
+	accepted = accept4(listener.fd, NULL, NULL, SOCK_CLOEXEC);
+	check(accepted, "accept");
+	check((int)read(accepted, &byte, 1), "read");
+	close(fd);
+	close(accepted);
+}
+
 static void connect_tcp(struct link *client, struct link *server)
 {
 	int yes = 1;
@@ -796,11 +937,25 @@ static void connect_tcp(struct link *client, struct link *server)
 	/* One at a time, so that what is accepted is what was connected. */
 	pthread_mutex_lock(&listener.lock);
 	listen_once();
-	client->in = socket(listener.address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	client->in = socket(listener.address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, protocol());
 	check(client->in, "socket");
+	if (options.io == FASTOPEN) {
+		check(setsockopt(client->in, IPPROTO_TCP, TCP_FASTOPEN_CONNECT, &yes, sizeof(yes)), "fastopen");
+		/* The first connection fetches the cookie; from then on the SYN goes out with the first bytes. */
+		if (!fast_open_ready) {
+			connect_plainly();
+			fast_open_ready = true;
+		}
+	}
 	client->connect_begin = now();
 	check(connect(client->in, (struct sockaddr *)&listener.address, listener.length), "connect");
 	client->connect_end = now();
+	if (options.io == FASTOPEN) {
+		/* There is nobody to accept before the first send. */
+		pthread_mutex_unlock(&listener.lock);
+		server->in = -1;
+		return;
+	}
 	server->in = accept4(listener.fd, NULL, NULL, SOCK_CLOEXEC);
 	check(server->in, "accept");
 	pthread_mutex_unlock(&listener.lock);
@@ -1030,6 +1185,8 @@ static void note_facts(struct side *side)
 	const char *sni = SSL_get_servername(side->ssl, 0);
 	const unsigned char *alpn = NULL;
 
+	if (witness->server && is_scenario("hello-refused") && options.sni)
+		sni = options.sni;
 	if (witness->server && sni)
 		snprintf(witness->sni, sizeof(witness->sni), "%s", sni);
 	if (witness->outcome != COMPLETED)
@@ -1126,7 +1283,7 @@ static struct call call(struct side *side, enum operation operation)
 static bool wants_more(const struct call *call)
 {
 	return call->error == SSL_ERROR_WANT_READ || call->error == SSL_ERROR_WANT_WRITE ||
-	       call->error == SSL_ERROR_WANT_ASYNC;
+	       call->error == SSL_ERROR_WANT_ASYNC || call->error == SSL_ERROR_WANT_X509_LOOKUP;
 }
 
 static void note_reason(struct witness *witness, const struct call *call)
@@ -1270,6 +1427,12 @@ static struct call drive(struct side *side, enum operation operation)
 			sleep_ms(1);
 			continue;
 		}
+		if (one.error == SSL_ERROR_WANT_X509_LOOKUP) {
+			side->witness.held = sleep_ms(options.hold_ms);
+			continue;
+		}
+		if (options.spin && one.error == SSL_ERROR_WANT_READ)
+			continue;
 		if (!side->nonblocking && options.io != MEMORY && options.io != UDP)
 			return one;
 		if (!wait_for(one.error == SSL_ERROR_WANT_READ ? side->link.in : side->link.out,
@@ -1333,6 +1496,8 @@ static void *run_side(void *argument)
 {
 	struct side *side = argument;
 
+	side->witness.thread = side->witness.server ? "tls-server" : "tls-client";
+	prctl(PR_SET_NAME, side->witness.thread);
 	if (side->early && !early_data(side))
 		goto out;
 	if (side->implicit ? exchange(side) : handshake(side) && exchange(side))
@@ -1398,6 +1563,62 @@ static void scenario_plain(void)
 	plain(options.count);
 }
 
+/* A process each: gone before anybody has looked what it runs. */
+static void scenario_children(void)
+{
+	for (unsigned i = 0; i < options.count; i++) {
+		pid_t child = fork();
+		int status;
+
+		check(child, "fork");
+		if (!child) {
+			plain(1);
+			_exit(0);
+		}
+		waitpid(child, &status, 0);
+		if (status)
+			die("a child ended with %d", status);
+	}
+}
+
+/* The SYN waits for the first bytes, and those for a while: the server comes about meanwhile. */
+static void *run_fast_open_server(void *argument)
+{
+	struct side *server = argument;
+
+	server->link.in = server->link.out = accept4(listener.fd, NULL, NULL, SOCK_CLOEXEC);
+	check(server->link.in, "accept");
+	prepare(server, true, next_pair);
+	return run_side(server);
+}
+
+static void scenario_fast_open(void)
+{
+	struct side client, server;
+
+	options.io = FASTOPEN;
+	for (unsigned i = 0; i < options.count; i++) {
+		struct link links[2];
+
+		connect_links(&links[0], &links[1]);
+		client = (struct side){ .ssl = SSL_new(contexts.client), .link = links[0] };
+		server = (struct side){ .ssl = SSL_new(contexts.server), .link = links[1] };
+		prepare(&client, false, next_pair);
+		if (pthread_create(&server.thread, NULL, run_fast_open_server, &server))
+			die("pthread_create");
+		sleep_ms(options.hold_ms);
+		if (pthread_create(&client.thread, NULL, run_side, &client))
+			die("pthread_create");
+		pthread_join(client.thread, NULL);
+		pthread_join(server.thread, NULL);
+		/* Only now it has addresses. */
+		note_addresses(&client.witness, &client.link);
+		report_both(&client, &server);
+		close_pair(&client, &server);
+		next_pair++;
+	}
+}
+
 static void scenario_early_data(void)
 {
 	options.resume = true;
@@ -1459,6 +1680,28 @@ static void finish_half(struct side *client, struct side *server)
 			step(client);
 		if (!server->witness.ended)
 			step(server);
+	}
+}
+
+/* The peer ends the connection in TLS's own way before the handshake is over. */
+static void scenario_close_notify(void)
+{
+	static const char close_notify[] = { 21, 3, 3, 0, 2, 1, 0 };
+	struct side client, server;
+
+	for (unsigned i = 0; i < options.count; i++) {
+		open_half(&client, &server);
+		if (write(client.link.out, close_notify, sizeof(close_notify)) != sizeof(close_notify))
+			die("write: %s", strerror(errno));
+		abandon(&client);
+		step(&server);
+		if (!server.witness.ended)
+			die("the server did not notice");
+		snprintf(server.witness.reason, sizeof(server.witness.reason), "close_notify");
+		server.witness.alert = 0;
+		server.witness.alert_sent = false;
+		report_both(&client, &server);
+		close_pair(&client, &server);
 	}
 }
 
@@ -1842,6 +2085,7 @@ static void converse(struct side *writer, struct side *reader)
 static void scenario_after_handshake(void)
 {
 	struct side client, server;
+	struct witness refused;
 	uint64_t begin;
 
 	if (is_scenario("post-handshake-auth"))
@@ -1862,6 +2106,25 @@ static void scenario_after_handshake(void)
 		if (is_scenario("renegotiate")) {
 			SSL_renegotiate(server.ssl);
 			call(&server, HANDSHAKE);
+		} else if (is_scenario("refused-renegotiation")) {
+			SSL_renegotiate(client.ssl);
+			call(&client, HANDSHAKE);
+			call(&server, READ);
+			call(&client, READ);
+			report_both(&client, &server);
+			/* The server goes on as before; the client takes the refusal for the end. */
+			refused = client.witness;
+			refused.start = begin;
+			refused.end = now();
+			refused.enter = refused.exit = refused.calls = 0;
+			refused.outcome = FAILED;
+			refused.has_facts = false;
+			refused.alert = 100;
+			refused.alert_sent = false;
+			snprintf(refused.reason, sizeof(refused.reason), "no_renegotiation");
+			report(&refused);
+			close_pair(&client, &server);
+			continue;
 		} else if (is_scenario("key-update")) {
 			SSL_key_update(client.ssl, SSL_KEY_UPDATE_REQUESTED);
 			call(&client, HANDSHAKE);
@@ -2085,6 +2348,15 @@ static const struct scenario {
 	{ "early-data", scenario_early_data },
 	{ "early-data-rejected", scenario_early_data },
 	{ "many", scenario_many },
+	{ "children", scenario_children },
+	{ "callback-asks", scenario_plain },
+	{ "callback-asks-first", scenario_plain },
+	{ "callback-sleeps", scenario_plain },
+	{ "callback-suspends", scenario_plain },
+	{ "hello-refused", scenario_plain },
+	{ "fast-open", scenario_fast_open },
+	{ "close-notify", scenario_close_notify },
+	{ "refused-renegotiation", scenario_after_handshake },
 	{ "peer-closes-after-hello", scenario_peer_leaves },
 	{ "reset", scenario_peer_leaves },
 	{ "reset-before-answer", scenario_peer_leaves },
@@ -2113,7 +2385,7 @@ static const struct scenario {
 enum option_code {
 	LIBSSL_PATH = 256, LIBCRYPTO_PATH, CERTIFICATES, CERT, KEY, CA, SCENARIO, COUNT, THREADS, TLS, BLOCKING,
 	NONBLOCKING, IO, ALPN, SERVER_ALPN, SNI, RESUME, GROUP, SERVER_GROUP, CIPHER, DELAY_CLIENT, DELAY_SERVER,
-	IMPLICIT, LIST,
+	IMPLICIT, SPIN, HOLD, LIST,
 };
 
 static const struct option long_options[] = {
@@ -2140,6 +2412,8 @@ static const struct option long_options[] = {
 	{ "delay-client-ms", required_argument, NULL, DELAY_CLIENT },
 	{ "delay-server-ms", required_argument, NULL, DELAY_SERVER },
 	{ "implicit", no_argument, NULL, IMPLICIT },
+	{ "spin", no_argument, NULL, SPIN },
+	{ "hold-ms", required_argument, NULL, HOLD },
 	{ "list", no_argument, NULL, LIST },
 	{ NULL, 0, NULL, 0 },
 };
@@ -2198,6 +2472,8 @@ static void parse(int count, char **arguments)
 		case DELAY_CLIENT: options.delay_ms[0] = number(optarg); break;
 		case DELAY_SERVER: options.delay_ms[1] = number(optarg); break;
 		case IMPLICIT: options.implicit = true; break;
+		case SPIN: options.spin = options.nonblocking = true; break;
+		case HOLD: options.hold_ms = number(optarg); break;
 		case LIST: list_scenarios(); exit(0);
 		default: exit(64);
 		}
@@ -2221,8 +2497,11 @@ static void fill_options(void)
 		options.group = options.group ? options.group : "X25519:P-256";
 		options.server_group = options.server_group ? options.server_group : "P-256";
 	}
-	if (is_scenario("renegotiate"))
+	if (is_scenario("renegotiate") || is_scenario("refused-renegotiation") || is_scenario("close-notify"))
 		options.tls = "1.2";
+	/* Only between calls can a handshake be held up. */
+	if (is_scenario("callback-suspends"))
+		options.nonblocking = true;
 	if (!options.server_alpn)
 		options.server_alpn = options.alpn;
 	if (options.server_alpn && !strcmp(options.server_alpn, "none"))

@@ -28,6 +28,9 @@ leaf() { # name, common name, authority, more arguments of openssl x509
 authority ca "Test authority"
 authority other-ca "Unknown authority"
 leaf server localhost ca -days 3650
+# The key exchange of TLS 1.2 by RSA is the server's private-key operation.
+openssl req -x509 -newkey rsa:4096 -nodes -keyout rsa.key -out rsa.pem -days 3650 -subj /CN=localhost \
+	-addext subjectAltName=DNS:a.example 2>/dev/null
 leaf client client ca -days 3650
 leaf bad-client client other-ca -days 3650
 # Before 3.4 "openssl x509" knows no -not_after: a negative number of days has the same effect.

@@ -19,6 +19,15 @@ struct Witness: Codable, Sendable {
     var clientHello: Int?
     var serverHello: Int?
     var finishedRead: Int?
+    /// Below TLS 1.3, on a server: ClientKeyExchange read, and the ChangeCipherSpec after it.
+    var keyShare: Int?
+    var changeRead: Int?
+    /// How long a callback of the application held the handshake up.
+    var held: Int?
+    var thread: String?
+    /// Around connect(2).
+    var connectBegin: Int?
+    var connectEnd: Int?
     /// What this side slept before its first call, and between its calls.
     var delayBeforeStart: Int?
     var delays: [Int]?
@@ -42,7 +51,12 @@ struct Witness: Codable, Sendable {
 
     enum CodingKeys: String, CodingKey {
         case role, outcome, event, pid, calls, cipher, group, alpn, sni, resumed, reason, alert, transport, local
-        case remote
+        case remote, thread
+        case keyShare = "key_share_ns"
+        case changeRead = "change_read_ns"
+        case held = "held_ns"
+        case connectBegin = "connect_begin_ns"
+        case connectEnd = "connect_end_ns"
         case start = "start_ns"
         case end = "end_ns"
         case enter = "enter_ns"
@@ -155,18 +169,23 @@ enum Handshaker {
 
     /// Runs the command lines one after the other under one `tlswatch capture`; rows go to the command line whose
     /// processes they name. `strangers` are the rows of no such process.
+    ///
+    /// - Parameters:
+    ///   - options: of the capture.
+    ///   - before: a command line that runs what follows it, for each of `lines`.
     static func observe(
-        _ build: TLSBuild = .distribution, _ lines: [[String]], within limit: Duration = patience
+        _ build: TLSBuild = .distribution, _ lines: [[String]], options: [String] = [], before: [String] = [],
+        within limit: Duration = patience
     ) throws -> (runs: [Run], strangers: [SessionRow]) {
         let directory = try TemporaryDirectory()
         let output = directory.file("rows.json")
         let commands = try lines.map { line in
-            try command(build, line).map { "'\($0)'" }.joined(separator: " ") + "; echo \"=$?\""
+            try (before + command(build, line)).map { "'\($0)'" }.joined(separator: " ") + "; echo \"=$?\""
         }
         let library = build.libssl.map { ["--library", $0] } ?? []
         let result = try ChildProcess.run(
             Tlswatch.binary(),
-            ["capture", "--format", "json", "--output", output] + library
+            ["capture", "--format", "json", "--output", output] + library + options
                 + ["--", "sh", "-c", commands.joined(separator: "\n")], within: limit)
         guard result.status == .exited(0) else {
             throw HarnessError("capture ended with \(result.status): \(result.errors.suffix(500))")

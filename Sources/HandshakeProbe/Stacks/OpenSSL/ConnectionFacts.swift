@@ -21,6 +21,9 @@ extension FactFinder {
             result.paths[.requestState] = FactPath(offsets: [offset + 4], size: 4)
         }
         derivePeerCertificate(session, &result)
+        deriveVerifyResult(&result)
+        deriveTransport(&result)
+        deriveHelloName(&result)
         deriveCertificateRequest(&result)
         deriveReferences(&result)
         deriveStateless(&result)
@@ -36,6 +39,52 @@ extension FactFinder {
         }
         // The low half of the pointer: never zero for one that is not null.
         result.paths[.peerCertificate] = FactPath(offsets: field.offsets, size: 4)
+    }
+
+    private func deriveVerifyResult(_ result: inout Result) {
+        let getter = "SSL_get_verify_result"
+        // A long, of which the codes fill a byte.
+        let fields = returned(getter, depth: 1).filter { $0.width == 8 }
+        guard let field = single(fields), plausible(field) else {
+            result.notes.append(missing(.verifyResult, getter, fields))
+            return
+        }
+        result.paths[.verifyResult] = FactPath(offsets: field.offsets, size: 4)
+    }
+
+    private func deriveTransport(_ result: inout Result) {
+        let getter = "SSL_get_rbio"
+        let fields = returned(getter, depth: 1).filter { $0.width == 8 }
+        guard let field = single(fields), plausible(field) else {
+            result.notes.append(missing(.transport, getter, fields))
+            return
+        }
+        result.paths[.transport] = FactPath(offsets: field.offsets + [0], size: 0)
+    }
+
+    /// `TLSEXT_IDX_server_name` of `ssl/ssl_local.h`, in every release.
+    private static let serverNameIndex: Int32 = 1
+
+    /// `SSL_client_hello_get0_ext` walks the raw extensions of the ClientHello that is being read, which stand in an array
+    /// in the order of OpenSSL's own table, and hands out an extension's bytes.
+    private func deriveHelloName(_ result: inout Result) {
+        let getter = "SSL_client_hello_get0_ext"
+        var bodies: Set<[Int32]> = []
+        for case .stored(let place, let value) in events(getter) where place.root == 2 && place.count == 0 {
+            if let field = value.field, field.root == 0, field.width == 8, plausible(field) {
+                bodies.insert(field.offsets)
+            }
+        }
+        // Seen in the first rounds of the loop: the distance of two neighbours is an element's size.
+        let elements = bodies.filter { $0.count == 3 }.sorted { $0.lexicographicallyPrecedes($1) }
+        guard elements.count >= 2, Set(elements.map { $0.dropLast() }).count == 1,
+            case let size = elements[1][2] - elements[0][2], size > 0, size <= 256
+        else {
+            result.notes.append("no helloName: the code of \(getter) gives \(elements.count) places")
+            return
+        }
+        result.paths[.helloName] = FactPath(
+            offsets: [elements[0][0], elements[0][1], elements[0][2] + Self.serverNameIndex * size, 0], size: 0)
     }
 
     /// `SSL_ctrl(s, SSL_CTRL_GET_CLIENT_CERT_TYPES, …)` answers a client that was asked: it looks at the role, and at

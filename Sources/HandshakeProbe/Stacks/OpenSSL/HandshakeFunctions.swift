@@ -55,6 +55,13 @@ struct HandshakeFunctions {
                 sites.notes.append("\(name) was not found: no table of its version holds the Finished label")
             }
         }
+        // Below TLS 1.3 alone: there the peer's share may be used long before the keys change, and there is renegotiation.
+        if let function = methods.keyChange[0x303] { sites.add(.newKeys, "tls1_change_cipher_state", function) }
+        if let function = methods.masterSecret[0x303] {
+            sites.add(.masterSecret, "tls1_generate_master_secret", function)
+        } else {
+            sites.notes.append("tls1_generate_master_secret was not found: no table of its version holds the label")
+        }
         if let function = symbols["tls_parse_stoc_alpn"]?.address
             ?? ExtensionTable.parser(code.file, near: methods.full, type: ExtensionTable.alpn)
         {

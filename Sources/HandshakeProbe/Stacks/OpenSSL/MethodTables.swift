@@ -9,8 +9,9 @@ struct MethodTables {
     /// The functions of its accept and connect slots.
     var accept: UInt64
     var connect: UInt64
-    /// `change_cipher_state` by protocol version.
+    /// `change_cipher_state` and `generate_master_secret` by protocol version.
     var keyChange: [UInt32: UInt64]
+    var masterSecret: [UInt32: UInt64] = [:]
 
     static let firstSlot: UInt64 = 16
     /// Slots that are compared; every release has more.
@@ -55,7 +56,8 @@ struct MethodTables {
         // A later slot points to the version's own functions.
         guard
             let encryptionSlot = (max(acceptSlot, connectSlot)..<40).first(where: { slot in
-                file.pointer(at: Self.address(full, slot)).flatMap { Self.changeCipherState(file, $0) } != nil
+                file.pointer(at: Self.address(full, slot)).flatMap { Self.function(file, $0, Self.keyChangeDistance) }
+                    != nil
             })
         else { return }
         // The tables stand together; search the whole section only if they do not.
@@ -67,9 +69,10 @@ struct MethodTables {
                 && file.pointer(at: Self.address(table, connectSlot)) == connect
             {
                 guard let encryption = file.pointer(at: Self.address(table, encryptionSlot)),
-                    let function = Self.changeCipherState(file, encryption)
+                    let function = Self.function(file, encryption, Self.keyChangeDistance)
                 else { continue }
                 keyChange[version] = function
+                masterSecret[version] = Self.function(file, encryption, Self.masterSecretDistance)
             }
         }
     }
@@ -101,13 +104,17 @@ struct MethodTables {
         return found
     }
 
-    /// `change_cipher_state` stands two slots before the label "client finished".
-    private static func changeCipherState(_ file: ELFFile, _ table: UInt64) -> UInt64? {
-        for slot in 2..<12 {
+    /// Slots of `SSL3_ENC_METHOD` before the label "client finished".
+    private static let keyChangeDistance = 2
+    private static let masterSecretDistance = 3
+
+    /// The function that stands so many slots before the label.
+    private static func function(_ file: ELFFile, _ table: UInt64, _ distance: Int) -> UInt64? {
+        for slot in distance..<12 {
             guard let pointer = file.pointer(at: table &+ UInt64(slot) * 8),
                 file.text(at: pointer, limit: 16) == "client finished"
             else { continue }
-            let function = file.pointer(at: table &+ UInt64(slot - 2) * 8)
+            let function = file.pointer(at: table &+ UInt64(slot - distance) * 8)
             return function.flatMap { file.isCode($0) ? $0 : nil }
         }
         return nil

@@ -53,6 +53,7 @@ public enum OpenSSL: TLSStack {
         if let pause = symbols["ASYNC_pause_job"] {
             sites.add(.pause, "ASYNC_pause_job", pause.address, size: pause.size, object: false)
         }
+        result.transport = TransportFinder(code: code, symbols: symbols).layout()
         result.sites = sites.sites
         result.notes += sites.notes
         return result
@@ -85,7 +86,10 @@ enum SymbolNames {
         "SSL_version", "SSL_is_server", "SSL_get_state", "SSL_session_reused", "SSL_get_current_cipher",
         "SSL_CIPHER_get_id", "SSL_get0_alpn_selected", "SSL_get_servername", "SSL_ctrl",
         "SSL_get_early_data_status", "SSL_stateless", "SSL_get_verify_mode", "SSL_get0_peer_certificate",
-        "SSL_get_peer_certificate", "SSL_up_ref", "SSL_want", "SSL_get_shutdown",
+        "SSL_get_peer_certificate", "SSL_up_ref", "SSL_want", "SSL_get_shutdown", "SSL_get_verify_result",
+        "SSL_get_rbio", "SSL_client_hello_get0_ext", "BIO_method_type", "BIO_method_name", "BIO_get_retry_reason",
+        "BIO_get_data",
+        "BIO_next",
         "SSL_select_next_proto", "SSL_free", "ASYNC_pause_job", "ssl_derive", "ssl_encapsulate", "ssl_decapsulate",
         "ossl_statem_fatal", "ossl_rlayer_fatal", "tls_parse_stoc_alpn", "ERR_vset_error",
     ]

@@ -12,7 +12,7 @@ extension SessionRules {
                 // TLS 1.3 has no renegotiation: what comes after it is a ticket or a key update.
                 guard let version = state.version, version != 0x0304 else { return .unrelated }
                 // A server that only asks for a renegotiation: the client's answer is the handshake.
-                return state.server == 1 && state.request ?? 0 != 0 ? .unrelated : .start
+                return state.server == 1 && state.request ?? 0 != 0 ? .unrelated : .renegotiate
             case OpenSSLState.error: return .unrelated
             default: return .proceed
             }
@@ -42,19 +42,19 @@ extension SessionRules {
             // SSL3_CC_APPLICATION | SSL3_CC_SERVER | SSL3_CC_READ
             return argument == 0x121 ? .peerFinished : .other
         },
-        peerHelloRead: { handState, role in
-            switch role {
-            // TLS_ST_BEFORE until the first byte of a ClientHello was accepted.
-            case .server: handState > 1
-            // TLS_ST_CR_SRVR_HELLO is 3 in every version; 12 or 13 is "ClientHello written".
-            case .client: (3...11).contains(handState) || handState > 13
-            }
-        },
+        // SSL_WRITING, SSL_READING; above them a certificate, a private key, a ClientHello's callback.
+        waitsForApplication: { want in want > OpenSSLState.wantsToRead },
+        failsKeyExchange: { OpenSSLState.keyExchangeReasons.contains($0) },
         failure: { alert, reason, version in OpenSSLState.failure(alert: alert, reason: reason, version: version) },
+        libraryReason: { reason, verification in
+            OpenSSLState.libraryReason(reason, verification: verification)
+        },
         startStates: 1 << 0 | 1 << 4,
         endStates: 1 << 1 | 1 << 4,
         overStates: 1 << 1 | 1 << 4,
-        deadStates: 1 << 1
+        deadStates: 1 << 1,
+        idleWant: OpenSSLState.wantsNothing,
+        overShutdown: 2  // SSL_RECEIVED_SHUTDOWN
     )
 }
 
@@ -67,6 +67,8 @@ enum OpenSSLState {
     static let done: UInt32 = 1
     /// `SSL_NOTHING`.
     static let wantsNothing: UInt32 = 1
+    /// `SSL_READING`.
+    static let wantsToRead: UInt32 = 3
     /// `TLS1_FLAGS_QUIC`, from 3.2 on; before, the bit is another's.
     static let quic: UInt32 = 0x2000
 
@@ -95,9 +97,12 @@ enum OpenSSLState {
             let code = UInt8(reason - receivedAlertOffset)
             return FailureReason(reason: IANA.alert(code), alert: code, direction: .received)
         }
+        // SSL_R_NO_RENEGOTIATION: the peer said so, in a warning; what is sent after it is only the consequence.
+        if reason == 339 { return FailureReason(reason: "no_renegotiation", alert: 100, direction: .received) }
         let named = reasons[reason]
         guard alert >= 0, alert <= 255 else {
-            return FailureReason(reason: named ?? "library_error_\(reason)", alert: nil, direction: nil)
+            return FailureReason(
+                reason: named ?? OpenSSLReasons.name(reason) ?? "library_error_\(reason)", alert: nil, direction: nil)
         }
         // SSL_R_UNEXPECTED_EOF_WHILE_READING: the peer is gone; whether the alert after it got out is not known.
         if reason == 294 { return FailureReason(reason: "peer_closed") }
@@ -115,6 +120,23 @@ enum OpenSSLState {
     private static func sentReason(_ code: UInt8, named: String?) -> String {
         code == 80 ? named ?? IANA.alert(code) : IANA.alert(code)
     }
+
+    /// SSL_R_CERTIFICATE_VERIFY_FAILED.
+    private static let verificationFailed: Int32 = 134
+
+    static func libraryReason(_ reason: Int32, verification: UInt32?) -> String? {
+        if reason > receivedAlertOffset, reason <= receivedAlertOffset + 255 { return nil }
+        if reason == verificationFailed, let word = verification.flatMap(OpenSSLReasons.verification) { return word }
+        return OpenSSLReasons.name(reason)
+    }
+
+    /// Failures at the peer's share itself, or for want of one that both sides know: NO_SUITABLE_KEY_SHARE, BAD_DH_VALUE,
+    /// BAD_KEY_SHARE, BAD_SIGNATURE (of the share, below TLS 1.3), DECRYPTION_FAILED (of the pre-master secret),
+    /// LENGTH_MISMATCH, LENGTH_TOO_SHORT, NO_SUITABLE_GROUPS, BAD_ECPOINT, WRONG_CURVE, DH_KEY_TOO_SMALL.
+    static let keyExchangeReasons: Set<Int32> = [101, 102, 108, 123, 147, 159, 160, 295, 306, 378, 394]
+
+    /// The reasons that stand in the place of an alert's name.
+    static var usualReasons: [String] { reasons.values + ["no_renegotiation"] }
 
     /// Reasons without a telling alert (include/openssl/sslerr.h; stable numbers).
     private static let reasons: [Int32: String] = [

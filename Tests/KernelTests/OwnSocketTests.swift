@@ -1,0 +1,226 @@
+import Foundation
+import Testing
+
+extension KernelTests {
+    /// A session's socket, times and records are its own: what callbacks and impatient programs do beside it is not.
+    @Suite struct OwnSocketTests {
+        private func observe(
+            _ lines: [[String]], options: [String] = [], before: [String] = []
+        ) throws -> [(row: SessionRow, witness: Witness)] {
+            let (runs, strangers) = try Handshaker.observe(lines, options: options, before: before)
+            #expect(strangers.isEmpty, "\(strangers)")
+            return try runs.flatMap { run in
+                try #require(run.status == 0, "\(run.arguments)")
+                expectSane(run.rows)
+                return try ["client", "server"].flatMap { role in
+                    let known = run.witnesses.filter { $0.role == role }.sorted { $0.start < $1.start }
+                    let told = run.rows.filter { $0.role == role }.sorted { ($0.time ?? "") < ($1.time ?? "") }
+                    try #require(told.count == known.count, "\(told) for \(known)")
+                    return Array(zip(told, known)).map { (row: $0.0, witness: $0.1) }
+                }
+            }
+        }
+
+        private static let slack = 3_000_000
+
+        @Test("I/O of a callback, TCP to its end of file and UDP, is in no address, time or outcome", arguments: ["1.2", "1.3"])
+        func callbackIO(_ version: String) throws {
+            let held = 40
+            let scenarios = ["callback-asks", "callback-asks-first"]
+            let pairs = try observe(
+                scenarios.map { ["--scenario", $0, "--hold-ms", "\(held)", "--tls", version, "--count", "3"] })
+            try #require(pairs.count == 12)
+            for (row, witness) in pairs {
+                let text = Comment(rawValue: "\(row) against \(witness)")
+                #expect(row.isCompleted && row.socketConfidence == "exact", text)
+                #expect(row.local == witness.local && row.remote == witness.remote, text)
+                let connect = try #require(row.tcpConnect, text)
+                if row.isClient, let begin = witness.connectBegin, let end = witness.connectEnd {
+                    #expect(connect <= end - begin, text)
+                } else {
+                    #expect(connect < 5_000_000, text)
+                }
+                // Not the callback's own first bytes, which come before the ServerHello.
+                if row.isServer, let hello = witness.clientHello, let begin = witness.held {
+                    #expect((row.firstRecordDelay ?? 0) >= begin, text)
+                    _ = hello
+                }
+            }
+        }
+
+        @Test("A memory transport has no socket, whatever its callbacks open")
+        func memoryTransport() throws {
+            let line = ["--scenario", "callback-asks", "--hold-ms", "5", "--io", "memory", "--count", "3"]
+            for (row, witness) in try observe([line]) {
+                #expect(row.isCompleted && row.socketConfidence == "unknown", "\(row) against \(witness)")
+                #expect(row.local == nil && row.remote == nil && row.tcpConnect == nil && row.firstRecordDelay == nil)
+            }
+        }
+
+        @Test(
+            "The key exchange begins when the share was read, whatever a callback does then",
+            arguments: ["callback-asks", "callback-sleeps", "callback-suspends"], ["tcp", "memory"])
+        func keyExchange(_ scenario: String, _ transport: String) throws {
+            let held = 60
+            let line = ["--scenario", scenario, "--hold-ms", "\(held)", "--io", transport, "--tls", "1.3", "--count", "2"]
+            for (row, witness) in try observe([line]) {
+                let text = Comment(rawValue: "\(row) against \(witness)")
+                let exchange = try #require(row.keyExchange, text)
+                if row.isServer {
+                    // ClientHello read, then the callback, then the keys; Finished comes after them.
+                    let held = try #require(witness.held, text)
+                    let hello = try #require(witness.clientHello, text)
+                    let finished = try #require(witness.finishedRead, text)
+                    #expect(exchange >= held && exchange <= finished - hello + Self.slack, text)
+                } else {
+                    #expect(exchange < held * 1_000_000 / 2, "the client's begins with the ServerHello: \(text)")
+                }
+            }
+        }
+
+        @Test("Below TLS 1.3 an RSA key exchange holds the private-key operation, as the program's own stamps have it")
+        func rsaKeyExchange() throws {
+            let certificates = try Handshaker.certificates()
+            let line = [
+                "--tls", "1.2", "--cipher", "AES128-GCM-SHA256", "--cert", certificates + "/rsa.pem", "--key",
+                certificates + "/rsa.key", "--ca", certificates + "/rsa.pem", "--count", "3",
+            ]
+            let pairs = try observe([line])
+            #expect(pairs.count == 6)
+            for (row, witness) in pairs where row.isServer {
+                let text = Comment(rawValue: "\(row) against \(witness)")
+                let (share, change) = (try #require(witness.keyShare, text), try #require(witness.changeRead, text))
+                let exchange = try #require(row.keyExchange, text)
+                // Read, and given to the callback a moment later; the keys come with the ChangeCipherSpec.
+                #expect(exchange >= change - share && exchange <= change - share + Self.slack, text)
+                #expect(row.cipher == "TLS_RSA_WITH_AES_128_GCM_SHA256" && row.keyExchangeCompute == nil, text)
+            }
+        }
+
+        @Test("A renegotiation that is refused is no session of the server's, with phases or without")
+        func refusedRenegotiation() throws {
+            for phases in ["on", "off"] {
+                let line = ["--scenario", "refused-renegotiation", "--count", "2"]
+                let pairs = try observe([line], options: ["--phases", phases])
+                #expect(pairs.filter { $0.row.isServer }.count == 2, "phases \(phases): \(pairs.map(\.row))")
+                let refused = pairs.filter { $0.row.reason == "no_renegotiation" }.map(\.row)
+                #expect(refused.count == 2 && refused.allSatisfy { $0.isClient && $0.alertDirection == "received" })
+                let accepted = try observe(
+                    [["--scenario", "renegotiate", "--count", "2"]].map { $0 }, options: ["--phases", phases],
+                    events: ["renegotiate"])
+                #expect(accepted.count == 8, "phases \(phases): an accepted one is a session: \(accepted.map(\.row))")
+            }
+        }
+
+        @Test("A client that spins is one session with every call counted, and loses nobody a record")
+        func spin() throws {
+            let daemon = try Daemon()
+            let before = try daemon.metrics().sum("tlswatch_events_total")
+            let line = ["--spin", "--delay-server-ms", "1500", "--count", "1"]
+            let pairs = try observe([line])
+            for (row, witness) in pairs {
+                #expect(row.isCompleted && row.calls == witness.calls, "\(row) against \(witness)")
+            }
+            let spun = try #require(pairs.first { $0.row.isClient }?.witness.calls)
+            #expect(spun > 1_000, "it did spin")
+            let metrics = try daemon.quietMetrics {
+                $0.sum("tlswatch_handshakes_total", ["outcome": "completed"]) >= 2 && Books($0).balance
+            }
+            #expect(metrics.sum("tlswatch_events_total") - before < 200, "no record for a call without effect")
+            #expect(metrics.sum("tlswatch_events_dropped_total", ["reason": "ring_full"]) == 0)
+            expectConservation(metrics)
+        }
+
+        @Test("Children that end at once have their parent's executable, and threads their own names")
+        func names() throws {
+            let pairs = try observe([["--scenario", "children", "--count", "20"]])
+            #expect(pairs.count == 40)
+            for (row, witness) in pairs {
+                #expect(row.exe?.hasSuffix("/handshaker") == true, "\(row)")
+                #expect(row.comm == "handshaker" && row.thread == witness.thread, "\(row)")
+            }
+        }
+
+        /// Loopback of a network of its own.
+        private func network(_ settings: String = "") -> [String] {
+            ["unshare", "-n", "sh", "-c", "ip link set lo up && \(settings) exec \"$@\"", "sh"]
+        }
+
+        @Test("With TCP Fast Open the connect time begins with the SYN, not with connect(2)")
+        func fastOpen() throws {
+            let pairs = try observe(
+                [["--scenario", "fast-open", "--hold-ms", "100", "--count", "3"]],
+                before: network("echo 3 > /proc/sys/net/ipv4/tcp_fastopen &&"))
+            #expect(pairs.count == 6)
+            for (row, witness) in pairs where row.isClient {
+                let text = Comment(rawValue: "\(row) against \(witness)")
+                #expect(row.remote == witness.remote && row.socketConfidence == "exact", text)
+                #expect(try #require(row.tcpConnect, text) < 50_000_000, "100 ms lay between connect and SYN: \(text)")
+            }
+        }
+
+        @Test("MPTCP connections have addresses and times on both sides")
+        func multipath() throws {
+            let pairs = try observe([["--io", "mptcp", "--count", "3"]], before: network())
+            #expect(pairs.count == 6)
+            for (row, witness) in pairs {
+                let text = Comment(rawValue: "\(row) against \(witness)")
+                #expect(row.local == witness.local && row.remote == witness.remote, text)
+                let connect = try #require(row.tcpConnect, text)
+                if row.isClient, let begin = witness.connectBegin, let end = witness.connectEnd {
+                    #expect(connect <= end - begin, text)
+                }
+                #expect(row.firstRecordDelay != nil, text)
+            }
+        }
+
+        @Test("A client whose BIO connects inside the call has the TCP connection's addresses, not the look-up's socket")
+        func connectInsideCall() throws {
+            let server = try OpenSSLServer(TestCertificates(), ["-www"])
+            let capture = try Capture()
+            let client = try ChildProcess.run(
+                "openssl", ["s_time", "-connect", "localhost:\(server.port)", "-new", "-time", "1"])
+            try #require(client.status == .exited(0), "\(client.errors)")
+            let rows = try capture.finish(expecting: 10) { $0.pid == Int(client.pid) && $0.isCompleted }
+            try #require(rows.count >= 10)
+            for row in rows {
+                #expect(row.socketConfidence == "exact" && row.remote == server.address, "\(row)")
+                #expect(row.tcpConnect != nil && row.local != nil, "\(row)")
+            }
+        }
+
+        @Test("Suites that forbid the request ask for no client certificate, although the server would")
+        func pskAsksNothing() throws {
+            let suite = ["-psk", "1a2b", "-cipher", "PSK-AES128-GCM-SHA256", "-tls1_2"]
+            let server = try OpenSSLServer(nil, ["-nocert", "-Verify", "1"] + suite)
+            let capture = try Capture()
+            let client = try server.connect(suite)
+            try #require(client.status == .exited(0), "\(client.errors)")
+            let pids = Set([Int(client.pid), server.pid])
+            let rows = try capture.finish(expecting: 2) { pids.contains($0.pid ?? 0) }
+            #expect(rows.count == 2)
+            for row in rows {
+                #expect(row.isCompleted && row.cipher == "TLS_PSK_WITH_AES_128_GCM_SHA256", "\(row)")
+                #expect(row.clientCertificateRequested == false && row.clientCertificateGiven == nil, "\(row)")
+            }
+        }
+
+        @Test("The library's own word stands beside the reason where it says more, as openssl's error text has it")
+        func libraryReasons() throws {
+            let runs = try Handshaker.observe([
+                ["--scenario", "no-shared-cipher"], ["--scenario", "version"], ["--scenario", "client-cert-missing"],
+                ["--scenario", "wrong-host"], ["--scenario", "unknown-ca"], ["--scenario", "no-alpn"],
+            ]).runs
+            let words = runs.map { run in Set(run.rows.compactMap(\.libraryReason)) }
+            #expect(
+                words == [
+                    ["no_shared_cipher"], ["unsupported_protocol"], ["peer_did_not_return_a_certificate"],
+                    ["hostname_mismatch"], ["unable_to_get_issuer_cert_locally"], [],
+                ])
+            for run in runs {
+                // Whoever received the alert has no word of its own.
+                #expect(run.rows.filter { $0.alertDirection == "received" }.allSatisfy { $0.libraryReason == nil })
+            }
+        }
+    }
+}
