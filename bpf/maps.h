@@ -106,8 +106,8 @@ struct socket_state {
 	__u32 pid;
 	__u32 tid;
 	__u16 profile;
-	__u16 reserved;
-	__u32 reserved2;
+	__u16 proof; /* enum tlswatch_proof: how it is known that it is the object's */
+	__u32 reserved;
 };
 
 struct {

@@ -124,8 +124,9 @@ __noinline __u64 transport_socket(const struct tlswatch_profile *profile, struct
 	address = text_address(profile, frames, done, TLSWATCH_FACT_TRANSPORT);
 #pragma clang loop unroll(disable)
 	for (int i = 0; i < TRANSPORTS; i++) {
+		/* A filter before nothing is the application's own transport under a number of its liking (haproxy's). */
 		if (!address)
-			return NO_SOCKET;
+			return i ? NOT_TOLD : NO_SOCKET;
 		if (bpf_probe_read_user(&table, sizeof(table), (void *)(address + layout->kinds)) ||
 		    bpf_probe_read_user(&kind, sizeof(kind), (void *)(table + layout->kind)))
 			return NOT_TOLD;
@@ -250,7 +251,7 @@ static __noinline int first_use(struct frames *frames, struct frame *frame, stru
 {
 	__u32 program = what, direction = program == TLSWATCH_PROGRAM_SOCKET_SEND ? TLSWATCH_SEND : TLSWATCH_RECEIVE;
 	struct socket_state *state = state_of(sk, false);
-	__u32 how = TLSWATCH_PROOF_DESCRIPTOR;
+	__u32 how = TLSWATCH_NO_PROOF;
 	bool known = state && !frame->began && state->object == frame->object &&
 		     state->pid == bpf_get_current_pid_tgid() >> 32;
 
@@ -269,11 +270,16 @@ static __noinline int first_use(struct frames *frames, struct frame *frame, stru
 		}
 	}
 	frame->socket = (__u64)sk;
+	if (known && state->proof == TLSWATCH_INFERRED && (__s32)(what >> 32) >= 5)
+		how = proof_of_bytes();
 	/* Of a connection that came about after the first bytes (TCP Fast Open) there is more to tell. */
-	if (known && !state->established_ns) {
+	if (known && how != TLSWATCH_PROOF_RECORD && !state->established_ns) {
 		count_drop(program, TLSWATCH_DROP_NOTED);
 		return 1;
 	}
+	if (known && how != TLSWATCH_PROOF_RECORD)
+		how = state->proof;
+	state->proof = how;
 	state->object = frame->object;
 	state->profile = frame->profile;
 	submit_socket(sk, state, frame, now, program | (__u64)how << 32);

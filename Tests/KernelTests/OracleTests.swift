@@ -104,7 +104,8 @@ extension KernelTests {
                 ("cipher", row.cipher, witness.cipher, false),
                 ("group", row.group, witness.group, false),
                 ("alpn", row.alpn, witness.alpn, false),
-                ("sni", row.sni, witness.sni, false),
+                // A ClientHello that is refused early names a server that the library never stores.
+                ("sni", row.sni, witness.sni, failed && row.isServer),
                 ("resumed", row.resumed.map(String.init), witness.resumed.map(String.init), false),
                 ("early_data", row.earlyData, witness.earlyData, false),
                 (
@@ -121,7 +122,7 @@ extension KernelTests {
                 ),
                 ("local", row.local, witness.local, true),
                 ("remote", row.remote, witness.remote, true),
-                ("comm", row.comm, "handshaker", true),
+                ("comm", row.comm, witness.comm, false),
                 ("thread", row.thread, witness.thread, true),
             ]
             for fact in facts where witness.event == nil {

@@ -39,6 +39,8 @@ extension Session {
             if known.cookie == event.cookie {
                 // The connection came about after its first bytes were sent (TCP Fast Open).
                 if known.established_ns == 0, event.established_ns != 0 { socket = event }
+                // Its first use told nothing, and a later one does.
+                if known.isInferred { socket?.proof = event.proof }
             } else if known.isInferred, !event.isInferred {
                 socket = event
             }

@@ -373,6 +373,7 @@ import Testing
         #expect(session([(7, TLSWATCH_INFERRED)]) == (7, .inferred))
         #expect(session([(7, TLSWATCH_INFERRED), (8, TLSWATCH_PROOF_RECORD)]) == (8, .exact))
         #expect(session([(8, TLSWATCH_PROOF_DESCRIPTOR), (7, TLSWATCH_INFERRED)]) == (8, .exact))
+        #expect(session([(7, TLSWATCH_INFERRED), (7, TLSWATCH_PROOF_RECORD)]) == (7, .exact))
     }
 
     // MARK: words and names

@@ -70,6 +70,7 @@ typedef int client_hello_callback(SSL *, int *, void *);
 	X(void, SSL_CTX_set_alpn_select_cb, (SSL_CTX *, alpn_select_callback *, void *))               \
 	X(void, SSL_CTX_set_info_callback, (SSL_CTX *, info_callback *))                               \
 	X(void, SSL_CTX_set_msg_callback, (SSL_CTX *, message_callback *))                             \
+	X(uint64_t, SSL_CTX_set_options, (SSL_CTX *, uint64_t))                                        \
 	X(void, SSL_CTX_set_cert_cb, (SSL_CTX *, certificate_callback *, void *))                      \
 	X(void, SSL_CTX_set_client_hello_cb, (SSL_CTX *, client_hello_callback *, void *))             \
 	X(int, SSL_CTX_set_session_id_context, (SSL_CTX *, const unsigned char *, unsigned int))       \
@@ -296,7 +297,7 @@ struct witness {
 	int alert;
 	bool alert_sent;
 	/* When messages of the handshake were written or read, by type; 0: never. */
-	uint64_t client_hello, server_hello, finished_sent, finished_read, key_share, change_read;
+	uint64_t client_hello, server_hello, finished_sent, finished_read, key_share;
 	/* How long a callback of the application held the handshake up. */
 	uint64_t held;
 	const char *thread;
@@ -393,6 +394,19 @@ static void write_line(struct line *line)
 		die("standard output: %s", strerror(errno));
 }
 
+/* The process's name, which is its main thread's. */
+static const char *own_name(void)
+{
+	static _Thread_local char name[32];
+	FILE *file = fopen("/proc/self/comm", "r");
+
+	if (!file || !fgets(name, sizeof(name), file))
+		die("/proc/self/comm: %s", strerror(errno));
+	fclose(file);
+	name[strcspn(name, "\n")] = 0;
+	return name;
+}
+
 static void report(const struct witness *witness)
 {
 	static const char *const outcomes[] = { "in_flight", "completed", "failed", "abandoned" };
@@ -445,10 +459,10 @@ static void report(const struct witness *witness)
 	add_time(&line, "server_hello_ns", witness->server_hello);
 	add_time(&line, "finished_sent_ns", witness->finished_sent);
 	add_time(&line, "finished_read_ns", witness->finished_read);
-	/* Below TLS 1.3: ClientKeyExchange read, and the ChangeCipherSpec after it. */
+	/* Below TLS 1.3: ClientKeyExchange read. */
 	add_time(&line, "key_share_ns", witness->key_share);
-	add_time(&line, "change_read_ns", witness->change_read);
 	add_time(&line, "held_ns", witness->held);
+	add_name(&line, "comm", own_name());
 	add_name(&line, "thread", witness->thread);
 	add_time(&line, "connect_begin_ns", witness->connect_begin);
 	add_time(&line, "connect_end_ns", witness->connect_end);
@@ -532,8 +546,6 @@ static void on_message(int written, int version, int type, const void *bytes, si
 
 	(void)version;
 	(void)argument;
-	if (type == 20 && witness && !written && !witness->change_read)
-		witness->change_read = time;
 	if (type != 22 || !length || !witness || witness->ended)
 		return;
 	from_client = witness->server ? !written : written;
@@ -831,6 +843,8 @@ static void configure_server(SSL_CTX *server)
 		SSL_CTX_set_cert_cb(server, on_certificate_pause, NULL);
 	if (!strncmp(options.scenario, "callback-", 9) && !is_scenario("callback-asks-first"))
 		SSL_CTX_set_cert_cb(server, on_certificate_hold, NULL);
+	if (is_scenario("refused-renegotiation"))
+		SSL_CTX_set_options(server, 1U << 30); /* SSL_OP_NO_RENEGOTIATION: what 3.0 and later do anyway */
 	if (is_scenario("hello-refused"))
 		SSL_CTX_set_client_hello_cb(server, on_client_hello_refuse, NULL);
 }

@@ -19,11 +19,11 @@ struct Witness: Codable, Sendable {
     var clientHello: Int?
     var serverHello: Int?
     var finishedRead: Int?
-    /// Below TLS 1.3, on a server: ClientKeyExchange read, and the ChangeCipherSpec after it.
+    /// Below TLS 1.3, on a server: ClientKeyExchange read.
     var keyShare: Int?
-    var changeRead: Int?
     /// How long a callback of the application held the handshake up.
     var held: Int?
+    var comm: String?
     var thread: String?
     /// Around connect(2).
     var connectBegin: Int?
@@ -51,9 +51,8 @@ struct Witness: Codable, Sendable {
 
     enum CodingKeys: String, CodingKey {
         case role, outcome, event, pid, calls, cipher, group, alpn, sni, resumed, reason, alert, transport, local
-        case remote, thread
+        case remote, comm, thread
         case keyShare = "key_share_ns"
-        case changeRead = "change_read_ns"
         case held = "held_ns"
         case connectBegin = "connect_begin_ns"
         case connectEnd = "connect_end_ns"
@@ -129,13 +128,20 @@ enum Handshaker {
 
     private static let made = Mutex<Made?>(nil)
 
-    /// The command line that runs it.
-    static func command(_ build: TLSBuild, _ arguments: [String]) throws -> [String] {
-        let (program, certificates) = try made.withLock { made in
+    private static func ready() throws -> (program: String, certificates: String) {
+        try made.withLock { made in
             let ready = try made ?? make()
             made = ready
             return (ready.program, ready.certificates)
         }
+    }
+
+    /// The directory with its certificates and keys.
+    static func certificates() throws -> String { try ready().certificates }
+
+    /// The command line that runs it.
+    static func command(_ build: TLSBuild, _ arguments: [String]) throws -> [String] {
+        let (program, certificates) = try ready()
         var line = [program, "--certificates", certificates]
         if let libssl = build.libssl, let libcrypto = build.libcrypto {
             line += ["--libssl", libssl, "--libcrypto", libcrypto]

@@ -5,13 +5,14 @@ final class OpenSSLServer: Sendable {
     private let reserved: FreePort
     let child: ChildProcess
 
-    init(_ certificates: TestCertificates, _ options: [String] = ["-www"]) throws {
+    /// - Parameter certificates: `nil` where the options say how it authenticates itself.
+    init(_ certificates: TestCertificates?, _ options: [String] = ["-www"]) throws {
         reserved = try FreePort()
         let port = reserved.number
         child = try ChildProcess(
             "openssl",
-            ["s_server", "-4", "-accept", "127.0.0.1:\(port)", "-cert", certificates.certificate]
-                + ["-key", certificates.key] + options)
+            ["s_server", "-4", "-accept", "127.0.0.1:\(port)"]
+                + (certificates.map { ["-cert", $0.certificate, "-key", $0.key] } ?? []) + options)
         try FreePort.awaitListening(port, server: child)
     }
 
