@@ -40,12 +40,13 @@ import Testing
         feed(record(kind: 99, size: 40), to: consumer)
         feed(record(kind: 1, size: 48), to: consumer)
         feed(record(kind: 3, size: 72), to: consumer)
-        let fields = [
-            (MemoryLayout<tlswatch_call_return>.offset(of: \.steps), 11),
-            (MemoryLayout<tlswatch_call_return>.offset(of: \.steps), 1),
-            (MemoryLayout<tlswatch_call_return>.offset(of: \.alpn_length), 1),
-            (MemoryLayout<tlswatch_call_return>.offset(of: \.sni_length), 0xff),
-        ] as [(Int?, UInt8)]
+        let fields =
+            [
+                (MemoryLayout<tlswatch_call_return>.offset(of: \.steps), 11),
+                (MemoryLayout<tlswatch_call_return>.offset(of: \.steps), 1),
+                (MemoryLayout<tlswatch_call_return>.offset(of: \.alpn_length), 1),
+                (MemoryLayout<tlswatch_call_return>.offset(of: \.sni_length), 0xff),
+            ] as [(Int?, UInt8)]
         for case (let offset?, let value) in fields {
             // More steps than a call has, a step and texts that are not there.
             var claims = record(kind: 2, size: CallReturn.size)
