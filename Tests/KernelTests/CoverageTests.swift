@@ -382,6 +382,6 @@ final class OverlayMounts {
     }
 
     private func isMounted(_ path: String) throws -> Bool {
-        try String(contentsOfFile: "/proc/self/mounts", encoding: .utf8).contains(" \(path) ")
+        try procText("/proc/self/mounts").contains(" \(path) ")
     }
 }

@@ -109,7 +109,7 @@ final class ChildProcess: Sendable {
     var situation: String {
         let state = status.map { "ended (\($0))" }
         let places = ["stat", "wchan", "syscall", "stack"].map { file in
-            let text = try? String(contentsOfFile: "/proc/\(pid)/\(file)", encoding: .utf8)
+            let text = try? procText("/proc/\(pid)/\(file)")
             return file + ": " + (text ?? "unreadable").trimmingCharacters(in: .whitespacesAndNewlines)
         }
         return (state ?? "runs; " + places.joined(separator: "; ")) + "; it said: \(errors.text.suffix(2000))"

@@ -23,7 +23,7 @@ final class FreePort: Sendable {
     // Readiness is read from the kernel's table, since a connection made to find out would itself be a session.
     static func isListening(_ port: Int) -> Bool {
         ["/proc/net/tcp", "/proc/net/tcp6"].contains { table in
-            guard let text = try? String(contentsOfFile: table, encoding: .utf8) else { return false }
+            guard let text = try? procText(table) else { return false }
             return text.split(separator: "\n").dropFirst().contains { line in
                 let fields = line.split(separator: " ", omittingEmptySubsequences: true)
                 // 0A is TCP_LISTEN.

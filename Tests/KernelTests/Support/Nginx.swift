@@ -28,7 +28,7 @@ final class Nginx: Sendable {
 
     /// Process ids of the workers, which do the handshakes.
     var workers: [Int] {
-        let children = try? String(contentsOfFile: "/proc/\(child.pid)/task/\(child.pid)/children", encoding: .utf8)
+        let children = try? procText("/proc/\(child.pid)/task/\(child.pid)/children")
         return (children ?? "").split(separator: " ").compactMap { Int($0) }
     }
 

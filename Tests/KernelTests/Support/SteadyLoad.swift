@@ -33,7 +33,7 @@ final class SteadyLoad {
 
     /// Bytes of its libssl's code that differ from the file: the breakpoints that probes have put there.
     func changedBytes() throws -> Int {
-        let maps = try String(contentsOfFile: "/proc/\(child.pid)/maps", encoding: .utf8)
+        let maps = try procText("/proc/\(child.pid)/maps")
         guard let line = maps.split(separator: "\n").first(where: { $0.contains("/libssl.so") && $0.contains("r-xp") })
         else { throw HarnessError("the load maps no libssl") }
         let fields = line.split(separator: " ", omittingEmptySubsequences: true)

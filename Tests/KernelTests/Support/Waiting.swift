@@ -20,6 +20,14 @@ func eventually(within limit: Duration = patience, _ condition: () throws -> Boo
     }
 }
 
+/// All of a file of /proc. Foundation's readers of whole files end with the first page that the kernel gives: 27 lines of
+/// the table of sockets.
+func procText(_ path: String) throws -> String {
+    let file = try FileHandle(forReadingFrom: URL(fileURLWithPath: path))
+    defer { try? file.close() }
+    return String(decoding: try file.readToEnd() ?? Data(), as: UTF8.self)
+}
+
 /// A directory of its own, removed with the object.
 final class TemporaryDirectory: Sendable {
     let path: String
