@@ -41,13 +41,15 @@ put 644 "$root/packaging/debian/copyright" /usr/share/doc/tlswatch/copyright
 compress "$work/stage/third-party.txt" /usr/share/doc/tlswatch/third-party.txt.gz
 compress "$root/README.md" /usr/share/doc/tlswatch/README.md.gz
 compress "$root/docs/configuration.md" /usr/share/doc/tlswatch/configuration.md.gz
+compress "$root/docs/sessions.md" /usr/share/doc/tlswatch/sessions.md.gz
+put 644 "$root/docs/sessions.schema.json" /usr/share/doc/tlswatch/sessions.schema.json
 compress "$root/metrics/README.md" /usr/share/doc/tlswatch/metrics.md.gz
 for file in "$root"/packaging/examples/*.conf "$root"/metrics/*.{yml,json}; do
     put 644 "$file" "/usr/share/doc/tlswatch/examples/${file##*/}"
 done
 
 # CHANGELOG.md in Debian's form: a section "## VERSION (DATE)" makes an entry, a "- " an item. A section of a release
-# that has no date yet has that of the package.
+# that has no date yet has that of the package; what is not part of a release yet ("## Unreleased") is left out.
 awk -v epoch="$SOURCE_DATE_EPOCH" '
     function finish() {
         if (entry != "") printf "\n -- tlswatch maintainers <maintainers@tlswatch.invalid>  %s\n", date
@@ -65,6 +67,7 @@ awk -v epoch="$SOURCE_DATE_EPOCH" '
         }
         print line
     }
+    /^## Unreleased/ { next }
     /^## / {
         finish()
         if (entry != "") print ""
