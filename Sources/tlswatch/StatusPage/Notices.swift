@@ -55,9 +55,12 @@ extension StatusPage {
 
     static func meaning(_ reason: String) -> String? {
         switch UnobservedReason(rawValue: reason) {
-        case .permission?: "it takes CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH to read the libraries that they map"
+        case .permission?: "the kernel refused the probes: CAP_BPF, CAP_PERFMON or CAP_SYS_ADMIN is missing"
         case .noDescriptors?: "tlswatch had no file descriptors left to read what they map"
-        case .unknownStack?: "a TLS stack that cannot be observed yet"
+        case .unsupportedStack?: "a TLS stack that is not supported yet"
+        case .thirtyTwoBit?: "32-bit programs are not supported yet"
+        case .unreadable?: "tlswatch may not read a file that they map"
+        case .fileSystemHangs?: "a file that they map is on a file system that does not answer"
         case .noCheapSite?: "no place in its code where a probe is cheap"
         case .analysisFailed?: "its code could not be read"
         case .sanityCheckFailed?: "its first sessions made no sense, so the probes were taken out"

@@ -6,7 +6,7 @@ import Testing
     private func library(_ path: String, inode: UInt64, _ state: LibraryState) -> ObservedLibrary {
         ObservedLibrary(
             profile: 0, path: path, inode: MappedInode(device: 1, inode: inode, generation: 0, size: 9),
-            identity: FileIdentity(device: 1, inode: inode), state: state)
+            identity: FileIdentity(device: 1, inode: inode, origin: .birth(3)), state: state)
     }
 
     @Test("What comes under observation, changes and leaves is told once each")

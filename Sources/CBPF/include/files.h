@@ -1,0 +1,25 @@
+#ifndef TLSWATCH_FILES_H
+#define TLSWATCH_FILES_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* What distinguishes a file from an earlier one with its inode number, which file systems use again at once. */
+enum tlswatch_origin {
+	TLSWATCH_ORIGIN_UNKNOWN = 0,
+	TLSWATCH_ORIGIN_BIRTH = 1,      /* when it was created: nanoseconds since 1970 (statx(2)) */
+	TLSWATCH_ORIGIN_GENERATION = 2, /* the inode's generation (FS_IOC_GETVERSION) */
+};
+
+enum tlswatch_origin tlswatch_file_origin(int descriptor, int64_t *value);
+
+/* Whether no name leads to the file any more; does not ask the server of a network file system. */
+bool tlswatch_is_unlinked(const char *path);
+
+/*
+ * Whether the file is on a file system that a server provides, by network or FUSE: such a server may stop answering, and
+ * closing a descriptor then waits for it, even at the end of a process that was killed.
+ */
+bool tlswatch_is_remote(int descriptor);
+
+#endif
