@@ -22,4 +22,14 @@ bool tlswatch_is_unlinked(const char *path);
  */
 bool tlswatch_is_remote(int descriptor);
 
+/*
+ * Whether the file system of a file answers, asked by a process of its own: a thread that waits for the server of a FUSE
+ * file system, once that has taken the request, cannot be killed, and its whole process not be reaped. Start: a process
+ * that opens the file, looks at it, reads its first page and ends; its pid or -errno. It has the capabilities of the
+ * calling thread, none of the descriptors, and is killed when that thread ends.
+ */
+int tlswatch_canary_start(const char *path);
+/* Whether it has ended; waits for that, at most so long. Not to be asked again once it has. */
+bool tlswatch_canary_ended(int pid, int milliseconds);
+
 #endif

@@ -83,7 +83,8 @@ extension CatalogState {
         values.file = nil
         let library = values
         let directory = path.lastIndex(of: "/").map { String(path[...$0]) } ?? ""
-        let answer = reader.look(at: .path(root + directory)) { [looker, files] () -> (FileLook, String)? in
+        let answer = reader.look(at: .path(root + directory), asking: root + path) {
+            [looker, files] () -> (FileLook, String)? in
             guard let companion = Companion(of: library, path: path, root: root),
                 case .looked(let look) = looker.named(companion.path, root: root, seen: files)
             else { return nil }

@@ -30,7 +30,10 @@ extension CatalogState {
     mutating func resolve(_ mapping: KernelMapping) -> Int? {
         if let known = files[mapping.file] { return known }
         let known = analyses[mapping.file]
-        var answer = reader.look(at: .device(mapping.file.device)) { [looker] in looker.mapped(mapping, known: known) }
+        let asking = mounts.isLocal(mapping.file.device, for: mapping.pid) ? nil : FileLooker.link(to: mapping)
+        var answer = reader.look(at: .device(mapping.file.device), asking: asking) { [looker] in
+            looker.mapped(mapping, known: known)
+        }
         var path: String?
         func name(_ reader: ForeignReader) -> (text: String, deleted: Bool)? {
             reader.look(at: .process(mapping.pid)) { ProcessMaps.path(of: mapping) }.value ?? nil
@@ -39,7 +42,7 @@ extension CatalogState {
         if case .value(.failed(let error)) = answer, error != EMFILE, error != ENFILE, let found = name(reader) {
             path = found.text
             if !found.deleted {
-                let second = reader.look(at: .path(root + found.text)) { [looker] in
+                let second = reader.look(at: .path(root + found.text), asking: root + found.text) { [looker] in
                     looker.named(found.text, root: root, expected: mapping.file, known: known)
                 }
                 // What stood in the way of the mapped file itself says more than what its name leads to.
@@ -83,7 +86,7 @@ extension CatalogState {
     mutating func resolve(_ event: MappedFileEvent) -> Int? {
         guard event.name.hasPrefix("/") else { return nil }
         let root = HostView.root
-        let answer = reader.look(at: .path(root + event.name)) { [looker, files] in
+        let answer = reader.look(at: .path(root + event.name), asking: root + event.name) { [looker, files] in
             looker.named(event.name, root: root, seen: files)
         }
         guard case .value(.looked(let look)) = answer else { return nil }

@@ -33,6 +33,7 @@ struct CatalogState: ~Copyable {
     var sightings: Sightings?
     /// Whether libraries that are probed from now on are probed late: somebody waits for their sessions already.
     var isObserving = false
+    var mounts = MountTable()
     /// When the mapping that is looked at was made, where that is known.
     var mappedAt: UInt64?
     /// Processes whose files could not be looked at because descriptors had run out.
@@ -97,6 +98,7 @@ struct CatalogState: ~Copyable {
         hints.removeAll(keepingCapacity: true)
         if files.count > Self.memory { files = files.filter { $0.value != nil } }
         mappedAt = nil
+        mounts.forget()
         var observed: [UInt32: Bool] = [:]
         for mapping in list {
             if followed != nil {
@@ -149,6 +151,7 @@ struct CatalogState: ~Copyable {
 
     /// Takes what has happened to processes. True when a sweep has to find what was lost.
     mutating func apply(_ changes: [ProcessChange]) -> Bool {
+        mounts.forget()
         var pending: [UInt32: [MappedFileEvent]] = [:]
         var lost = false
         // It maps files for a moment, to look at them.

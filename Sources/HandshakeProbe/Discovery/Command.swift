@@ -20,7 +20,7 @@ public enum CommandFiles {
 
     /// The executable and, for a script, the interpreters that its first line names (execve(2)).
     static func chain(_ executable: String) -> [String] {
-        ForeignReader(.first).look(at: .path(executable)) { read(executable) }.value ?? [executable]
+        ForeignReader(.first).look(at: .path(executable), asking: executable) { read(executable) }.value ?? [executable]
     }
 
     private static func read(_ executable: String) -> [String] {

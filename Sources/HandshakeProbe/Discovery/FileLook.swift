@@ -92,9 +92,12 @@ struct FileLooker: Sendable {
     /// This program's file.
     let own: MappedInode?
 
+    /// The kernel's link to the mapped file itself.
+    static func link(to mapping: KernelMapping) -> String { "/proc/\(mapping.pid)/map_files/\(mapping.range)" }
+
     /// Opens and reads the file behind a mapping: the mapped one itself, whatever its name leads to now.
     func mapped(_ mapping: KernelMapping, known: FileLook.Known?) -> FileAnswer {
-        guard let file = OpenFile("/proc/\(mapping.pid)/map_files/\(mapping.range)") else { return .failed(errno) }
+        guard let file = OpenFile(Self.link(to: mapping)) else { return .failed(errno) }
         return read(file, path: "", expected: mapping.file, known: known)
     }
 

@@ -53,8 +53,15 @@ final class ForeignReader: Sendable {
         var patience: Patience
         var worker: Worker?
         var hanging: Set<Place> = []
+        /// Processes that ask a file system whether it answers, and hang.
+        var canaries: [(pid: Int32, place: Place)] = []
         var abandoned = 0
         var cameBack = false
+
+        /// Nanoseconds for the next look. Who waits for several has less for each.
+        var allowed: UInt64 {
+            max(Patience.least, min(patience.each >> UInt64(min(abandoned, 3)), patience.total))
+        }
     }
 
     private let state: Mutex<State>
@@ -70,22 +77,30 @@ final class ForeignReader: Sendable {
     /// From any thread; also for the look that is under way.
     func setPatience(_ patience: Patience) { state.withLock { $0.patience = patience } }
 
-    /// Threads that hang.
-    var abandoned: Int { state.withLock { $0.abandoned } }
+    /// Threads, and processes that ask, that hang.
+    var abandoned: Int {
+        state.withLock { state in
+            Self.reap(&state)
+            return state.abandoned
+        }
+    }
 
     /// Whether a look that was given up on has ended since the last call: what hung may answer again.
     func takeCameBack() -> Bool {
         state.withLock { state in
+            Self.reap(&state)
             defer { state.cameBack = false }
             return state.cameBack
         }
     }
 
     /// - Parameters:
+    ///   - asking: a file there, where a server may provide it: a process asks first whether it answers. A thread that
+    ///     waits for a server may not be killed, and would keep this program from ending.
     ///   - late: gets what comes after it was given up on, on that thread; what it holds is let go of there.
     ///   - body: runs on the reader's thread. What it opens it closes, unless it hands it over.
     func look<Value: Sendable>(
-        at place: Place, late: @escaping @Sendable (Value) -> Void = { _ in },
+        at place: Place, asking: String? = nil, late: @escaping @Sendable (Value) -> Void = { _ in },
         _ body: @escaping @Sendable () -> Value
     ) -> Answer<Value> {
         let worker: Worker
@@ -93,6 +108,7 @@ final class ForeignReader: Sendable {
         case .value(let taken): worker = taken
         case .hangs(let detail): return .hangs(detail: detail)
         }
+        if let asking, let detail = ask(asking, at: place) { return .hangs(detail: detail) }
         let parcel = Parcel<Value>()
         worker.begin {
             let value = body()
@@ -104,11 +120,7 @@ final class ForeignReader: Sendable {
         var waited: UInt64 = 0
         while worker.isBusy(for: Self.step) {
             waited = worker.waited
-            let allowed = state.withLock { state in
-                // Who waits for several has less for each.
-                let each = state.patience.each >> UInt64(min(state.abandoned, 3))
-                return max(Patience.least, min(each, state.patience.total))
-            }
+            let allowed = state.withLock { $0.allowed }
             if waited >= allowed, abandon(worker, at: place, parcel.giveUp) { break }
         }
         guard let value = parcel.take() else {
@@ -119,6 +131,7 @@ final class ForeignReader: Sendable {
 
     private func takeWorker(for place: Place) -> Answer<Worker> {
         state.withLock { state in
+            Self.reap(&state)
             if state.hanging.contains(place) { return .hangs(detail: "its file system does not answer") }
             let isName = if case .path = place { true } else { false }
             guard state.abandoned < (isName ? limit / 2 : limit) else {
@@ -134,6 +147,38 @@ final class ForeignReader: Sendable {
             state.worker = worker
             return .value(worker)
         }
+    }
+
+    /// Has a process ask whether a file's file system answers. What it is that it does not.
+    private func ask(_ path: String, at place: Place) -> String? {
+        let pid = unsafe tlswatch_canary_start(path)
+        // Without another process the thread has to find out.
+        guard pid > 0 else { return nil }
+        let began = monotonicNow()
+        while true {
+            if tlswatch_canary_ended(pid, Int32(Self.step / 1_000_000)) { return nil }
+            let passed = monotonicNow() - began
+            let waited = passed - min(passed, Worker.ran("/proc/\(pid)/schedstat"))
+            let isGivenUp = state.withLock { state in
+                guard waited >= state.allowed else { return false }
+                state.canaries.append((pid, place))
+                state.abandoned += 1
+                state.hanging.insert(place)
+                state.patience.total -= min(state.patience.total, waited)
+                return true
+            }
+            if isGivenUp { return "no answer within \(waited / 1_000_000) ms" }
+        }
+    }
+
+    /// Notes which of the processes that asked have ended: what they asked answers.
+    private static func reap(_ state: inout State) {
+        let ended = state.canaries.filter { tlswatch_canary_ended($0.pid, 0) }
+        guard !ended.isEmpty else { return }
+        state.canaries.removeAll { canary in ended.contains { $0.pid == canary.pid } }
+        for canary in ended { state.hanging.remove(canary.place) }
+        state.abandoned -= ended.count
+        state.cameBack = true
     }
 
     /// False where the answer has just come.
@@ -210,7 +255,7 @@ private final class Worker: Sendable {
         state.withLock { state in
             state.job = job
             state.began = monotonicNow()
-            state.ranBefore = Self.ran(state.thread)
+            state.ranBefore = Self.ran(Self.account(state.thread))
         }
         wake.signal()
     }
@@ -228,7 +273,7 @@ private final class Worker: Sendable {
     var waited: UInt64 {
         let (thread, began, before) = state.withLock { ($0.thread, $0.began, $0.ranBefore) }
         let passed = monotonicNow() - began
-        let ran = Self.ran(thread)
+        let ran = Self.ran(Self.account(thread))
         return passed - min(passed, ran - min(ran, before))
     }
 
@@ -251,9 +296,11 @@ private final class Worker: Sendable {
         return job != nil
     }
 
-    /// Nanoseconds that a thread has run, or waited to; 0 where the kernel does not tell.
-    private static func ran(_ thread: Int32) -> UInt64 {
-        guard thread != 0, let text = readTextFile("/proc/self/task/\(thread)/schedstat", limit: 4096) else { return 0 }
+    private static func account(_ thread: Int32) -> String { "/proc/self/task/\(thread)/schedstat" }
+
+    /// Nanoseconds that a thread has run, or waited to, by its account in /proc; 0 where the kernel keeps none.
+    static func ran(_ account: String) -> UInt64 {
+        guard let text = readTextFile(account, limit: 4096) else { return 0 }
         return text.split(separator: " ").prefix(2).reduce(0) { $0 &+ (UInt64($1) ?? 0) }
     }
 }

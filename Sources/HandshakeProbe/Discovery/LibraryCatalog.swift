@@ -62,7 +62,7 @@ public final class LibraryCatalog: Sendable {
             case refused(errno: Int32?, advice: String?)
         }
         let looker = state.withLock { $0.looker }
-        let answer = reader.look(at: .path(path)) { () -> Outcome in
+        let answer = reader.look(at: .path(path), asking: path) { () -> Outcome in
             var status = stat()
             if unsafe stat(path, &status) == 0, status.st_mode & S_IFMT != S_IFREG {
                 return .refused(errno: nil, advice: "It is not a regular file")
@@ -97,7 +97,9 @@ public final class LibraryCatalog: Sendable {
     func addIfPresent(_ paths: [String], root: String = "") {
         for path in paths {
             let (looker, seen) = state.withLock { ($0.looker, $0.files) }
-            let answer = reader.look(at: .path(root + path)) { looker.named(path, root: root, seen: seen) }
+            let answer = reader.look(at: .path(root + path), asking: root + path) {
+                looker.named(path, root: root, seen: seen)
+            }
             if case .value(.looked(let look)) = answer {
                 change { state in
                     state.mappedAt = nil

@@ -49,7 +49,7 @@ struct LibraryRetention {
 
     private func willBeFound(_ library: ObservedLibrary, isNamed: Bool) -> Bool {
         guard library.state == .attached else { return false }
-        let answer = reader.look(at: .path(library.path)) {
+        let answer = reader.look(at: .path(library.path), asking: HostView.root + library.path) {
             guard Self.isThere(library, root: HostView.root) || Self.isThere(library, root: "") else { return false }
             return isNamed || Self.isInSystemPlace(library)
         }

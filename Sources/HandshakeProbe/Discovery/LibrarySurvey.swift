@@ -45,6 +45,7 @@ private struct Survey {
     private var companionIndices: [FileIdentity: Int] = [:]
     private var mappings: [String: FileIdentity?] = [:]
     private var blocked = BlockedFiles()
+    private var mounts = MountTable()
 
     mutating func cached() {
         let names = reader.look(at: .path(LinkerCache.path)) {
@@ -83,8 +84,10 @@ private struct Survey {
     }
 
     private mutating func look(at mapping: MappedFile, of pid: UInt32) -> FileIdentity? {
-        let answer = reader.look(at: .device(mapping.inode.device)) { [own] () -> Outcome in
-            guard let file = OpenFile("/proc/\(pid)/map_files/\(mapping.range)") else { return .failed(errno) }
+        let link = "/proc/\(pid)/map_files/\(mapping.range)"
+        let asking = mounts.isLocal(mapping.inode.device, for: pid) ? nil : link
+        let answer = reader.look(at: .device(mapping.inode.device), asking: asking) { [own] () -> Outcome in
+            guard let file = OpenFile(link) else { return .failed(errno) }
             return .found(Self.survey(file, mapping.path, root: "/proc/\(pid)/root", own: own))
         }
         switch answer {

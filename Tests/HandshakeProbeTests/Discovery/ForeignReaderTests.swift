@@ -61,6 +61,16 @@ import Testing
         #expect(reader.look(at: .device(7)) { 3 }.value == 3, "it answers again")
     }
 
+    @Test("Where a server may not answer a process asks first; whatever it is told is an answer")
+    func asks() {
+        let reader = ForeignReader(Self.short)
+        let directory = FileManager.default.temporaryDirectory.path
+        #expect(reader.look(at: .path("/fine"), asking: Machine.libssl) { 1 }.value == 1)
+        #expect(reader.look(at: .path("/directory"), asking: directory) { 2 }.value == 2)
+        #expect(reader.look(at: .path("/gone"), asking: directory + "/nothing-there") { 3 }.value == 3)
+        #expect(reader.abandoned == 0)
+    }
+
     @Test("What computes is waited for")
     func computes() {
         let reader = ForeignReader(Self.short)

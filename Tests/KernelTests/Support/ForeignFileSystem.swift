@@ -1,10 +1,12 @@
 import Foundation
 
-/// A process that maps its libssl from a FUSE file system, whose server can be stopped; in a mount namespace of its own.
+/// A process that maps its libssl from a FUSE file system whose server can be made to take requests and answer none; in a
+/// mount namespace of its own.
 final class ForeignFileSystem {
     private let directory: TemporaryDirectory
     private let child: ChildProcess
     private let server: pid_t
+    private let outer: pid_t
     /// The process that maps the library.
     let process: pid_t
     /// The library's name, as the kernel has it.
@@ -13,14 +15,14 @@ final class ForeignFileSystem {
     /// - Parameter wrapper: a command line that runs what follows it, in a mount namespace.
     init(wrapper: [String] = ["unshare", "-m"], owner: uid_t = 0) throws {
         directory = try TemporaryDirectory()
-        let (source, mount) = (directory.file("source"), directory.file("mount"))
-        for path in [source, mount] {
+        let (source, inner, mount) = (directory.file("source"), directory.file("inner"), directory.file("mount"))
+        for path in [source, inner, mount] {
             try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
             guard unsafe chown(path, owner, owner) == 0 else { throw HarnessError("chown: errno \(errno)") }
         }
         _ = try LibraryCopy(into: source)
         libssl = mount + "/libssl.so.3"
-        let line = wrapper + ["sh", try script("foreign_file_system.sh"), source, mount]
+        let line = wrapper + ["sh", try script("foreign_file_system.sh"), source, inner, mount]
         let child = try ChildProcess(line[0], Array(line.dropFirst()))
         self.child = child
         func number(_ name: String) throws -> pid_t {
@@ -29,13 +31,13 @@ final class ForeignFileSystem {
             return number
         }
         server = try number("server")
+        outer = try number("outer")
         process = try number("process")
         try child.waitForLine(in: child.output) { $0 == "mapped" }
     }
 
     deinit {
-        for pid in [server, process] { kill(pid, SIGKILL) }
-        kill(server, SIGCONT)
+        for pid in [server, outer, process] { kill(pid, SIGKILL) }
         child.stop(SIGKILL)
     }
 
