@@ -104,6 +104,11 @@ int tlswatch_eventfd(void)
 	return eventfd(0, EFD_CLOEXEC);
 }
 
+int tlswatch_thread(void)
+{
+	return (int)syscall(SYS_gettid);
+}
+
 void tlswatch_name_thread(const char *name)
 {
 	prctl(PR_SET_NAME, name);

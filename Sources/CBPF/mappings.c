@@ -54,6 +54,8 @@ struct mmap2_record {
 	uint64_t address, length, page_offset;
 	uint32_t major, minor;
 	uint64_t inode, generation;
+	uint32_t protection, flags;
+	char name[]; /* NUL-terminated */
 };
 
 struct task_record {
@@ -71,7 +73,7 @@ static enum bpf_perf_event_ret on_record(void *context, int processor, struct pe
 	memcpy(&time, (const char *)header + header->size - sizeof(time), sizeof(time));
 	if (header->type == PERF_RECORD_MMAP2 && header->size >= sizeof(struct mmap2_record)) {
 		const struct mmap2_record *record = (const void *)header;
-		struct tlswatch_mapped mapped = {record->inode, record->generation, record->major, record->minor};
+		struct tlswatch_mapped mapped = {record->inode, record->generation, record->major, record->minor, record->name};
 
 		watch->sink(watch->context, time, TLSWATCH_CHANGE_MAPPED, record->pid, 0, &mapped);
 	} else if (header->type == PERF_RECORD_COMM) {

@@ -55,6 +55,7 @@ struct CaptureCommand: ParsableCommand {
         try Interruptions.take { inbox.interrupt() }
         var options = try observation.engineOptions()
         options.recording = record
+        options.notesSightings = true
         var executable: String?
         if let name = command.first {
             guard let found = CommandFiles.executable(name) else {
@@ -116,6 +117,9 @@ struct CaptureCommand: ParsableCommand {
         let snapshot = engine.snapshot
         try printer.finish(
             inFlight: snapshot?.inFlight ?? 0, lost: snapshot?.lost ?? 0, unprinted: inbox.refused, failure: failure)
+        let isWholeHost = options.processes.isEmpty
+        let sightings = engine.catalog.sightings(observed: isWholeHost ? nil : printer.processes)
+        for line in UnobservedReport.lines(sightings.list, omitted: sightings.omitted) { tell(line) }
         if let failure { throw ExitCode(failure.status.rawValue) }
         if let failure = engine.recordingFailure { throw CommandFailure(.system, failure) }
         if let status = inbox.childStatus, status != 0 { throw ExitCode(status) }
@@ -144,6 +148,9 @@ struct SessionPrinter {
     private let limit: UInt64?
     private let table: TableFormat
     private var summary = Summary()
+    /// Those that sessions were of, as many as are kept.
+    private(set) var processes: Set<UInt32> = []
+    private static let processLimit = 100_000
     private var buffer: [UInt8] = []
 
     init(format: OutputFormat, file: OutputFile, limit: UInt64?) {
@@ -164,7 +171,7 @@ struct SessionPrinter {
     mutating func print(_ handshakes: [Handshake]) throws(CommandFailure) {
         buffer.removeAll(keepingCapacity: true)
         for handshake in handshakes where !isDone {
-            summary.add(handshake)
+            take(handshake)
             switch format {
             case .json: JSONFormat.append(handshake, to: &buffer)
             case .table: buffer += (table.line(handshake) + "\n").utf8
@@ -176,7 +183,12 @@ struct SessionPrinter {
 
     /// Takes sessions into the summary alone: they cannot be written any more.
     mutating func count(_ handshakes: [Handshake]) {
-        for handshake in handshakes where !isDone { summary.add(handshake) }
+        for handshake in handshakes where !isDone { take(handshake) }
+    }
+
+    private mutating func take(_ handshake: Handshake) {
+        summary.add(handshake)
+        if processes.count < Self.processLimit { processes.insert(handshake.pid) }
     }
 
     /// The summary goes to standard error, unless it is what was asked for and can be written.

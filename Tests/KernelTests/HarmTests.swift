@@ -26,9 +26,10 @@ extension KernelTests {
             for cycle in 0..<1_000 {
                 let reserved = attacher.reserveProfile()
                 let profile = try #require(reserved)
-                try attacher.attach(
+                let links = try attacher.maker.make(
                     sites, facts: analysis.facts, transport: analysis.transport, rules: rules, profile: profile,
                     path: path, object: object)
+                attacher.keep(links, profile: profile)
                 if cycle % 100 == 0 {
                     seen = max(seen, try load.changedBytes())
                 }

@@ -10,6 +10,7 @@
 
 #include "../../../bpf/event.h"
 #include "confined.h"
+#include "files.h"
 #include "mappings.h"
 #include "privileges.h"
 
@@ -52,6 +53,9 @@ int tlswatch_lease_take(int descriptor);
 bool tlswatch_lease_is_wanted(int descriptor);
 /* Readable once somebody waits for a lease; one for the process, made with a handler for SIGIO. -1 with errno. */
 int tlswatch_lease_wanted(void);
+
+/* The calling thread's identifier, as /proc/self/task has it. */
+int tlswatch_thread(void);
 
 /* The calling thread's name, for ps(1): prctl(2) is variadic, which Swift cannot call. */
 void tlswatch_name_thread(const char *name);

@@ -25,6 +25,7 @@ struct tlswatch_mapped {
 	uint64_t generation;
 	uint32_t major;
 	uint32_t minor;
+	const char *name; /* as the kernel has it when it is mapped; good during the call */
 };
 
 /* `time` is CLOCK_MONOTONIC's; in order for one processor only. */

@@ -6,12 +6,12 @@ import Synchronization
 struct Attacher: ~Copyable {
     /// The links of one library.
     ///
-    /// Unchecked: the attacher's alone, until it hands it over to be let go of.
-    private final class Links: @unchecked Sendable {
-        var session: ProbeLink?
-        var entries: ProbeLink?
-        var returns: ProbeLink?
-        var perf: [PerfPair] = []
+    /// Unchecked: its maker's until it is made, then the attacher's alone, until it hands it over to be let go of.
+    final class Links: @unchecked Sendable {
+        fileprivate var session: ProbeLink?
+        fileprivate var entries: ProbeLink?
+        fileprivate var returns: ProbeLink?
+        fileprivate var perf: [PerfPair] = []
 
         /// Any thread, once nobody else has it.
         func letGo() {
@@ -22,7 +22,7 @@ struct Attacher: ~Copyable {
         }
 
         /// A class, since an array cannot hold what cannot be copied.
-        final class PerfPair {
+        fileprivate final class PerfPair {
             let entry: ProbeLink
             let exit: ProbeLink?
 
@@ -43,6 +43,8 @@ struct Attacher: ~Copyable {
     /// Profiles let go, oldest first: used again only when there are no others, so that no late record of the old
     /// library is taken for one of the new.
     private var released: [Int] = []
+    /// Profiles of libraries whose probes were given up on while they were being put, and are off now.
+    let returned = ReturnedProfiles()
 
     /// Tries return probes on a confined child; called before the first one is put anywhere.
     private let tryReturnProbes: () -> ReturnProbes
@@ -87,6 +89,7 @@ struct Attacher: ~Copyable {
 
     /// Reserves a profile's index; `nil` when all are used.
     mutating func reserveProfile() -> Int? {
+        released += returned.take()
         guard nextProfile <= limit else {
             return released.isEmpty ? nil : released.removeFirst()
         }
@@ -94,58 +97,11 @@ struct Attacher: ~Copyable {
         return nextProfile
     }
 
-    /// Attaches to `sites` of the file at `path` (a path that leads to the mapped file itself).
-    ///
-    /// - Parameter transport: how the stack's transport objects are read, where that is known.
-    mutating func attach(
-        _ sites: [ProbeSite], facts: [Fact: FactPath], transport: TransportLayout?, rules: SessionRules, profile: Int,
-        path: String, object: borrowing LoadedBPFObject
-    ) throws(BPFError) {
-        // In this order: a call that was entered under a probe and left before the exit had one would never end.
-        let sites = sites.sorted { $0.hook.attachOrder < $1.hook.attachOrder }
-        try object.setProfile(
-            UInt32(profile),
-            tlswatch_profile(plan: ReadPlan(facts), transport: transport, rules: rules, sites: sites))
-        let made = Links()
-        if rung == .perf {
-            for site in sites {
-                let entry = try unsafe ProbeLink(
-                    perf: object.program("tls_enter"), path: path, offset: site.fileOffset,
-                    cookie: site.cookie(profile: profile), returns: false)
-                var exit: ProbeLink?
-                if site.returns {
-                    exit = try unsafe ProbeLink(
-                        perf: object.program("tls_return"), path: path, offset: site.fileOffset,
-                        cookie: site.cookie(profile: profile), returns: true)
-                }
-                made.perf.append(Links.PerfPair(entry: entry, exit: exit))
-            }
-        } else {
-            let paired = sites.filter { $0.returns }
-            let single = sites.filter { !$0.returns }
-            let multi = UInt32(TLSWATCH_BPF_TRACE_UPROBE_MULTI)
-            if rung == .session {
-                made.session = try link(
-                    paired, "tls_session", UInt32(TLSWATCH_BPF_TRACE_UPROBE_SESSION), false, profile, path, object)
-                made.entries = try link(single, "tls_enter", multi, false, profile, path, object)
-            } else {
-                // Returns first: an entry without its return would leave a frame behind.
-                made.returns = try link(paired, "tls_return", multi, true, profile, path, object)
-                made.entries = try link(paired + single, "tls_enter", multi, false, profile, path, object)
-            }
-        }
-        links[profile] = made
-    }
+    /// What puts probes, on any thread: it may have to wait for the file system.
+    var maker: LinkMaker { LinkMaker(rung: rung) }
 
-    private func link(
-        _ sites: [ProbeSite], _ program: String, _ type: UInt32, _ returns: Bool, _ profile: Int, _ path: String,
-        _ object: borrowing LoadedBPFObject
-    ) throws(BPFError) -> ProbeLink? {
-        guard !sites.isEmpty else { return nil }
-        return try unsafe ProbeLink(
-            multi: object.program(program), attachType: type, path: path, offsets: sites.map(\.fileOffset),
-            cookies: sites.map { $0.cookie(profile: profile) }, returns: returns)
-    }
+    /// Takes over the probes of a library.
+    mutating func keep(_ made: Links, profile: Int) { links[profile] = made }
 
     /// Where links are let go of: the kernel waits some 100 ms for each library's, and who attaches does not wait with it.
     private static let releases = DispatchQueue(
@@ -191,6 +147,78 @@ struct Attacher: ~Copyable {
         }
         work()
         ended.wait()
+    }
+}
+
+/// Puts probes on files.
+struct LinkMaker: Sendable {
+    let rung: ProbeRung
+
+    /// Attaches to `sites` of the file at `path` (a path that leads to the mapped file itself).
+    ///
+    /// - Parameter transport: how the stack's transport objects are read, where that is known.
+    func make(
+        _ sites: [ProbeSite], facts: [Fact: FactPath], transport: TransportLayout?, rules: SessionRules, profile: Int,
+        path: String, object: borrowing LoadedBPFObject
+    ) throws(BPFError) -> Attacher.Links {
+        // In this order: a call that was entered under a probe and left before the exit had one would never end.
+        let sites = sites.sorted { $0.hook.attachOrder < $1.hook.attachOrder }
+        try object.setProfile(
+            UInt32(profile),
+            tlswatch_profile(plan: ReadPlan(facts), transport: transport, rules: rules, sites: sites))
+        let made = Attacher.Links()
+        if rung == .perf {
+            for site in sites {
+                let entry = try unsafe ProbeLink(
+                    perf: object.program("tls_enter"), path: path, offset: site.fileOffset,
+                    cookie: site.cookie(profile: profile), returns: false)
+                var exit: ProbeLink?
+                if site.returns {
+                    exit = try unsafe ProbeLink(
+                        perf: object.program("tls_return"), path: path, offset: site.fileOffset,
+                        cookie: site.cookie(profile: profile), returns: true)
+                }
+                made.perf.append(Attacher.Links.PerfPair(entry: entry, exit: exit))
+            }
+        } else {
+            let paired = sites.filter { $0.returns }
+            let single = sites.filter { !$0.returns }
+            let multi = UInt32(TLSWATCH_BPF_TRACE_UPROBE_MULTI)
+            if rung == .session {
+                made.session = try link(
+                    paired, "tls_session", UInt32(TLSWATCH_BPF_TRACE_UPROBE_SESSION), false, profile, path, object)
+                made.entries = try link(single, "tls_enter", multi, false, profile, path, object)
+            } else {
+                // Returns first: an entry without its return would leave a frame behind.
+                made.returns = try link(paired, "tls_return", multi, true, profile, path, object)
+                made.entries = try link(paired + single, "tls_enter", multi, false, profile, path, object)
+            }
+        }
+        return made
+    }
+
+    private func link(
+        _ sites: [ProbeSite], _ program: String, _ type: UInt32, _ returns: Bool, _ profile: Int, _ path: String,
+        _ object: borrowing LoadedBPFObject
+    ) throws(BPFError) -> ProbeLink? {
+        guard !sites.isEmpty else { return nil }
+        return try unsafe ProbeLink(
+            multi: object.program(program), attachType: type, path: path, offsets: sites.map(\.fileOffset),
+            cookies: sites.map { $0.cookie(profile: profile) }, returns: returns)
+    }
+}
+
+/// Profiles on their way back to the attacher, from any thread.
+final class ReturnedProfiles: Sendable {
+    private let profiles = Mutex<[Int]>([])
+
+    func add(_ profile: Int) { profiles.withLock { $0.append(profile) } }
+
+    func take() -> [Int] {
+        profiles.withLock { profiles in
+            defer { profiles = [] }
+            return profiles
+        }
     }
 }
 

@@ -9,9 +9,16 @@ public enum LibraryState: Sendable, Equatable {
 
 /// Why something that holds TLS is not observed. The raw value is the metric's `reason` label.
 public enum UnobservedReason: String, Sendable, Codable {
+    /// The kernel refused the probes for want of a capability.
     case permission
-    /// A TLS stack that is recognised and not observed yet.
-    case unknownStack = "unknown_stack"
+    /// It may not be read: what it holds is not known.
+    case unreadable
+    /// Its file system does not answer: what it holds is not known. Looked at again later.
+    case fileSystemHangs = "file_system_hangs"
+    /// A TLS stack that is recognised and not supported yet.
+    case unsupportedStack = "unsupported_stack"
+    /// A 32-bit program or library of a TLS stack.
+    case thirtyTwoBit = "32_bit"
     case noCheapSite = "no_cheap_site"
     case analysisFailed = "analysis_failed"
     case sanityCheckFailed = "sanity_check_failed"
@@ -46,8 +53,14 @@ public struct ObservedLibrary: Sendable {
     /// Processes that map it.
     public var processes: Set<UInt32> = []
 
+    /// That a process had it mapped before it was probed; until that is noted.
+    var late: LateProbes?
+
     /// The name of a stack that is recognised without being observed.
     var unobservedStack: String?
+    /// Of the libcrypto beside a libssl, which is no library of its own to anybody: its profile and its probes.
+    var companionProfiles: [Int] = []
+    var companionSites: [ProbeSite] = []
 
     public var stack: String { analysis?.stack ?? unobservedStack ?? "unknown" }
     /// What the libcrypto beside a libssl tells.
@@ -57,12 +70,18 @@ public struct ObservedLibrary: Sendable {
     public var version: String? { analysis?.version ?? companionVersion }
 }
 
+/// Probes that came after a process had mapped the library: what it did before is not known.
+struct LateProbes: Sendable {
+    /// How long after; `nil` where that is not known.
+    var nanoseconds: UInt64?
+}
+
 extension ObservedLibrary {
     /// What stands for all files that are too many to be told one by one.
     static func others(limit: Int) -> ObservedLibrary {
         ObservedLibrary(
             profile: 0, path: Label.other, inode: MappedInode(device: 0, inode: 0, generation: 0, size: 0),
-            identity: FileIdentity(device: 0, inode: 0),
+            identity: FileIdentity(device: 0, inode: 0, origin: .change(0)),
             state: .unobserved(reason: .tooManyLibraries, detail: "more than \(limit) files of TLS stacks"))
     }
 }

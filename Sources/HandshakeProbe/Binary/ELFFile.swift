@@ -78,10 +78,7 @@ public struct ELFFile: Sendable {
 
     /// Reads through a duplicate of `fileDescriptor`; the caller keeps its own.
     public init(fileDescriptor: CInt) throws(ELFError) {
-        let descriptor = fcntl(fileDescriptor, F_DUPFD_CLOEXEC, 3)
-        let subject = "file descriptor \(fileDescriptor)"
-        guard descriptor >= 0 else { throw ELFError(.open, subject, errnoText(errno)) }
-        try self.init(source: ELFSource(owning: descriptor, subject: subject))
+        try self.init(source: ELFSource(duplicating: fileDescriptor))
     }
 
     /// Reads a file that is in memory.

@@ -42,6 +42,14 @@ final class ELFSource: Sendable {
         size = UInt64(max(0, status.st_size))
     }
 
+    /// Reads through a duplicate of `fileDescriptor`; the caller keeps its own.
+    convenience init(duplicating fileDescriptor: CInt) throws(ELFError) {
+        let descriptor = fcntl(fileDescriptor, F_DUPFD_CLOEXEC, 3)
+        let subject = "file descriptor \(fileDescriptor)"
+        guard descriptor >= 0 else { throw ELFError(.open, subject, errnoText(errno)) }
+        try self.init(owning: descriptor, subject: subject)
+    }
+
     deinit {
         if case .descriptor(let descriptor) = storage { close(descriptor) }
     }

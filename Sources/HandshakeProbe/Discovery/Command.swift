@@ -2,8 +2,13 @@ import Glibc
 
 /// Finds what a command line will run, before it runs: the executable, its script interpreters, its libraries.
 public enum CommandFiles {
-    /// The executable that `name` stands for, by PATH as execvp(3) does it; `nil` if there is none.
+    /// The executable that `name` stands for, by PATH as execvp(3) does it; `nil` if there is none, or if looking for it
+    /// meets a file system that does not answer.
     public static func executable(_ name: String) -> String? {
+        ForeignReader(.first).look(at: .path(name)) { find(name) }.value ?? nil
+    }
+
+    private static func find(_ name: String) -> String? {
         if name.contains("/") { return isExecutable(name) ? name : nil }
         let path = unsafe getenv("PATH").map { unsafe String(cString: $0) } ?? "/usr/local/bin:/usr/bin:/bin"
         for directory in path.split(separator: ":", omittingEmptySubsequences: false) {
@@ -15,6 +20,10 @@ public enum CommandFiles {
 
     /// The executable and, for a script, the interpreters that its first line names (execve(2)).
     static func chain(_ executable: String) -> [String] {
+        ForeignReader(.first).look(at: .path(executable), asking: executable) { read(executable) }.value ?? [executable]
+    }
+
+    private static func read(_ executable: String) -> [String] {
         var files = [executable]
         var current = executable
         for _ in 0..<4 {
@@ -25,7 +34,7 @@ public enum CommandFiles {
             files.append(interpreter)
             current = interpreter
             if interpreter.hasSuffix("/env"), let program = words.dropFirst().first(where: { !$0.hasPrefix("-") }),
-                let found = self.executable(program)
+                let found = find(program)
             {
                 files.append(found)
                 current = found

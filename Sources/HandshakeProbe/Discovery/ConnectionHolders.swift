@@ -20,17 +20,13 @@ public struct ConnectionHolder: Sendable, Equatable {
 
 /// Counts of processes that may use TLS and map no library that could tell.
 struct UncoveredProcesses: Sendable, Equatable {
-    /// They map a file that could not be opened.
-    var unreadable = 0
     /// They map a file that could not be opened for want of descriptors.
     var unopened = 0
     /// They hold connections on ports of TLS and map no TLS stack that is known.
     var withoutLibrary = 0
 
     var byReason: [(reason: UnobservedReason, count: Int)] {
-        [(.permission, unreadable), (.noDescriptors, unopened), (.noKnownLibrary, withoutLibrary)].filter {
-            $0.count > 0
-        }
+        [(.noDescriptors, unopened), (.noKnownLibrary, withoutLibrary)].filter { $0.count > 0 }
     }
 }
 

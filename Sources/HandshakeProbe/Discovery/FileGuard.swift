@@ -5,6 +5,38 @@ import Glibc
 /// content has at their offsets, for every process that maps it from then on. Where a lease is given, who opens the file
 /// for writing waits until the probes are off; elsewhere the first write is noticed (inotify(7)). Owned by one thread.
 final class FileGuard {
+    /// What holds one file: taken on the reader's thread, since it asks the file system.
+    struct Hold: Sendable {
+        fileprivate let lease: FileLease?
+        fileprivate let watch: Int32
+    }
+
+    /// Takes holds, on any thread.
+    struct Taker: Sendable {
+        fileprivate let inotify: Int32
+        fileprivate let wanted: Int32
+
+        /// From before its first probe. `nil` while somebody has the file open for writing.
+        func hold(_ file: OpenFile) -> Hold? {
+            var lease: FileLease?
+            // A lease keeps a descriptor: the end of this program would wait for a server that does not answer.
+            if wanted >= 0, !file.isRemote {
+                do throws(FileLease.Refusal) {
+                    lease = try FileLease(file)
+                } catch {
+                    if error == .isBeingWritten { return nil }
+                }
+            }
+            let watch = unsafe inotify >= 0 ? inotify_add_watch(inotify, file.magicPath, UInt32(IN_MODIFY)) : -1
+            return Hold(lease: lease, watch: watch)
+        }
+
+        /// Gives back what nobody keeps.
+        func drop(_ hold: Hold) {
+            if hold.watch >= 0 { inotify_rm_watch(inotify, hold.watch) }
+        }
+    }
+
     private let inotify: Int32
     private let wanted: Int32
     private var watched: [Int32: Int] = [:]
@@ -21,19 +53,12 @@ final class FileGuard {
     /// gave none.
     var pollDescriptors: [Int32] { [inotify, wanted] }
 
-    /// Holds a file on behalf of library `id`, from before its first probe. False while somebody has it open for writing.
-    func hold(_ file: borrowing OpenFile, id: Int) -> Bool {
-        if wanted >= 0 {
-            do throws(FileLease.Refusal) {
-                leases[id] = try FileLease(file)
-            } catch {
-                if error == .isBeingWritten { return false }
-            }
-        }
-        guard inotify >= 0 else { return true }
-        let watch = unsafe inotify_add_watch(inotify, file.magicPath, UInt32(IN_MODIFY))
-        if watch >= 0 { watched[watch] = id }
-        return true
+    var taker: Taker { Taker(inotify: inotify, wanted: wanted) }
+
+    /// Keeps a hold on behalf of library `id`.
+    func keep(_ hold: Hold, id: Int) {
+        leases[id] = hold.lease
+        if hold.watch >= 0 { watched[hold.watch] = id }
     }
 
     /// Holds it no more. The lease, where there was one, is for the caller to keep until the probes are off.

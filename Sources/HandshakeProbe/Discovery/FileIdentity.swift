@@ -1,14 +1,43 @@
+import CBPF
 import Glibc
+import Synchronization
 
-/// A file by its inode: paths are reused (upgrades) and differ between mount namespaces.
+/// A file by its inode: paths are reused (upgrades) and differ between mount namespaces. The inode's number is reused
+/// too, as soon as the file is gone: `origin` distinguishes a file from the one before it.
 public struct FileIdentity: Hashable, Sendable, Codable {
+    /// What no later file with the same number shares.
+    public enum Origin: Hashable, Sendable, Codable {
+        /// Nanoseconds since 1970 at which it was created.
+        case birth(Int64)
+        /// The inode's generation.
+        case generation(Int64)
+        /// Nanoseconds since 1970 of its last change. A change of the same file makes it another one here: only where the
+        /// file system has nothing better.
+        case change(Int64)
+    }
+
     public var device: UInt64
     public var inode: UInt64
+    public var origin: Origin
 }
 
-/// An open file whose descriptor closes with it.
-struct OpenFile: ~Copyable {
+extension FileIdentity.Origin {
+    fileprivate init(descriptor: Int32, changed: Int) {
+        var value: Int64 = 0
+        switch unsafe tlswatch_file_origin(descriptor, &value) {
+        case TLSWATCH_ORIGIN_BIRTH: self = .birth(value)
+        case TLSWATCH_ORIGIN_GENERATION: self = .generation(value)
+        default: self = .change(Int64(changed))
+        }
+    }
+}
+
+/// An open file. Its descriptor closes with it, or before that: closing may wait for a file system, so a foreign file is
+/// opened and closed by `ForeignReader`'s thread.
+final class OpenFile: Sendable {
+    /// Good until `close`.
     let descriptor: Int32
+    private let isClosed = Atomic(false)
     let identity: FileIdentity
     /// Bytes.
     let size: UInt64
@@ -27,7 +56,7 @@ struct OpenFile: ~Copyable {
         guard descriptor >= 0 else { return nil }
         var status = stat()
         guard unsafe fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
-            close(descriptor)
+            _ = Glibc.close(descriptor)
             return nil
         }
         self.descriptor = descriptor
@@ -36,10 +65,17 @@ struct OpenFile: ~Copyable {
         changed = Self.nanoseconds(status.st_ctim)
         let age = Int(wallClockNow()) &- changed
         isFresh = age < Self.freshness
-        identity = FileIdentity(device: UInt64(status.st_dev), inode: UInt64(status.st_ino))
+        identity = FileIdentity(
+            device: UInt64(status.st_dev), inode: UInt64(status.st_ino),
+            origin: FileIdentity.Origin(descriptor: descriptor, changed: changed))
     }
 
-    deinit { close(descriptor) }
+    deinit { close() }
+
+    /// Any thread, once nobody uses the descriptor any more.
+    func close() {
+        if !isClosed.exchange(true, ordering: .relaxed) { _ = Glibc.close(descriptor) }
+    }
 
     private static func nanoseconds(_ time: timespec) -> Int { time.tv_sec &* 1_000_000_000 &+ time.tv_nsec }
 
@@ -50,6 +86,18 @@ struct OpenFile: ~Copyable {
             && Self.nanoseconds(status.st_ctim) == changed && UInt64(max(0, status.st_size)) == size
     }
 
+    /// errno where its first byte cannot be read: a file system whose server has gone opens its files still.
+    var readError: Int32? {
+        var byte: UInt8 = 0
+        return unsafe pread(descriptor, &byte, 1, 0) < 0 ? errno : nil
+    }
+
     /// A path that leads to this very file, whatever has happened to its name.
     var magicPath: String { "/proc/self/fd/\(descriptor)" }
+
+    /// The name that the kernel has for it, as in /proc/PID/maps: one for a file, whichever links led to it.
+    var kernelPath: String? { linkTarget(magicPath) }
+
+    /// Whether a server provides its file system, which may stop answering.
+    var isRemote: Bool { tlswatch_is_remote(descriptor) }
 }

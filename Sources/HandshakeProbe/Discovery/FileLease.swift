@@ -13,7 +13,7 @@ final class FileLease: Sendable {
         case notGiven
     }
 
-    init(_ file: borrowing OpenFile) throws(Refusal) {
+    init(_ file: OpenFile) throws(Refusal) {
         // The same open file, which outlives its first descriptor.
         let descriptor = fcntl(file.descriptor, F_DUPFD_CLOEXEC, 0)
         guard descriptor >= 0 else { throw .notGiven }

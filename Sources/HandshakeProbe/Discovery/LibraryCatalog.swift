@@ -2,7 +2,7 @@ import CBPF
 import Glibc
 import Synchronization
 
-/// The object in the kernel, for the two threads that use it.
+/// The object in the kernel, for the threads that use it.
 ///
 /// Unchecked: after load libbpf's handles are only read, and the maps are reached by system calls.
 final class KernelSide: @unchecked Sendable {
@@ -19,8 +19,12 @@ final class KernelSide: @unchecked Sendable {
 public final class LibraryCatalog: Sendable {
     private let state: Mutex<CatalogState>
     private let published = Mutex(Published())
+    private let distrusted = Mutex<Set<Int>>([])
+    /// Readable while there are some.
+    private let wake: Int32
     /// Called when a library has come, gone, or is observed otherwise.
     private let announceNews: @Sendable () -> Void
+    let reader: ForeignReader
 
     private struct Published {
         var libraries: [ObservedLibrary] = []
@@ -29,14 +33,20 @@ public final class LibraryCatalog: Sendable {
     }
 
     init(
-        kernel: KernelSide, rung: ProbeRung, phases: Bool, limit: Int,
+        kernel: KernelSide, rung: ProbeRung, options: EngineOptions,
         announce: @escaping @Sendable (ObservedLibrary) -> Void, news: @escaping @Sendable () -> Void
-    ) {
+    ) throws(BPFError) {
         announceNews = news
-        state = Mutex(CatalogState(kernel: kernel, rung: rung, phases: phases, limit: limit, announce: announce))
+        wake = tlswatch_eventfd()
+        guard wake >= 0 else { throw .from(errno, operation: "create an eventfd") }
+        let reader = ForeignReader(.first)
+        self.reader = reader
+        state = Mutex(CatalogState(kernel: kernel, reader: reader, rung: rung, options: options, announce: announce))
     }
 
-    /// What was known when it was last published.
+    deinit { close(wake) }
+
+    /// What was known when it was last published. A libcrypto is part of its libssl.
     public var libraries: [ObservedLibrary] { published.withLock { $0.libraries } }
     /// The processes that no library stands for, as last published.
     var uncovered: UncoveredProcesses { published.withLock { $0.uncovered } }
@@ -47,28 +57,54 @@ public final class LibraryCatalog: Sendable {
     ///
     /// - Throws: `BPFError` of category `.input` when it cannot be read or is no ELF file.
     func add(path: String) throws(BPFError) -> ObservedLibrary? {
-        var status = stat()
-        if unsafe stat(path, &status) == 0, status.st_mode & S_IFMT != S_IFREG {
-            throw BPFError(.input, operation: "observe \(path)", advice: "It is not a regular file")
+        enum Outcome: Sendable {
+            case looked(FileLook)
+            case refused(errno: Int32?, advice: String?)
         }
-        guard let file = OpenFile(path) else {
-            throw BPFError(.input, operation: "read \(path)", errno: errno == 0 ? EINVAL : errno)
+        let looker = state.withLock { $0.looker }
+        let answer = reader.look(at: .path(path), asking: path) { () -> Outcome in
+            var status = stat()
+            if unsafe stat(path, &status) == 0, status.st_mode & S_IFMT != S_IFREG {
+                return .refused(errno: nil, advice: "It is not a regular file")
+            }
+            switch looker.named(path) {
+            case .looked(let look):
+                if case .nothing = look.finding {
+                    do throws(ELFError) {
+                        _ = try ELFFile(path: path)
+                    } catch {
+                        return .refused(errno: nil, advice: error.description)
+                    }
+                }
+                return .looked(look)
+            case .failed(let error): return .refused(errno: error == 0 ? EINVAL : error, advice: nil)
+            case .another: return .refused(errno: ESTALE, advice: nil)
+            }
         }
-        do {
-            _ = try ELFFile(fileDescriptor: file.descriptor)
-        } catch {
-            throw BPFError(.input, operation: "observe \(path)", advice: "\(error)")
+        switch answer {
+        case .value(.looked(let look)): return change { $0.add(look, path: path) }
+        case .value(.refused(let error?, _)): throw BPFError(.input, operation: "read \(path)", errno: error)
+        case .value(.refused(nil, let advice)):
+            throw BPFError(.input, operation: "observe \(path)", advice: advice)
+        case .hangs(let detail):
+            throw BPFError(.input, operation: "read \(path)", advice: "Its file system does not answer: \(detail)")
         }
-        return change { $0.add(file, path: path) }
     }
 
     /// Looks at files that may or may not be there: the linker cache's, a command's.
     ///
     /// - Parameter root: before every path, where it is another view than this process's own.
     func addIfPresent(_ paths: [String], root: String = "") {
-        change { state in
-            for path in paths {
-                if let file = OpenFile(root + path) { _ = state.add(file, path: path, root: root) }
+        for path in paths {
+            let (looker, seen) = state.withLock { ($0.looker, $0.files) }
+            let answer = reader.look(at: .path(root + path), asking: root + path) {
+                looker.named(path, root: root, seen: seen)
+            }
+            if case .value(.looked(let look)) = answer {
+                change { state in
+                    state.mappedAt = nil
+                    _ = state.add(look, path: path, root: root)
+                }
             }
         }
     }
@@ -79,8 +115,8 @@ public final class LibraryCatalog: Sendable {
         state.withLock { state in
             let result = body(&state)
             guard state.takeChanged() else { return result }
-            let libraries = state.libraries.sorted { $0.key < $1.key }.map(\.value)
-            let next = Published(libraries: libraries, uncovered: state.elsewhere, evicted: state.evicted)
+            let rows = state.rows
+            let next = Published(libraries: rows, uncovered: state.elsewhere(rows), evicted: state.evicted)
             published.withLock { $0 = next }
             if state.takeNews() { announceNews() }
             return result
@@ -90,18 +126,43 @@ public final class LibraryCatalog: Sendable {
     /// Takes off every probe, at the end; what was published stays.
     func detachAll() { state.withLock { $0.detachAll() } }
 
-    /// Takes off the probes of a library whose records make no sense.
-    func distrust(profile: Int) { change { $0.distrust(profile: profile) } }
+    /// Has the probes of a library taken off whose records make no sense. Any thread; waits for nothing.
+    func distrust(profile: Int) {
+        var one: UInt64 = 1
+        distrusted.withLock { distrusted in
+            distrusted.insert(profile)
+            unsafe _ = write(wake, &one, 8)
+        }
+    }
 
-    /// One is readable when a probed file was written in place, or somebody waits to do so.
-    var guardDescriptors: [Int32] { state.withLock { $0.guardDescriptors } }
+    /// Takes off the probes of those.
+    func detachDistrusted() {
+        var count: UInt64 = 0
+        let profiles = distrusted.withLock { distrusted in
+            defer { distrusted = [] }
+            if !distrusted.isEmpty { unsafe _ = read(wake, &count, 8) }
+            return distrusted
+        }
+        if !profiles.isEmpty { change { $0.distrust(profiles) } }
+    }
+
+    /// One is readable when a probed file was written in place, or somebody waits to do so, or a library is distrusted.
+    var wakeDescriptors: [Int32] { [wake] + state.withLock { $0.guardDescriptors } }
+
+    /// What took part and was not observed, and files for which there was no room among them; to be asked for at the end.
+    ///
+    /// - Parameter told: as `Sightings.list`.
+    public func sightings(observed told: Set<UInt32>?) -> (list: [Sighting], omitted: Int) {
+        state.withLock { ($0.sightings?.list(observed: told) ?? [], $0.sightings?.omitted ?? 0) }
+    }
 
     /// - Throws: `BPFError` of category `.privilege` where the kernel refused every library for want of permission.
     func requirePermission() throws(BPFError) {
-        let refused = libraries.filter {
+        let analysed = libraries.filter { $0.analysis != nil }
+        let refused = analysed.filter {
             if case .unobserved(.permission, _) = $0.state { true } else { false }
         }
-        guard let first = refused.first, refused.count == libraries.count else { return }
+        guard let first = refused.first, refused.count == analysed.count else { return }
         throw BPFError(.privilege, operation: "attach to \(first.path)")
     }
 }

@@ -13,6 +13,11 @@ struct LibraryRetention {
     /// Directories whose file systems stay mounted while the host runs.
     private static let systemPlaces = ["/", "/usr/lib"]
 
+    /// Looks at files: they may have moved to where nothing answers.
+    private let reader: ForeignReader
+
+    init(reader: ForeignReader) { self.reader = reader }
+
     /// When a library was first seen without a process, and when it is next asked whether it is to be kept.
     private var unused: [Int: (since: UInt64, asked: UInt64)] = [:]
 
@@ -28,7 +33,7 @@ struct LibraryRetention {
             return false
         }
         guard now >= when.asked else { return false }
-        guard Self.willBeFound(library, isNamed: isNamed) else { return true }
+        guard willBeFound(library, isNamed: isNamed) else { return true }
         unused[identifier]?.asked = now + Self.keeping
         return false
     }
@@ -42,15 +47,22 @@ struct LibraryRetention {
         return longest.0
     }
 
-    private static func willBeFound(_ library: ObservedLibrary, isNamed: Bool) -> Bool {
+    private func willBeFound(_ library: ObservedLibrary, isNamed: Bool) -> Bool {
         guard library.state == .attached else { return false }
-        guard isThere(library, root: HostView.root) || isThere(library, root: "") else { return false }
-        return isNamed
-            || systemPlaces.contains { name in
-                var status = stat()
-                return unsafe stat(HostView.root + name, &status) == 0
-                    && UInt64(status.st_dev) == library.identity.device
-            }
+        let answer = reader.look(at: .path(library.path), asking: HostView.root + library.path) {
+            guard Self.isThere(library, root: HostView.root) || Self.isThere(library, root: "") else { return false }
+            return isNamed || Self.isInSystemPlace(library)
+        }
+        // What does not answer has not gone.
+        return answer.value ?? true
+    }
+
+    private static func isInSystemPlace(_ library: ObservedLibrary) -> Bool {
+        systemPlaces.contains { name in
+            var status = stat()
+            return unsafe stat(HostView.root + name, &status) == 0
+                && UInt64(status.st_dev) == library.identity.device
+        }
     }
 
     private static func isThere(_ library: ObservedLibrary, root: String) -> Bool {

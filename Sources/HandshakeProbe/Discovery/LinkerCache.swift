@@ -4,7 +4,7 @@ import Glibc
 /// later will find its libraries, so that its first handshake is seen.
 enum LinkerCache {
     private static let magic = Array("glibc-ld.so.cache1.1".utf8)
-    private static let path = HostView.root + "/etc/ld.so.cache"
+    static let path = HostView.root + "/etc/ld.so.cache"
     private static let headerSize = 48
     private static let entrySize = 24
 

@@ -11,8 +11,17 @@ struct MappedInode: Hashable, Sendable {
     var size: UInt64
 }
 
+extension MappedInode {
+    /// As stat(2) shows it.
+    init(_ file: OpenFile) {
+        self.init(
+            device: UInt32(truncatingIfNeeded: file.identity.device), inode: file.identity.inode, generation: 0,
+            size: file.size)
+    }
+}
+
 /// A file that a process maps as code.
-struct KernelMapping {
+struct KernelMapping: Sendable {
     var pid: UInt32
     var start: UInt64
     var end: UInt64
@@ -24,12 +33,15 @@ struct KernelMapping {
 
 /// What processes map as code: from the kernel's own structures where it can list them (Linux 5.12), else from
 /// /proc/PID/maps, which shows overlayfs's inodes instead of the real ones.
-struct HostMappings {
+struct HostMappings: Sendable {
     private let kernel: KernelSide
 
     init(kernel: KernelSide) {
         self.kernel = kernel
     }
+
+    /// Whether files are known by the kernel's own inodes.
+    var knowsInodes: Bool { kernel.object.listsProcesses }
 
     /// The mappings of one process, or of all where `pid` is nil; `nil` if they cannot be read.
     func list(of pid: UInt32? = nil) -> [KernelMapping]? {
@@ -39,10 +51,8 @@ struct HostMappings {
     }
 
     /// The file behind a descriptor: mapped here for a moment, where the kernel can tell which inode that is.
-    func inode(of file: borrowing OpenFile) -> MappedInode {
-        let named = MappedInode(
-            device: UInt32(truncatingIfNeeded: file.identity.device), inode: file.identity.inode, generation: 0,
-            size: file.size)
+    func inode(of file: OpenFile) -> MappedInode {
+        let named = MappedInode(file)
         let page = Int(sysconf(Int32(_SC_PAGESIZE)))
         guard let area = unsafe mmap(nil, page, PROT_READ | PROT_EXEC, MAP_PRIVATE, file.descriptor, 0),
             unsafe area != MAP_FAILED
@@ -56,13 +66,8 @@ struct HostMappings {
     private func fromProc(_ pid: UInt32) -> [KernelMapping]? {
         ProcessMaps.codeFiles(of: pid)?.compactMap { file in
             let bounds = file.range.split(separator: "-").compactMap { UInt64($0, radix: 16) }
-            let numbers = file.key.split(separator: ":")
-            guard bounds.count == 2, numbers.count == 3, let inode = UInt64(numbers[2]),
-                let major = UInt32(numbers[0], radix: 16), let minor = UInt32(numbers[1], radix: 16)
-            else { return nil }
-            return KernelMapping(
-                pid: pid, start: bounds[0], end: bounds[1],
-                file: MappedInode(device: major << 20 | minor, inode: inode, generation: 0, size: 0))
+            guard bounds.count == 2 else { return nil }
+            return KernelMapping(pid: pid, start: bounds[0], end: bounds[1], file: file.inode)
         }
     }
 }

@@ -1,7 +1,7 @@
 import Glibc
 
 /// A file that a process maps as code.
-struct MappedFile: Hashable {
+struct MappedFile: Hashable, Sendable {
     /// As /proc/PID/maps tells it, without ` (deleted)`.
     var path: String
     var deleted: Bool
@@ -9,6 +9,15 @@ struct MappedFile: Hashable {
     var key: String
     /// `START-END`, the file's name in /proc/PID/map_files.
     var range: String
+
+    /// The file as far as maps tells; zeros where that makes no sense.
+    var inode: MappedInode {
+        let numbers = key.split(separator: ":")
+        guard numbers.count == 3, let inode = UInt64(numbers[2]), let major = UInt32(numbers[0], radix: 16),
+            let minor = UInt32(numbers[1], radix: 16)
+        else { return MappedInode(device: 0, inode: 0, generation: 0, size: 0) }
+        return MappedInode(device: major << 20 | minor, inode: inode, generation: 0, size: 0)
+    }
 }
 
 /// Reads /proc (proc(5)).
@@ -80,29 +89,9 @@ enum ProcessMaps {
             range: String(decoding: fields[0], as: UTF8.self))
     }
 
-    /// Opens the file behind a mapping, and tells its name as its process sees it.
-    static func open(_ mapping: KernelMapping) -> OpenFileResult {
-        let link = "/proc/\(mapping.pid)/map_files/\(mapping.range)"
-        if let mapped = OpenFile(link), let path = linkTarget(link) { return .opened(mapped, path: path) }
-        guard let files = codeFiles(of: mapping.pid) else { return .failed(errno) }
-        guard let file = files.first(where: { $0.range == mapping.range }) else { return .failed(ESRCH) }
-        return open(file, of: mapping.pid)
-    }
-
-    /// Opens the file behind a mapping: the mapped one itself, whatever its name leads to now.
-    static func open(_ file: MappedFile, of pid: UInt32) -> OpenFileResult {
-        if let mapped = OpenFile("/proc/\(pid)/map_files/\(file.range)") { return .opened(mapped, path: file.path) }
-        let mappedError = errno
-        // map_files wants CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE; the name will do while it is the same file.
-        if !file.deleted, let named = OpenFile("/proc/\(pid)/root" + file.path) {
-            return .opened(named, path: file.path)
-        }
-        return .failed(mappedError)
-    }
-
-    enum OpenFileResult: ~Copyable {
-        case opened(OpenFile, path: String)
-        case failed(Int32)
+    /// The name of the file behind a mapping, as the kernel has it; `nil` where it is gone or not to be read.
+    static func path(of mapping: KernelMapping) -> (text: String, deleted: Bool)? {
+        codeFiles(of: mapping.pid)?.first { $0.range == mapping.range }.map { ($0.path, $0.deleted) }
     }
 }
 

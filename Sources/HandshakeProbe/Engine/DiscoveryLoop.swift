@@ -1,5 +1,6 @@
 import Foundation
 import Glibc
+import Synchronization
 
 /// The thread that looks for TLS in processes: everything at the start, what they map as they map it, all again from
 /// time to time.
@@ -28,6 +29,7 @@ final class DiscoveryLoop: @unchecked Sendable {
     private var looks = LookSchedule()
     private let stopDescriptor: Int32
     private let finished = DispatchGroup()
+    private let turned = Atomic(monotonicNow())
 
     /// `stopDescriptor` becomes readable when the thread is to end.
     init(
@@ -45,11 +47,18 @@ final class DiscoveryLoop: @unchecked Sendable {
     /// Whether what processes map is seen as it happens.
     var isLive: Bool { watch != nil }
 
+    /// Monotonic nanoseconds at which the thread last came round: stands still when it is stuck.
+    var lastTurn: UInt64 { turned.load(ordering: .relaxed) }
+
     private var filters: Bool { !options.processes.isEmpty }
     private var onlyNamed: Bool { !options.libraries.isEmpty }
 
     /// What has to be attached before anything else happens.
     func first() throws(BPFError) {
+        defer {
+            catalog.reader.setPatience(.steady)
+            catalog.change { $0.isObserving = true }
+        }
         guard !onlyNamed else {
             for path in options.libraries { try add(library: path) }
             sweep()
@@ -61,20 +70,27 @@ final class DiscoveryLoop: @unchecked Sendable {
     }
 
     private func addCached() {
-        catalog.addIfPresent(LinkerCache.libraries(["libssl.so", "libcrypto.so"]), root: HostView.root)
+        let names = catalog.reader.look(at: .path(LinkerCache.path)) {
+            LinkerCache.libraries(["libssl.so", "libcrypto.so"])
+        }
+        catalog.addIfPresent(names.value ?? [], root: HostView.root)
+    }
+
+    private func cacheChanged() -> Int64? {
+        catalog.reader.look(at: .path(LinkerCache.path)) { LinkerCache.changed() }.value
     }
 
     /// The nanoseconds that it took.
     @discardableResult private func sweep() -> UInt64 {
         let start = monotonicNow()
-        catalog.change { [filters, onlyNamed] in $0.sweep(filtered: filters, knownOnly: onlyNamed) }
+        catalog.change { [onlyNamed] in $0.sweep(knownOnly: onlyNamed) }
         return monotonicNow() - start
     }
 
     /// The nanoseconds that it took.
     private func lookAtConnections() -> UInt64 {
         let start = monotonicNow()
-        catalog.change { [filters] in $0.lookAtConnections(filtered: filters) }
+        catalog.change { $0.lookAtConnections() }
         return monotonicNow() - start
     }
 
@@ -91,7 +107,8 @@ final class DiscoveryLoop: @unchecked Sendable {
         let directory = path.lastIndex(of: "/").map { String(path[...$0]) } ?? ""
         for soname in ["libcrypto.so.3", "libcrypto.so.1.1"] where path.hasSuffix(soname.dropFirst(9)) {
             catalog.addIfPresent([directory + soname])
-            catalog.addIfPresent(LinkerCache.path(of: soname).map { [$0] } ?? [], root: HostView.root)
+            let cached = catalog.reader.look(at: .path(LinkerCache.path)) { LinkerCache.path(of: soname) }.value ?? nil
+            catalog.addIfPresent(cached.map { [$0] } ?? [], root: HostView.root)
         }
     }
 
@@ -105,16 +122,15 @@ final class DiscoveryLoop: @unchecked Sendable {
     private func run() {
         var swept = monotonicNow()
         var ticked = swept
-        var cache = LinkerCache.changed()
+        var cache = cacheChanged()
         var nextConnections = swept
         var blindInterval = Self.blindSweepInterval
         while wait(watch == nil ? min(blindInterval, Self.tick) : Self.tick) {
-            var mustSweep = false
-            if !onlyNamed, let changes = watch?.take(), !changes.isEmpty {
-                mustSweep = catalog.change { [filters] in $0.apply(changes, filtered: filters) }
-            }
+            var mustSweep = applyChanges()
+            catalog.detachDistrusted()
             catalog.change { $0.releaseModified() }
             let now = monotonicNow()
+            turned.store(now, ordering: .relaxed)
             if !onlyNamed, let begun {
                 looks.add(begun.take(), at: now)
                 let due = looks.take(at: now)
@@ -123,7 +139,7 @@ final class DiscoveryLoop: @unchecked Sendable {
             let interval = watch == nil ? min(blindInterval, tuning.value.sweepInterval) : tuning.value.sweepInterval
             if now - ticked >= Self.tick {
                 ticked = now
-                let changed = LinkerCache.changed()
+                let changed = cacheChanged()
                 if onlyNamed {
                     // A package manager may have put another file there.
                     catalog.addIfPresent(options.libraries)
@@ -132,6 +148,8 @@ final class DiscoveryLoop: @unchecked Sendable {
                 }
                 cache = changed
                 catalog.change { $0.releaseUnused(now: now) }
+                // What did not answer may do so now.
+                mustSweep = catalog.reader.takeCameBack() || mustSweep
             }
             if mustSweep || now - swept >= interval {
                 swept = now
@@ -142,13 +160,21 @@ final class DiscoveryLoop: @unchecked Sendable {
                 nextConnections = now + max(Self.connectionsInterval, cost * Self.connectionsShare)
             }
         }
+        // What a capture's end names includes what was mapped last.
+        if options.notesSightings { _ = applyChanges() }
+    }
+
+    /// Takes what processes have mapped since the last call. True when a sweep has to find what was lost.
+    private func applyChanges() -> Bool {
+        guard !onlyNamed, let changes = watch?.take(), !changes.isEmpty else { return false }
+        return catalog.change { $0.apply(changes) }
     }
 
     /// Sleeps until there is something to do, at most so many nanoseconds. False when the thread is to end.
     private func wait(_ most: UInt64) -> Bool {
         if watch != nil {
             // A probed file that is written does not wait: programs that start meanwhile would run into its probes.
-            let isEnded = poll([stopDescriptor] + catalog.guardDescriptors, Self.pauseMilliseconds)
+            let isEnded = poll([stopDescriptor] + catalog.wakeDescriptors, Self.pauseMilliseconds)
             if isEnded { return false }
         }
         var most = watch?.hasMore == true ? 0 : most
@@ -157,7 +183,7 @@ final class DiscoveryLoop: @unchecked Sendable {
             most = min(most, next > now ? next - now : 0)
         }
         return !poll(
-            [stopDescriptor, watch?.descriptor ?? begun?.descriptor ?? -1] + catalog.guardDescriptors,
+            [stopDescriptor, watch?.descriptor ?? begun?.descriptor ?? -1] + catalog.wakeDescriptors,
             Int32((most + 999_999) / 1_000_000))
     }
 

@@ -53,8 +53,8 @@ public final class Engine: Sendable {
         // Children that are there already; later ones join by themselves.
         for pid in ProcessMaps.withDescendants(Set(options.processes)) { try kernel.object.observe(process: pid) }
         (observations, observed) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
-        catalog = LibraryCatalog(
-            kernel: kernel, rung: rung, phases: options.phases, limit: options.maxLibraries,
+        catalog = try LibraryCatalog(
+            kernel: kernel, rung: rung, options: options,
             announce: { [announced] library in announced.libraries.withLock { $0.append(library) } },
             news: { [observed] in observed.yield() })
         tracepoints = try TracepointLinks(kernel: kernel, features: features)
@@ -89,6 +89,9 @@ public final class Engine: Sendable {
     /// Whether a library is seen when a process maps it; else frequent sweeps find it.
     public var seesMappings: Bool { discovery.isLive }
 
+    /// Monotonic nanoseconds at which processes were last looked at; stands still when that is stuck.
+    public var discovered: UInt64 { discovery.lastTurn }
+
     /// Begins to consume. `deliver` gets the sessions that finished, in order, on the ring's thread.
     public func start(deliver: @escaping @Sendable ([Handshake]) -> Void) throws(BPFError) {
         // One reading for both: a replay tells the same wall-clock times.
@@ -118,11 +121,14 @@ public final class Engine: Sendable {
 
     /// Ends consumption after what the ring still holds, joins the threads, and takes off all probes. Idempotent.
     public func stop() {
+        catalog.reader.setPatience(.last)
         var one: UInt64 = 1
         unsafe _ = write(stopDescriptor, &one, 8)
         finished.wait()
         discovery.join()
         catalog.detachAll()
+        // A thread that hangs in a file system keeps what is not let go of here until it ends.
+        tracepoints.letGo()
     }
 
     private func recordingHeader(wallClockOffset: Int64) -> RecordingHeader {
@@ -170,9 +176,13 @@ private final class AnnouncedLibraries: Sendable {
 
 /// The tracepoint programs' links, kept as long as the engine.
 ///
-/// Unchecked: never touched between `init` and `deinit`.
+/// Unchecked: never touched between `init` and `letGo`, which the lock guards.
 final class TracepointLinks: @unchecked Sendable {
-    private let links: [Holder]
+    private var links: [Holder]
+    private let lock = Mutex(())
+
+    /// Any thread.
+    func letGo() { lock.withLock { _ in links = [] } }
 
     private final class Holder {
         let link: ProbeLink

@@ -27,6 +27,8 @@ public struct EngineOptions: Sendable {
     public var libraries: [String] = []
     /// Files that a command will run, looked at before it starts.
     public var commandFiles: [String] = []
+    /// Whether `LibraryCatalog.sightings` will be asked for.
+    public var notesSightings = false
     /// Whether the thread that makes the engine gives up the capabilities that observing does not need, for itself and
     /// what it starts from then on.
     public var leastPrivilege = false

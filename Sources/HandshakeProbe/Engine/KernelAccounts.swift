@@ -71,37 +71,36 @@ extension CoverageSample {
         for library in libraries {
             switch library.state {
             case .attached:
+                let sites = library.sites + library.companionSites
                 for mode in [SiteMode.emulated, .singleStep] {
-                    let count = library.sites.filter { $0.mode == mode }.count
-                    if count > 0 || mode == .emulated {
-                        probes.append(
-                            .init(
-                                stack: library.stack, library: library.path, state: mode.rawValue, count: UInt64(count))
-                        )
-                    }
+                    let count = sites.count { $0.mode == mode }
+                    if count > 0 || mode == .emulated { addProbes(library, mode.rawValue, count) }
                 }
-                if library.analysis?.observesSessions == true { observed.formUnion(library.processes) }
+                observed.formUnion(library.processes)
             case .unobserved(let reason, _):
-                probes.append(.init(stack: library.stack, library: library.path, state: reason.rawValue, count: 0))
-                if library.analysis?.observesSessions != false {
-                    missed[reason.rawValue, default: []].formUnion(library.processes)
-                }
+                addProbes(library, reason.rawValue, 0)
+                missed[reason.rawValue, default: []].formUnion(library.processes)
             case .detached:
-                probes.append(.init(stack: library.stack, library: library.path, state: "detached", count: 0))
+                addProbes(library, "detached", 0)
                 missed[UnobservedReason.sanityCheckFailed.rawValue, default: []].formUnion(library.processes)
             }
-            if !library.omitted.isEmpty {
-                probes.append(
-                    .init(
-                        stack: library.stack, library: library.path, state: "omitted",
-                        count: UInt64(library.omitted.count)))
-            }
+            if !library.omitted.isEmpty { addProbes(library, "omitted", library.omitted.count) }
         }
         processes.append(.init(state: .observed, reason: nil, count: UInt64(observed.count)))
         var counts = missed.mapValues { UInt64($0.subtracting(observed).count) }
         for (reason, count) in uncovered.byReason { counts[reason.rawValue, default: 0] += UInt64(count) }
         for (reason, count) in counts.sorted(by: { $0.key < $1.key }) {
             processes.append(.init(state: .unobserved, reason: reason, count: count))
+        }
+    }
+
+    /// A file that was replaced has the name of the one before it: one series for both.
+    private mutating func addProbes(_ library: ObservedLibrary, _ state: String, _ count: Int) {
+        let same = probes.firstIndex { ($0.stack, $0.library, $0.state) == (library.stack, library.path, state) }
+        if let same {
+            probes[same].count &+= UInt64(count)
+        } else {
+            probes.append(.init(stack: library.stack, library: library.path, state: state, count: UInt64(count)))
         }
     }
 }

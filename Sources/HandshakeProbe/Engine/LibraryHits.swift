@@ -3,7 +3,6 @@
 struct LibraryHits {
     private struct Entry {
         var stack: String
-        var path: String
         /// What the profile's counter stood at when it became this library's.
         var base: UInt64
     }
@@ -16,20 +15,27 @@ struct LibraryHits {
     mutating func register(_ library: ObservedLibrary) {
         let before = library.hitsBefore
         if let former = entries[library.profile] { retired[former.stack, default: 0] &+= before &- former.base }
-        entries[library.profile] = Entry(stack: library.stack, path: library.path, base: before)
+        entries[library.profile] = Entry(stack: library.stack, base: before)
     }
 
-    /// The hits by library; `count` reads a profile's counter.
+    /// The hits by library; `count` reads a profile's counter. Those of a libcrypto are its libssl's.
     func samples(live: [ObservedLibrary], count: (Int) -> UInt64) -> [CoverageSample.Hits] {
-        let living = Set(live.map(\.profile))
+        var names: [Int: String] = [:]
+        for library in live {
+            for profile in [library.profile] + library.companionProfiles { names[profile] = library.path }
+        }
         var samples: [CoverageSample.Hits] = []
         var gone = retired
         for (profile, entry) in entries.sorted(by: { $0.key < $1.key }) {
             let hits = count(profile) &- entry.base
-            if living.contains(profile) {
-                samples.append(.init(stack: entry.stack, library: entry.path, count: hits))
-            } else {
+            guard let name = names[profile] else {
                 gone[entry.stack, default: 0] &+= hits
+                continue
+            }
+            if let same = samples.firstIndex(where: { ($0.stack, $0.library) == (entry.stack, name) }) {
+                samples[same].count &+= hits
+            } else {
+                samples.append(.init(stack: entry.stack, library: name, count: hits))
             }
         }
         for (stack, hits) in gone.sorted(by: { $0.key < $1.key }) {

@@ -14,32 +14,36 @@ public struct ObservationChanges {
         public var numbers: [(name: String, value: UInt64)] = []
     }
 
-    /// By file and place in the kernel: a file that is let go and found again is told again.
-    private struct Key: Hashable {
-        var inode: MappedInode
-        var path: String
+    /// Files remembered, at most: those not seen for longest are reported again when they come again.
+    static let memory = 10_000
+
+    private struct Reported {
+        var state: LibraryState
+        /// The number of the last call that had it.
+        var seen: UInt64
     }
 
-    private var known: [Key: LibraryState] = [:]
+    /// A file that is let go and found again, as short programs and restarting containers do, is no news.
+    private var known: [MappedInode: Reported] = [:]
+    private var calls: UInt64 = 0
     private var lost: UInt64 = 0
 
     public init() {}
 
-    /// What has changed since the last call, oldest first as far as that is known.
+    /// What has changed since the last call, oldest first as far as that is known. A file is reported once, and again when
+    /// its state changes.
     public mutating func take(libraries: [ObservedLibrary], lost now: UInt64) -> [Change] {
         var changes: [Change] = []
-        var next: [Key: LibraryState] = [:]
+        calls += 1
         for library in libraries {
-            let key = Key(inode: library.inode, path: library.path)
-            next[key] = library.state
-            if known[key] != library.state { changes.append(Self.told(library)) }
+            if known[library.inode]?.state.isSame(as: library.state) != true { changes.append(Self.told(library)) }
+            known[library.inode] = Reported(state: library.state, seen: calls)
         }
-        for (key, state) in known where next[key] == nil && state == .attached {
-            changes.append(
-                Change(
-                    weight: .routine, message: "library released: no process uses it", facts: [("library", key.path)]))
+        if known.count > Self.memory {
+            // A tenth at a time, so that this is rare.
+            let oldest = known.sorted { $0.value.seen < $1.value.seen }.prefix(known.count - Self.memory * 9 / 10)
+            for (file, _) in oldest { known[file] = nil }
         }
-        known = next
         if now > lost {
             changes.append(
                 Change(
@@ -66,6 +70,17 @@ public struct ObservationChanges {
         case .detached(let detail):
             facts.append(("detail", detail))
             return Change(weight: .grave, message: "library detached", facts: facts)
+        }
+    }
+}
+
+extension LibraryState {
+    /// Whether it is the same to an operator, whatever the words.
+    fileprivate func isSame(as other: LibraryState) -> Bool {
+        switch (self, other) {
+        case (.attached, .attached), (.detached, .detached): true
+        case (.unobserved(let reason, _), .unobserved(let another, _)): reason == another
+        default: false
         }
     }
 }

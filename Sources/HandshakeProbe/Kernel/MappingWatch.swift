@@ -4,7 +4,7 @@ import Glibc
 /// Something that happened to a process of this host.
 enum ProcessChange {
     /// It mapped a file as code: that file, as well as it is known.
-    case mapped(UInt32, MappedHint)
+    case mapped(UInt32, MappedFileEvent)
     case forked(UInt32, parent: UInt32)
     case exited(UInt32)
     /// It began another program: what it mapped is gone.
@@ -19,6 +19,15 @@ struct MappedHint: Hashable {
     var minor: UInt32
     var inode: UInt64
     var generation: UInt64
+}
+
+/// That a file was mapped.
+struct MappedFileEvent {
+    var hint: MappedHint
+    /// As the kernel had it: a process may be gone before it can be looked at.
+    var name: String
+    /// Monotonic nanoseconds.
+    var time: UInt64
 }
 
 /// Changes that come from each processor by itself, brought into the order in which they happened: a process that ends on
@@ -61,9 +70,10 @@ struct ChangeOrder {
                 switch change {
                 case TLSWATCH_CHANGE_MAPPED:
                     guard let mapped = unsafe mapped?.pointee else { return }
-                    let hint = MappedHint(
+                    let hint = unsafe MappedHint(
                         major: mapped.major, minor: mapped.minor, inode: mapped.inode, generation: mapped.generation)
-                    inbox.changes.add(.mapped(pid, hint), at: time)
+                    let name = unsafe mapped.name == nil ? "" : String(cString: mapped.name)
+                    inbox.changes.add(.mapped(pid, MappedFileEvent(hint: hint, name: name, time: time)), at: time)
                 case TLSWATCH_CHANGE_FORKED: inbox.changes.add(.forked(pid, parent: parent), at: time)
                 case TLSWATCH_CHANGE_EXECUTED: inbox.changes.add(.executed(pid), at: time)
                 case TLSWATCH_CHANGE_EXITED: inbox.changes.add(.exited(pid), at: time)

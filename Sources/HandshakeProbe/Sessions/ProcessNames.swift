@@ -1,3 +1,4 @@
+import CBPF
 import Glibc
 
 /// The executables and containers of the processes that sessions belong to. Bounded; owned by the ring's thread.
@@ -74,8 +75,7 @@ func linkTarget(_ link: String) -> String? {
     guard count > 0 else { return nil }
     var path: String? = String(decoding: buffer.prefix(count).map { UInt8(bitPattern: $0) }, as: UTF8.self)
     // A program may be called so.
-    var status = stat()
-    if let deleted = path, deleted.hasSuffix(" (deleted)"), unsafe stat(link, &status) != 0 || status.st_nlink == 0 {
+    if let deleted = path, deleted.hasSuffix(" (deleted)"), unsafe tlswatch_is_unlinked(link) {
         path = String(deleted.dropLast(10))
     }
     return path

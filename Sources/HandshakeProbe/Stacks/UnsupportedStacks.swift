@@ -1,4 +1,4 @@
-/// TLS stacks that are known by sight and not observed yet: what is not seen has to be told.
+/// TLS stacks that are known by sight and not observed yet: what is not seen has to be reported.
 enum UnsupportedStacks {
     /// What a library of the stack exports and no other does.
     private static let exports: [(stack: String, names: [String])] = [
@@ -17,6 +17,11 @@ enum UnsupportedStacks {
         ("rustls", "tls13 client handshake state\0"),
         ("rustls", "rustls::"),
     ]
+    /// How the names of shared libraries begin.
+    private static let libraryNames: [(stack: String, prefix: String)] = [
+        ("openssl", "libssl.so"), ("openssl", "libssl-"), ("gnutls", "libgnutls.so"), ("gnutls", "libgnutls-"),
+        ("nss", "libssl3.so"), ("boringssl", "libboringssl"), ("wolfssl", "libwolfssl"), ("mbedtls", "libmbedtls"),
+    ]
     private static let searchLimit: UInt64 = 64 << 20
     /// Less code than this holds no TLS stack.
     private static let smallestCode: UInt64 = 1 << 18
@@ -29,6 +34,22 @@ enum UnsupportedStacks {
         return texts.first { holds(file, $0.text) }?.stack
     }
 
+    /// The stack in a 32-bit file, of those that are observed elsewhere too.
+    static func recognise(_ file: ELF32) -> String? {
+        if let name = file.soName, let stack = stack(ofLibrary: name) { return stack }
+        guard file.codeSize >= smallestCode else { return nil }
+        if let stack = texts.first(where: { file.holds($0.text, limit: searchLimit) })?.stack { return stack }
+        let isOpenSSL = ["client finished\0", "ssl/statem/statem.c\0"].allSatisfy {
+            file.holds($0, limit: searchLimit)
+        }
+        return isOpenSSL ? "openssl" : nil
+    }
+
+    /// The stack that a library's file name stands for: all that is known of a file that cannot be read.
+    static func stack(ofLibrary name: some StringProtocol) -> String? {
+        libraryNames.first { name.hasPrefix($0.prefix) }?.stack
+    }
+
     private static func holds(_ file: ELFFile, _ text: String) -> Bool {
         var found = false
         DataSearch.find(file, text, limit: searchLimit) { _, _ in
@@ -36,5 +57,19 @@ enum UnsupportedStacks {
             return true
         }
         return found
+    }
+
+    /// A stack's own spelling of its name, in a sentence.
+    static func title(_ stack: String) -> String {
+        switch stack {
+        case "openssl": "OpenSSL"
+        case "gnutls": "GnuTLS"
+        case "nss": "NSS"
+        case "boringssl": "BoringSSL"
+        case "wolfssl": "wolfSSL"
+        case "mbedtls": "Mbed TLS"
+        case "go": "Go's crypto/tls"
+        default: stack
+        }
     }
 }

@@ -54,9 +54,12 @@ extension StatusPage {
 
     static func meaning(_ reason: String) -> String? {
         switch UnobservedReason(rawValue: reason) {
-        case .permission?: "reading their libraries requires CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH"
+        case .permission?: "the kernel refused the probes: CAP_BPF, CAP_PERFMON or CAP_SYS_ADMIN is missing"
         case .noDescriptors?: "tlswatch ran out of file descriptors"
-        case .unknownStack?: "a TLS stack that is not supported yet"
+        case .unsupportedStack?: "a TLS stack that is not supported yet"
+        case .thirtyTwoBit?: "32-bit programs are not supported yet"
+        case .unreadable?: "tlswatch may not read a file that they map"
+        case .fileSystemHangs?: "a file that they map is on a file system that does not answer"
         case .noCheapSite?: "its code has no place for a cheap probe"
         case .analysisFailed?: "its code could not be analysed"
         case .sanityCheckFailed?: "its first sessions were implausible, so the probes were removed"

@@ -4,11 +4,15 @@ import HandshakeProbe
 struct MetricsSource: Sendable {
     /// The consumer counts as stuck after this long without a drain, nanoseconds.
     private static let stuckAfter: UInt64 = 5_000_000_000
+    /// The same of looking for libraries: what does not answer is waited for, a few times.
+    private static let blindAfter: UInt64 = 30_000_000_000
 
     /// What was published last; `nil` before the first time.
     var snapshot: @Sendable () -> EngineSnapshot?
     /// Every TLS library found, and whether it is observed.
     var libraries: @Sendable () -> [LibraryState]
+    /// Monotonic nanoseconds at which processes were last looked at; `nil` where nobody does that.
+    var discovered: @Sendable () -> UInt64? = { nil }
 
     /// What is missing before handshakes are measured, a sentence each; empty when ready.
     var missing: [String] {
@@ -26,6 +30,11 @@ struct MetricsSource: Sendable {
         } else {
             missing.append("the ring buffer has not been drained yet")
         }
+        if let discovered = discovered(), case let now = monotonicNow(), now > discovered,
+            now - discovered >= Self.blindAfter
+        {
+            missing.append("new programs are not being looked for")
+        }
         return missing
     }
 }
@@ -34,5 +43,6 @@ extension MetricsSource {
     init(_ engine: Engine) {
         snapshot = { engine.snapshot }
         libraries = { engine.catalog.libraries.map(\.state) }
+        discovered = { engine.discovered }
     }
 }

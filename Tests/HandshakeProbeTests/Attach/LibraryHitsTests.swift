@@ -6,7 +6,7 @@ import Testing
     private func library(_ path: String, profile: Int, hitsBefore: UInt64 = 0) -> ObservedLibrary {
         var library = ObservedLibrary(
             profile: profile, path: path, inode: MappedInode(device: 1, inode: 2, generation: 3, size: 4),
-            identity: FileIdentity(device: 1, inode: 2), state: .attached)
+            identity: FileIdentity(device: 1, inode: 2, origin: .birth(3)), state: .attached)
         library.hitsBefore = hitsBefore
         return library
     }
@@ -31,5 +31,19 @@ import Testing
         hits.register(third)
         #expect(told([second, third]) == ["other": 10, "/b": 20, "/c": 7])
         #expect(told([]) == ["other": 37])
+    }
+
+    @Test("A libcrypto's hits are its libssl's, and two files of one name make one series")
+    func companions() {
+        var hits = LibraryHits()
+        var (first, second) = (library("/libssl", profile: 1), library("/libssl", profile: 2))
+        hits.register(first)
+        hits.register(second)
+        hits.register(library("/libcrypto", profile: 3))
+        hits.register(library("/libcrypto-of-nobody", profile: 4))
+        (first.companionProfiles, second.companionProfiles) = ([3], [])
+        let samples = hits.samples(live: [first, second]) { [1: 10, 2: 20, 3: 5, 4: 2][$0] ?? 0 }
+        #expect(samples.map(\.library) == ["/libssl", "other"])
+        #expect(samples.map(\.count) == [35, 2], "none is lost")
     }
 }

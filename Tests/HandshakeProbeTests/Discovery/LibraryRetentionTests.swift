@@ -8,7 +8,7 @@ import Testing
 
     /// A library whose file is really there, until `remove`.
     private struct Sample {
-        let library: ObservedLibrary
+        var library: ObservedLibrary
         let path = FileManager.default.temporaryDirectory.path + "/tlswatch-retention-" + UUID().uuidString
 
         init(_ state: LibraryState = .attached) throws {
@@ -26,7 +26,7 @@ import Testing
     @Test("A named library is kept while its file is there, and goes when it is asked next")
     func kept() throws {
         let sample = try Sample()
-        var retention = LibraryRetention()
+        var retention = LibraryRetention(reader: ForeignReader())
         func isOver(_ seconds: UInt64) -> Bool {
             retention.isOver(1, sample.library, isNamed: true, now: 100 * Self.second + seconds * Self.second)
         }
@@ -36,28 +36,51 @@ import Testing
         #expect(isOver(11))
     }
 
-    @Test("One that is not attached, or whose file was replaced, goes after a moment")
+    @Test(
+        "What is not attached, or was replaced, goes after a moment, also where the new file has the old inode number")
     func gone() throws {
-        for sample in [try Sample(.unobserved(reason: .noCheapSite, detail: "")), try Sample()] {
-            var retention = LibraryRetention()
+        let unattached = try Sample(.unobserved(reason: .noCheapSite, detail: ""))
+        let removed = try Sample()
+        try removed.remove()
+        var replaced = try Sample()
+        // The file that is there came after the one that was observed, and got its inode.
+        replaced.library.identity.origin = .birth(1)
+        for sample in [unattached, removed, replaced] {
+            var retention = LibraryRetention(reader: ForeignReader())
             func isOver(_ nanoseconds: UInt64) -> Bool {
                 retention.isOver(1, sample.library, isNamed: true, now: nanoseconds)
             }
             #expect(!isOver(Self.second))
-            try sample.remove()
-            try Data("another".utf8).write(to: URL(fileURLWithPath: sample.path + "-new"))
-            try FileManager.default.moveItem(atPath: sample.path + "-new", toPath: sample.path)
             #expect(!isOver(2 * Self.second - 1))
             #expect(isOver(2 * Self.second))
-            try sample.remove()
         }
+        try unattached.remove()
+        try replaced.remove()
+    }
+
+    @Test("One whose file system does not answer is kept")
+    func hanging() throws {
+        let sample = try Sample()
+        let reader = ForeignReader(ForeignReader.Patience(each: 100_000_000, total: .max))
+        let gate = DispatchSemaphore(value: 0)
+        let answer = reader.look(at: .path(sample.path)) { gate.wait() }
+        #expect(answer.value == nil)
+        try sample.remove()
+        var retention = LibraryRetention(reader: reader)
+        func isOver(_ seconds: UInt64) -> Bool {
+            retention.isOver(1, sample.library, isNamed: true, now: seconds * Self.second)
+        }
+        #expect(!isOver(1) && !isOver(100))
+        gate.signal()
+        while reader.abandoned > 0 { usleep(1_000) }
+        #expect(isOver(200))
     }
 
     @Test("Room is made by the one that was unused longest, and long enough; a process begins it anew")
     func longest() throws {
         let sample = try Sample()
         defer { try? sample.remove() }
-        var retention = LibraryRetention()
+        var retention = LibraryRetention(reader: ForeignReader())
         for identifier in 1...3 {
             let now = UInt64(identifier) * Self.second
             _ = retention.isOver(identifier, sample.library, isNamed: true, now: now)

@@ -1,0 +1,121 @@
+import CBPF
+import Glibc
+
+/// Putting probes on a library's file, each step of which may have to wait for its file system.
+extension CatalogState {
+    mutating func attach(_ identifier: Int, _ file: OpenFile) {
+        guard var library = libraries[identifier], let analysis = library.analysis,
+            let rules = SessionRules.of(stack: analysis.stack)
+        else { return }
+        defer { libraries[identifier] = library }
+        let choice = attacher.choose(analysis)
+        library.omitted = choice.omitted
+        let seesSessions = !analysis.observesSessions || choice.sites.contains { $0.hook == .stateMachine }
+        guard seesSessions, !choice.sites.isEmpty else {
+            library.state = .unobserved(reason: .noCheapSite, detail: choice.omitted.joined(separator: "; "))
+            return
+        }
+        // Before the probes: who wants to write it from now on waits, or is noticed.
+        if let refusal = hold(identifier, library, file, analysis) {
+            library.state = refusal
+            return
+        }
+        var profile = attacher.reserveProfile()
+        if profile == nil, makeRoom(probed: true) { profile = attacher.reserveProfile() }
+        guard let profile else {
+            fileGuard.release(id: identifier)
+            library.state = .unobserved(
+                reason: .tooManyLibraries, detail: "more than \(attacher.limit) libraries (--max-libraries)")
+            return
+        }
+        library.profile = profile
+        library.hitsBefore = kernel.object.hits(profile: UInt32(profile))
+        library.sites = choice.sites
+        library.state = .attached
+        announce(library)
+        if let refusal = probe(identifier, library, file, rules) {
+            library.sites = []
+            library.state = refusal
+        }
+    }
+
+    /// Takes hold of the file, and makes sure that it is still what was analysed. Why not, where it cannot.
+    private mutating func hold(
+        _ identifier: Int, _ library: ObservedLibrary, _ file: OpenFile, _ analysis: LibraryAnalysis
+    ) -> LibraryState? {
+        enum Outcome: Sendable {
+            case held(FileGuard.Hold)
+            case isBeingWritten, wasWritten
+        }
+        let taker = fileGuard.taker
+        let answer = reader.look(
+            at: .device(library.inode.device),
+            late: { (outcome: Outcome) in if case .held(let hold) = outcome { taker.drop(hold) } },
+            {
+                guard let hold = taker.hold(file) else { return .isBeingWritten }
+                // It may have been written between the analysis and the hold.
+                if !file.isUnchanged {
+                    guard case .analysed(let again) = FileLook.finding(file), again == analysis else {
+                        taker.drop(hold)
+                        return .wasWritten
+                    }
+                }
+                return .held(hold)
+            })
+        switch answer {
+        case .value(.held(let hold)):
+            fileGuard.keep(hold, id: identifier)
+            return nil
+        case .value(.isBeingWritten):
+            return .unobserved(reason: .attachFailed, detail: "somebody has it open for writing")
+        case .value(.wasWritten):
+            analyses[library.inode] = nil
+            return .unobserved(reason: .attachFailed, detail: "it was written while it was looked at")
+        case .hangs(let detail): return .unobserved(reason: .fileSystemHangs, detail: detail)
+        }
+    }
+
+    /// Puts the probes of a library in place. Why not, where it cannot.
+    private mutating func probe(
+        _ identifier: Int, _ library: ObservedLibrary, _ file: OpenFile, _ rules: SessionRules
+    ) -> LibraryState? {
+        guard let analysis = library.analysis else { return nil }
+        let (facts, transport) = (analysis.facts, analysis.transport ?? library.companionTransport)
+        let (profile, sites) = (library.profile, library.sites)
+        let maker = attacher.maker
+        let returned = attacher.returned
+        // The kernel reads the file's code.
+        let answer = reader.look(
+            at: .device(library.inode.device),
+            late: { (made: Result<Attacher.Links, BPFError>) in
+                // The profile goes to no other library before its probes are off.
+                if case .success(let links) = made { links.letGo() }
+                returned.add(profile)
+            },
+            { [kernel] in
+                do throws(BPFError) {
+                    let links = try maker.make(
+                        sites, facts: facts, transport: transport, rules: rules, profile: profile,
+                        path: file.magicPath, object: kernel.object)
+                    // The path is good while the file is open.
+                    withExtendedLifetime(file) {}
+                    return .success(links)
+                } catch {
+                    return .failure(error)
+                }
+            })
+        switch answer {
+        case .value(.success(let links)):
+            attacher.keep(links, profile: profile)
+            return nil
+        case .value(.failure(let error)):
+            try? attacher.detach(profile: profile, object: kernel.object, lease: fileGuard.release(id: identifier))
+            return .unobserved(
+                reason: error.category == .privilege ? .permission : .attachFailed, detail: error.description)
+        case .hangs(let detail):
+            try? kernel.object.setProfile(UInt32(profile), tlswatch_profile())
+            fileGuard.release(id: identifier)
+            return .unobserved(reason: .fileSystemHangs, detail: detail)
+        }
+    }
+}

@@ -1,0 +1,147 @@
+import Glibc
+
+/// What a look at one file found. Values only, but for the file itself where it is to be probed: they outlive the look.
+struct FileLook: Sendable {
+    enum Finding: Sendable {
+        /// It was looked at before.
+        case seen
+        /// It holds no TLS stack.
+        case nothing
+        case analysed(LibraryAnalysis)
+        /// The stack is known and not observed.
+        case unsupported(stack: String)
+        case thirtyTwoBit(stack: String)
+        /// It holds a stack that is observed elsewhere, and its code could not be read.
+        case failed(String)
+    }
+
+    /// What is known of it from an earlier look.
+    struct Known: Sendable {
+        var analysis: LibraryAnalysis
+        /// As `OpenFile.changed` at that time.
+        var changed: Int
+    }
+
+    /// The kernel's name for it.
+    var path: String
+    var inode: MappedInode
+    var identity: FileIdentity
+    var changed: Int
+    var size: UInt64
+    var modified: Int
+    var isFresh: Bool
+    var finding: Finding
+    /// Open where there is something to probe. To be closed by a look of its own.
+    var file: OpenFile?
+
+    /// On the reader's thread.
+    ///
+    /// - Parameters:
+    ///   - path: its name where the kernel has none.
+    ///   - own: this program's file, which holds the texts that it looks for.
+    ///   - isSeen: whether it need not be read again.
+    init(_ file: OpenFile, path: String, inode: MappedInode, own: MappedInode?, isSeen: Bool, known: Known? = nil) {
+        self.path = file.kernelPath ?? path
+        self.inode = inode
+        identity = file.identity
+        (changed, size, modified, isFresh) = (file.changed, file.size, file.modified, file.isFresh)
+        if isSeen {
+            finding = .seen
+        } else if inode == own {
+            finding = .nothing
+        } else if let known, known.changed == file.changed, !file.isFresh {
+            finding = .analysed(known.analysis)
+        } else {
+            finding = Self.finding(file)
+        }
+        if case .analysed = finding { self.file = file } else { file.close() }
+    }
+
+    static func finding(_ file: OpenFile) -> Finding {
+        guard let elf = try? ELFFile(fileDescriptor: file.descriptor) else {
+            // What is no ELF file of this machine has nothing to observe in it.
+            return (try? ELFSource(duplicating: file.descriptor)).flatMap(ELF32.init)
+                .flatMap(UnsupportedStacks.recognise).map { .thirtyTwoBit(stack: $0) } ?? .nothing
+        }
+        var failure: AnalysisError?
+        do {
+            if let analysis = try TLSStacks.analyse(elf), !analysis.sites.isEmpty {
+                return .analysed(analysis)
+            }
+        } catch {
+            failure = error
+        }
+        // Others have texts of OpenSSL too: what was made from it, and what looks for it.
+        if let stack = UnsupportedStacks.recognise(elf) { return .unsupported(stack: stack) }
+        return failure.map { .failed($0.description) } ?? .nothing
+    }
+}
+
+/// What became of opening a file.
+enum FileAnswer: Sendable {
+    case looked(FileLook)
+    /// With errno.
+    case failed(Int32)
+    /// The name leads to another file by now.
+    case another
+}
+
+/// What looks at files have in common.
+struct FileLooker: Sendable {
+    let mappings: HostMappings
+    /// This program's file.
+    let own: MappedInode?
+
+    /// The kernel's link to the mapped file itself.
+    static func link(to mapping: KernelMapping) -> String { "/proc/\(mapping.pid)/map_files/\(mapping.range)" }
+
+    /// Opens and reads the file behind a mapping: the mapped one itself, whatever its name leads to now.
+    func mapped(_ mapping: KernelMapping, known: FileLook.Known?) -> FileAnswer {
+        guard let file = OpenFile(Self.link(to: mapping)) else { return .failed(errno) }
+        return read(file, path: "", expected: mapping.file, known: known)
+    }
+
+    /// The same by a name in the view of `root`: what /proc/PID/map_files refuses without CAP_CHECKPOINT_RESTORE.
+    ///
+    /// - Parameters:
+    ///   - expected: what it must be, where that is known.
+    ///   - seen: what files led to that were looked at.
+    func named(
+        _ path: String, root: String = "", expected: MappedInode? = nil, known: FileLook.Known? = nil,
+        seen: [MappedInode: Int?] = [:]
+    ) -> FileAnswer {
+        guard let file = OpenFile(root + path) else { return .failed(errno) }
+        return read(file, path: path, expected: expected, known: known, seen: seen)
+    }
+
+    private func read(
+        _ file: OpenFile, path: String, expected: MappedInode?, known: FileLook.Known?,
+        seen: [MappedInode: Int?] = [:]
+    ) -> FileAnswer {
+        if let error = file.readError {
+            file.close()
+            return .failed(error)
+        }
+        let inode = mappings.inode(of: file)
+        if let expected, inode != expected, mappings.knowsInodes {
+            file.close()
+            return .another
+        }
+        return .looked(
+            FileLook(file, path: path, inode: expected ?? inode, own: own, isSeen: seen[inode] != nil, known: known))
+    }
+}
+
+extension FileLook.Finding {
+    /// Why a file with this finding is not observed; `nil` where it is to be, or holds nothing.
+    var unobserved: (stack: String, reason: UnobservedReason, detail: String)? {
+        switch self {
+        case .seen, .nothing, .analysed: nil
+        case .unsupported(let stack):
+            (stack, .unsupportedStack, "\(UnsupportedStacks.title(stack)) is not supported yet")
+        case .thirtyTwoBit(let stack):
+            (stack, .thirtyTwoBit, "32-bit \(UnsupportedStacks.title(stack)) is not supported yet")
+        case .failed(let detail): ("unknown", .analysisFailed, detail)
+        }
+    }
+}

@@ -1,0 +1,82 @@
+/// What took part since the start and was not observed, or not from its first moment: for the end of a capture.
+public struct Sighting: Sendable, Equatable {
+    public enum Kind: Sendable, Equatable {
+        case unobserved(reason: String, detail: String)
+        /// Probed so many nanoseconds after a process had mapped it; `nil` where that is not known.
+        case late(UInt64?)
+    }
+
+    /// As the kernel has it.
+    public var path: String
+    public var stack: String
+    public var kind: Kind
+    /// Those that mapped it, as many as are kept; they may be gone.
+    public var processes: Set<UInt32>
+    /// The name of one of them.
+    public var command: String?
+
+    public init(path: String, stack: String, kind: Kind, processes: Set<UInt32> = [], command: String? = nil) {
+        (self.path, self.stack, self.kind) = (path, stack, kind)
+        (self.processes, self.command) = (processes, command)
+    }
+}
+
+/// Collects sightings. Bounded: what a host runs in a long capture is others' doing.
+struct Sightings {
+    private static let fileLimit = 1_000
+    private static let processLimit = 100_000
+    private static let processesOfFile = 1_000
+
+    private struct Key: Hashable {
+        var file: MappedInode
+        var isLate: Bool
+    }
+
+    private var entries: [Key: Sighting] = [:]
+    private var order: [Key] = []
+    /// Processes that mapped a library that is observed.
+    private var observed: Set<UInt32> = []
+    /// Files for which there was no room.
+    private(set) var omitted = 0
+
+    mutating func note(observed pid: UInt32) {
+        if observed.count < Self.processLimit { observed.insert(pid) }
+    }
+
+    mutating func note(
+        _ file: MappedInode, path: @autoclosure () -> String, stack: @autoclosure () -> String, kind: Sighting.Kind,
+        pid: UInt32
+    ) {
+        let isLate = if case .late = kind { true } else { false }
+        let key = Key(file: file, isLate: isLate)
+        if entries[key] == nil {
+            guard order.count < Self.fileLimit else {
+                omitted += 1
+                return
+            }
+            entries[key] = Sighting(path: path(), stack: stack(), kind: kind)
+            order.append(key)
+        }
+        guard let entry = entries[key], entry.processes.count < Self.processesOfFile else { return }
+        if !isLate { entries[key]?.kind = kind }
+        guard entries[key]?.processes.insert(pid).inserted == true, entry.command == nil else { return }
+        entries[key]?.command = readTextFile("/proc/\(pid)/comm", limit: 64).map { String($0.prefix { $0 != "\n" }) }
+    }
+
+    /// It can be looked at now.
+    mutating func resolved(_ file: MappedInode) {
+        let key = Key(file: file, isLate: false)
+        if entries.removeValue(forKey: key) != nil { order.removeAll { $0 == key } }
+    }
+
+    /// In the order in which they were met.
+    ///
+    /// - Parameter told: processes of which sessions were seen; those count as observed. `nil` counts all that mapped an
+    ///   observed library.
+    func list(observed told: Set<UInt32>?) -> [Sighting] {
+        order.compactMap { entries[$0] }.filter { sighting in
+            if case .late = sighting.kind { return true }
+            return !sighting.processes.isSubset(of: told ?? observed)
+        }
+    }
+}

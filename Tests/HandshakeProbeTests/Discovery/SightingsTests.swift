@@ -1,0 +1,55 @@
+import Testing
+
+@testable import HandshakeProbe
+
+@Suite struct SightingsTests {
+    private func file(_ inode: UInt64) -> MappedInode { MappedInode(device: 1, inode: inode, generation: 0, size: 9) }
+    private let unsupported = Sighting.Kind.unobserved(reason: "unsupported_stack", detail: "why")
+
+    @Test("A file is named once, with the processes that mapped it; not where all of them were observed otherwise")
+    func named() {
+        var sightings = Sightings()
+        sightings.note(file(1), path: "/a", stack: "gnutls", kind: unsupported, pid: 7)
+        sightings.note(file(1), path: "/a", stack: "gnutls", kind: unsupported, pid: 8)
+        sightings.note(file(2), path: "/b", stack: "gnutls", kind: unsupported, pid: 9)
+        sightings.note(observed: 9)
+        let list = sightings.list(observed: nil)
+        #expect(list.map(\.path) == ["/a"])
+        #expect(list[0].processes == [7, 8])
+        // Where it is known who had sessions, that counts.
+        #expect(sightings.list(observed: [7, 8]).map(\.path) == ["/b"])
+        #expect(sightings.list(observed: []).map(\.path) == ["/a", "/b"])
+    }
+
+    @Test("A library that was probed late is named though it is observed, and beside what it was before")
+    func late() {
+        var sightings = Sightings()
+        sightings.note(file(1), path: "/a", stack: "openssl", kind: unsupported, pid: 7)
+        sightings.note(file(1), path: "/a", stack: "openssl", kind: .late(5), pid: 7)
+        sightings.note(observed: 7)
+        #expect(sightings.list(observed: nil).map(\.kind) == [.late(5)])
+        sightings.resolved(file(1))
+        #expect(sightings.list(observed: []).map(\.kind) == [.late(5)])
+    }
+
+    @Test("What there is no room for is counted")
+    func bounded() {
+        var sightings = Sightings()
+        for inode in 0..<1_500 {
+            sightings.note(file(UInt64(inode)), path: "/\(inode)", stack: "go", kind: unsupported, pid: 7)
+        }
+        #expect(sightings.list(observed: nil).count == 1_000)
+        #expect(sightings.omitted == 500)
+    }
+
+    @Test("Children of followed processes are followed, until they end")
+    func followed() {
+        var followed = FollowedProcesses([1])
+        followed.forked(2, from: 1)
+        followed.forked(3, from: 2)
+        followed.forked(5, from: 4)
+        #expect(followed.contains(3) && !followed.contains(5))
+        followed.exited(3)
+        #expect(!followed.contains(3) && followed.contains(2))
+    }
+}
