@@ -46,8 +46,10 @@ extension CatalogState {
             files[look.inode] = Self.others
             return Self.others
         }
+        var companion: (look: FileLook, path: String)?
         if library.analysis?.observesSessions == true, library.version == nil {
-            library.companionVersion = companionVersion(of: look, path: path, root: root)
+            companion = self.companion(of: look, path: path, root: root)
+            library.companionVersion = companion.flatMap { version(of: $0.look) }
         }
         let identifier = nextIdentifier
         nextIdentifier += 1
@@ -60,6 +62,8 @@ extension CatalogState {
             let delay = mappedAt.map { now - min(now, $0) }
             libraries[identifier]?.late = LateProbes(nanoseconds: delay)
         }
+        // After the library itself, whose handshakes may begin any moment.
+        if let companion { _ = examine(companion.look, foundAs: companion.path, root: root) }
         return identifier
     }
 
@@ -78,20 +82,25 @@ extension CatalogState {
         return library
     }
 
-    private mutating func companionVersion(of look: FileLook, path: String, root: String) -> String? {
+    private func companion(of look: FileLook, path: String, root: String) -> (look: FileLook, path: String)? {
         var values = look
         values.file = nil
         let library = values
         let directory = path.lastIndex(of: "/").map { String(path[...$0]) } ?? ""
-        let answer = reader.look(at: .path(root + directory), asking: root + path) {
-            [looker, files] () -> (FileLook, String)? in
+        let asking = mounts.isKnown(look.inode.device) ? nil : root + path
+        let answer = reader.look(at: .path(root + directory), asking: asking) {
+            [looker, files] () -> (look: FileLook, path: String)? in
             guard let companion = Companion(of: library, path: path, root: root),
                 case .looked(let look) = looker.named(companion.path, root: root, seen: files)
             else { return nil }
             return (look, companion.path)
         }
-        guard let (found, name) = answer.value ?? nil else { return nil }
-        return examine(found, foundAs: name, root: root).flatMap { libraries[$0]?.version }
+        return answer.value ?? nil
+    }
+
+    private func version(of look: FileLook) -> String? {
+        if case .analysed(let analysis) = look.finding { return analysis.version }
+        return (files[look.inode] ?? nil).flatMap { libraries[$0]?.version }
     }
 
     // MARK: letting go
