@@ -58,9 +58,8 @@ extension KernelTests {
             let capture = try Capture()
             let server = try OpenSSLServer(TestCertificates())
             #expect(try server.connect().status == .exited(0))
-            try capture.await(2) { $0.isCompleted }
-            let rows = try capture.stop()
-            #expect(rows.count == 2)
+            let rows = try capture.finish(expecting: 2, where: belongs(toPort: server.port))
+            #expect(rows.count == 2 && rows.allSatisfy(\.isCompleted))
             #expect(
                 capture.child.errors.lines.contains {
                     $0.hasPrefix("not observed: \(hung.libssl) (python3): ") && $0.hasSuffix(" (file_system_hangs)")

@@ -46,10 +46,12 @@ extension CatalogState {
             files[look.inode] = Self.others
             return Self.others
         }
+        var companion: (look: FileLook, path: String)?
         if library.analysis?.observesSessions == true, library.version == nil {
-            let companion = companion(of: look, path: path, root: root)
-            library.companionVersion = companion?.version
-            library.companionTransport = companion?.analysis?.transport
+            companion = self.companion(of: look, path: path, root: root)
+            let analysis = companion.flatMap { analysis(of: $0.look) }
+            library.companionVersion = analysis?.version
+            library.companionTransport = analysis?.transport
         }
         let identifier = nextIdentifier
         nextIdentifier += 1
@@ -62,6 +64,8 @@ extension CatalogState {
             let delay = mappedAt.map { now - min(now, $0) }
             libraries[identifier]?.late = LateProbes(nanoseconds: delay)
         }
+        // After the library itself, whose handshakes may begin any moment.
+        if let companion { _ = examine(companion.look, foundAs: companion.path, root: root) }
         return identifier
     }
 
@@ -80,20 +84,25 @@ extension CatalogState {
         return library
     }
 
-    private mutating func companion(of look: FileLook, path: String, root: String) -> ObservedLibrary? {
+    private func companion(of look: FileLook, path: String, root: String) -> (look: FileLook, path: String)? {
         var values = look
         values.file = nil
         let library = values
         let directory = path.lastIndex(of: "/").map { String(path[...$0]) } ?? ""
-        let answer = reader.look(at: .path(root + directory), asking: root + path) {
-            [looker, files] () -> (FileLook, String)? in
+        let asking = mounts.isKnown(look.inode.device) ? nil : root + path
+        let answer = reader.look(at: .path(root + directory), asking: asking) {
+            [looker, files] () -> (look: FileLook, path: String)? in
             guard let companion = Companion(of: library, path: path, root: root),
                 case .looked(let look) = looker.named(companion.path, root: root, seen: files)
             else { return nil }
             return (look, companion.path)
         }
-        guard let (found, name) = answer.value ?? nil else { return nil }
-        return examine(found, foundAs: name, root: root).flatMap { libraries[$0] }
+        return answer.value ?? nil
+    }
+
+    private func analysis(of look: FileLook) -> LibraryAnalysis? {
+        if case .analysed(let analysis) = look.finding { return analysis }
+        return (files[look.inode] ?? nil).flatMap { libraries[$0]?.analysis }
     }
 
     // MARK: letting go

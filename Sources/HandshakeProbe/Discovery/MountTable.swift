@@ -14,6 +14,9 @@ struct MountTable: Sendable {
     /// Forgets what it knows.
     mutating func forget() { known.removeAll(keepingCapacity: true) }
 
+    /// Whether that has been found out of a device.
+    func isKnown(_ device: UInt32) -> Bool { known.contains(device) }
+
     /// Whether a device holds a local file system, as a process sees it or else this one; false where neither does.
     mutating func isLocal(_ device: UInt32, for pid: UInt32) -> Bool {
         if known.contains(device) { return true }
