@@ -116,7 +116,7 @@ if [ "$rung" != perf ]; then has "doctor" doctor.log "sock_recv_length: availabl
 tlswatch run >run.log 2>&1 &
 daemon=$!
 wait_for says run.log '^ready'
-has "daemon" run.log "probes=$rung"
+has "daemon" run.log "probe_type=$rung"
 openssl s_server -www -accept 4433 -cert certificate.pem -key key.pem -alpn h2 >server.log 2>&1 &
 server=$!
 wait_for says server.log ACCEPT

@@ -98,7 +98,7 @@ echo "Linux $(uname -r), $(systemctl --version | head -n 1)"
 wait_for is SubState running
 check "started by" "active notify" "$(property ActiveState) $(property Type)"
 check "tells how it fares" observing "$(property StatusText | cut -d ' ' -f 1)"
-check "probes" "probes=$probes" "$(journal -o cat | grep -o 'probes=[a-z][a-z]*')"
+check "probes" "probe_type=$probes" "$(journal -o cat | grep -o 'probe_type=[a-z][a-z]*')"
 check "the journal has its priority" "6" "$(journal -o json -n 1 | sed 's/.*"PRIORITY":"\([0-9]\)".*/\1/')"
 main=$(property MainPID)
 status() { sed -n "s/^$1:[[:space:]]*//p" "/proc/$main/status"; }

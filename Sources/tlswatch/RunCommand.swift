@@ -113,7 +113,7 @@ struct RunCommand: AsyncParsableCommand {
         let attached = engine.catalog.libraries.filter { $0.state == .attached }
         logger.info(
             "attached",
-            metadata: ["libraries": .stringConvertible(attached.count), "probes": "\(engine.rung.rawValue)"])
+            metadata: ["libraries": .stringConvertible(attached.count), "probe_type": "\(engine.rung.rawValue)"])
         if !engine.seesMappings {
             logger.warning(
                 """
