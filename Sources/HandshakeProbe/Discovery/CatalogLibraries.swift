@@ -49,9 +49,9 @@ extension CatalogState {
         var companion: (look: FileLook, path: String)?
         if library.analysis?.observesSessions == true, library.version == nil {
             companion = self.companion(of: look, path: path, root: root)
-            let analysis = companion.flatMap { analysis(of: $0.look) }
-            library.companionVersion = analysis?.version
-            library.companionTransport = analysis?.transport
+            let beside = companion.flatMap { analysis(of: $0.look) }
+            library.companionVersion = beside?.version
+            library.companionTransport = beside?.transport
         }
         let identifier = nextIdentifier
         nextIdentifier += 1
