@@ -59,7 +59,9 @@ extension StatusPage {
         case .noDescriptors?: "tlswatch had no file descriptors left to read what they map"
         case .unsupportedStack?: "a TLS stack that is not supported yet"
         case .thirtyTwoBit?: "32-bit programs are not supported yet"
-        case .unreadable?: "tlswatch may not read a file that they map"
+        case .unreadable?:
+            "a file that they map may not be read: CAP_SYS_PTRACE or CAP_DAC_READ_SEARCH is missing, or its file system "
+                + "admits only its owner"
         case .fileSystemHangs?: "a file that they map is on a file system that does not answer"
         case .noCheapSite?: "no place in its code where a probe is cheap"
         case .analysisFailed?: "its code could not be read"
