@@ -185,8 +185,8 @@ struct CatalogState: ~Copyable {
 
     private mutating func look(at pid: UInt32, _ events: [MappedFileEvent]) {
         var left = events
-        mappedAt = events.map(\.time).min()
         for mapping in list(of: pid) ?? [] {
+            mappedAt = events.first { $0.hint.isOf(mapping.file) }?.time
             let identifier = resolve(mapping)
             note(identifier, pid: pid)
             left.removeAll { event in

@@ -58,7 +58,9 @@ extension StatusPage {
         case .noDescriptors?: "tlswatch ran out of file descriptors"
         case .unsupportedStack?: "a TLS stack that is not supported yet"
         case .thirtyTwoBit?: "32-bit programs are not supported yet"
-        case .unreadable?: "tlswatch may not read a file that they map"
+        case .unreadable?:
+            "a file that they map may not be read: CAP_SYS_PTRACE or CAP_DAC_READ_SEARCH is missing, or its file system "
+                + "admits only its owner"
         case .fileSystemHangs?: "a file that they map is on a file system that does not answer"
         case .noCheapSite?: "its code has no place for a cheap probe"
         case .analysisFailed?: "its code could not be analysed"

@@ -104,7 +104,7 @@ import Testing
         #expect(page.contains("No handshake has ended yet"))
         #expect(page.contains("curl -sS"))
         #expect(page.contains("Nothing is observed now."))
-        #expect(page.contains("14 <code>permission</code> (reading their libraries requires CAP_SYS_PTRACE"))
+        #expect(page.contains("14 <code>permission</code> (the kernel refused the probes: CAP_BPF"))
         #expect(!page.contains("<table"))
         var quiet = StatusFixtures.empty
         quiet.unobservedProcesses = [:]
