@@ -163,8 +163,8 @@ enum tlswatch_direction { TLSWATCH_RECEIVE = 0, TLSWATCH_SEND = 1 };
 enum tlswatch_proof {
 	TLSWATCH_NO_PROOF = 0,       /* it is not */
 	TLSWATCH_PROOF_DESCRIPTOR,   /* the object's transport has its descriptor */
-	TLSWATCH_PROOF_RECORD,       /* a TLS handshake record was sent or received on it in the call */
-	TLSWATCH_INFERRED,           /* neither: the call's first receive, or another kind of record */
+	TLSWATCH_PROOF_RECORD,       /* the ClientHello was sent or received on it in the call */
+	TLSWATCH_INFERRED,           /* neither: a server's first receive, or a record on another object's connection */
 };
 
 struct tlswatch_socket {

@@ -172,25 +172,38 @@ static __noinline __u64 call_buffer(void)
 	}
 }
 
-/* What the bytes of this send or receive prove: they begin as a record of TLS (RFC 8446 section 5.1) or DTLS, or not. */
-static __noinline __u32 proof_of_bytes(void)
+/* What a send or receive looks like that is to prove something; bits of `what` below. */
+enum { IS_SEND = 1, IS_OTHERS = 2 };
+
+/*
+ * What the bytes of this send or receive are: a TLS (RFC 8446 section 5.1) or DTLS record of a handshake, of something
+ * else, or none.
+ */
+static __noinline __u32 record_kind(int length, __u32 what)
 {
 	__u64 address = call_buffer();
 	__u8 head[8];
 
-	if (!address || bpf_probe_read_user(head, 5, (void *)address))
+	/* The last byte is the message's type: libssl asks for a record's five bytes first. */
+	head[5] = 1;
+	if (!address || length < 5 || bpf_probe_read_user(head, 5, (void *)address) ||
+	    (length > 5 && bpf_probe_read_user(head + 5, 1, (void *)(address + 5))))
 		return TLSWATCH_NO_PROOF;
 	/* Versions 3.0 to 3.4; DTLS counts down from 254.255. */
 	if (!(head[1] == 3 && head[2] <= 4) && !(head[1] == 254 && head[2] >= 252))
 		return TLSWATCH_NO_PROOF;
-	if (head[0] == 22) /* handshake */
-		return TLSWATCH_PROOF_RECORD;
-	/* Of another connection, as likely as not: one that carries this one, or one that a callback has open. */
-	return head[0] >= 20 && head[0] <= 24 ? TLSWATCH_INFERRED : TLSWATCH_NO_PROOF;
+	/* A ClientHello: what either side's handshake begins with. */
+	if (head[0] == 22)
+		return head[5] == 1 ? TLSWATCH_PROOF_RECORD : TLSWATCH_NO_PROOF;
+	/* On a connection of TLS that is known it may carry this one (TLS inside TLS). */
+	return head[0] == 23 && what & IS_OTHERS ? TLSWATCH_INFERRED : TLSWATCH_NO_PROOF;
 }
 
-/* How it is known that the socket is the object's own: enum tlswatch_proof. `what` is the direction. */
-static __noinline __u32 proof(struct frames *frames, struct frame *frame, __u64 sk, int length, __u32 direction)
+/*
+ * How it is known that the socket is the object's own: enum tlswatch_proof. `what` tells what is done (IS_SEND), and
+ * whether the socket is another object's (IS_OTHERS).
+ */
+static __noinline __u32 proof(struct frames *frames, struct frame *frame, __u64 sk, int length, __u32 what)
 {
 	struct tlswatch_profile *profile = bpf_map_lookup_elem(&profiles, &frame->profile);
 	__u64 told;
@@ -201,16 +214,18 @@ static __noinline __u32 proof(struct frames *frames, struct frame *frame, __u64 
 	told = transport_socket(profile, frames, frame->object);
 	if ((told & ~NOT_TOLD) == sk)
 		return TLSWATCH_PROOF_DESCRIPTOR;
-	if (!(told & NOT_TOLD))
+	/*
+	 * The bytes have to tell. A handshake begins with a ClientHello that a client sends and a server receives. What a
+	 * callback opens comes after that, and the other way round in a server: it asks first.
+	 */
+	if (!(told & NOT_TOLD) || frame->socket || (frame->server ? 0 : IS_SEND) != (what & IS_SEND) || frame->stranger == sk)
 		return TLSWATCH_NO_PROOF;
-	found = length >= 5 ? proof_of_bytes() : TLSWATCH_NO_PROOF;
+	found = record_kind(length, what);
 	if (found != TLSWATCH_NO_PROOF)
 		return found;
-	/* A server's handshake begins by listening: nothing that a callback does comes before. */
-	return direction == TLSWATCH_RECEIVE && frame->began && frame->server && !frame->socket && !frame->stranger &&
-			       !frame->first_send_ns ?
-		       TLSWATCH_INFERRED :
-		       TLSWATCH_NO_PROOF;
+	/* A server's handshake begins by listening. */
+	return frame->server && frame->began && !frame->stranger && !frame->first_send_ns ? TLSWATCH_INFERRED :
+											    TLSWATCH_NO_PROOF;
 }
 
 /* ---- socket I/O inside handshake calls ---- */
@@ -249,14 +264,16 @@ static __noinline int submit_socket(struct sock *sk, struct socket_state *state,
 /* The first use of a socket in a call: is it the object's own, and was that told already? */
 static __noinline int first_use(struct frames *frames, struct frame *frame, struct sock *sk, __u64 now, __u64 what)
 {
-	__u32 program = what, direction = program == TLSWATCH_PROGRAM_SOCKET_SEND ? TLSWATCH_SEND : TLSWATCH_RECEIVE;
+	__u32 program = what, kind = program == TLSWATCH_PROGRAM_SOCKET_SEND ? IS_SEND : 0;
 	struct socket_state *state = state_of(sk, false);
 	__u32 how = TLSWATCH_NO_PROOF;
-	bool known = state && !frame->began && state->object == frame->object &&
-		     state->pid == bpf_get_current_pid_tgid() >> 32;
+	bool of_process = state && state->object && state->pid == bpf_get_current_pid_tgid() >> 32;
+	bool known = of_process && !frame->began && state->object == frame->object;
 
 	if (!known) {
-		how = proof(frames, frame, (__u64)sk, (__s32)(what >> 32), direction);
+		if (of_process && state->object != frame->object)
+			kind |= IS_OTHERS;
+		how = proof(frames, frame, (__u64)sk, (__s32)(what >> 32), kind);
 		if (how == TLSWATCH_NO_PROOF) {
 			frame->stranger = (__u64)sk;
 			count_drop(program, TLSWATCH_DROP_OUTSIDE_HANDSHAKE);
@@ -270,8 +287,8 @@ static __noinline int first_use(struct frames *frames, struct frame *frame, stru
 		}
 	}
 	frame->socket = (__u64)sk;
-	if (known && state->proof == TLSWATCH_INFERRED && (__s32)(what >> 32) >= 5)
-		how = proof_of_bytes();
+	if (known && state->proof == TLSWATCH_INFERRED && !kind)
+		how = record_kind((__s32)(what >> 32), kind);
 	/* Of a connection that came about after the first bytes (TCP Fast Open) there is more to tell. */
 	if (known && how != TLSWATCH_PROOF_RECORD && !state->established_ns) {
 		count_drop(program, TLSWATCH_DROP_NOTED);
@@ -296,7 +313,7 @@ static __noinline int socket_io(struct sock *sk, int length, __u32 program)
 	if (!frame)
 		return 0;
 	count_hit(program);
-	if (frame->stranger == (__u64)sk && length < 5) {
+	if (frame->stranger == (__u64)sk) {
 		count_drop(program, TLSWATCH_DROP_OUTSIDE_HANDSHAKE);
 		return 0;
 	}

@@ -42,6 +42,9 @@ extension KernelTests {
                 ["--alpn", "h2", "--server-alpn", "none", "--count", "2"],
                 ["--scenario", "callback-asks", "--hold-ms", "5", "--io", "memory", "--count", "2"] + offers,
                 ["--scenario", "callback-asks-first", "--hold-ms", "5", "--io", "unix", "--count", "2"] + offers,
+                ["--io", "custom", "--count", "3"] + offers,
+                ["--io", "custom", "--nonblocking", "--count", "3"] + offers,
+                ["--scenario", "callback-asks", "--hold-ms", "5", "--io", "custom", "--count", "3"] + offers,
                 ["--delay-client-ms", "20", "--count", "2"] + offers,
                 ["--delay-server-ms", "20", "--tls", "1.2", "--count", "2"] + offers,
             ]

@@ -51,6 +51,42 @@ extension KernelTests {
             }
         }
 
+        @Test("A transport of the application's own is known by its ClientHello, not by what a callback's peers say")
+        func customTransport() throws {
+            let lines = ["callback-asks", "callback-suspends", "plain"].map {
+                ["--scenario", $0, "--hold-ms", "5", "--io", "custom", "--count", "3"]
+            }
+            let pairs = try observe(lines)
+            #expect(pairs.count == 18)
+            for (row, witness) in pairs {
+                let text = Comment(rawValue: "\(row) against \(witness)")
+                #expect(row.isCompleted && row.socketConfidence == "exact", text)
+                #expect(row.local == witness.local && row.remote == witness.remote, text)
+            }
+        }
+
+        @Test("node's SNICallback asks another server: its connection is not the handshake's, nor is its end")
+        func nodeLookup() throws {
+            let certificates = try TestCertificates()
+            let directory = try TemporaryDirectory()
+            let output = directory.file("rows.json")
+            let result = try Tlswatch.run([
+                "capture", "--format", "json", "--output", output, "--", "node", script("node_sni_lookup.js"),
+                certificates.authority, certificates.certificate, certificates.key, "5",
+            ])
+            #expect(result.status == .exited(0), "\(result.errors)")
+            let text = try String(contentsOfFile: output, encoding: .utf8)
+            let rows = try SessionRow.parse(text.split(separator: "\n").map(String.init))
+            #expect(rows.filter(\.isServer).count == 5 && rows.count == 10, "\(rows)")
+            expectSane(rows)
+            for row in rows {
+                // node carries the bytes itself.
+                #expect(row.isCompleted && row.socketConfidence == "unknown", "\(row)")
+                #expect(row.local == nil && row.remote == nil && row.tcpConnect == nil, "\(row)")
+                #expect(row.firstRecordDelay == nil && row.sni == "a.example", "\(row)")
+            }
+        }
+
         @Test("A memory transport has no socket, whatever its callbacks open")
         func memoryTransport() throws {
             let line = ["--scenario", "callback-asks", "--hold-ms", "5", "--io", "memory", "--count", "3"]

@@ -109,7 +109,7 @@ extension Session {
         if let facts {
             fill(&handshake, with: facts)
         }
-        fillPhases(&handshake, profile.rules)
+        fillPhases(&handshake, profile.rules, version: facts?.version)
         fillSocket(&handshake)
         handshake.timeline = timeline(of: handshake)
         return handshake
@@ -133,7 +133,7 @@ extension Session {
         handshake.clientCertificateGiven = facts.clientCertificateGiven
     }
 
-    private func fillPhases(_ handshake: inout Handshake, _ rules: SessionRules) {
+    private func fillPhases(_ handshake: inout Handshake, _ rules: SessionRules, version: UInt32?) {
         // TLS 1.2 without an agreement and resumed: there was no key exchange to time.
         let hadKeyExchange = agreed || handshake.tlsVersion == "TLSv1.3" || handshake.resumed == false
         if keyExchangeEnd != 0, hadKeyExchange {
@@ -147,7 +147,8 @@ extension Session {
             handshake.finished = peerFinished - start
         }
         // Attempted once the peer's share is there: what was refused before is no failed exchange.
-        let attempted = agreed || hasMasterSecret || fatal.map { rules.failsKeyExchange($0.reason) } ?? false
+        let attempted =
+            agreed || hasMasterSecret || fatal.map { rules.failsKeyExchange($0.reason, version, role) } ?? false
         if agreementFailed || (handshake.outcome == .failed && keyExchangeEnd == 0 && attempted) {
             handshake.keyExchangeSucceeded = false
         }

@@ -10,8 +10,9 @@ struct SessionRules: Sendable {
     var keyChange: @Sendable (_ argument: Int32) -> KeyChange
     /// Whether what is waited for (`Fact.want`) is the application's to give, not the transport's.
     var waitsForApplication: @Sendable (_ want: UInt32) -> Bool
-    /// Whether a failure with this reason code is one of the key exchange: the peer's share was there and was refused.
-    var failsKeyExchange: @Sendable (_ reason: Int32) -> Bool
+    /// Whether a failure with this reason code before there were keys is one of the key exchange: the peer's share was there
+    /// and was refused, or was not come to any more.
+    var failsKeyExchange: @Sendable (_ reason: Int32, _ version: UInt32?, _ role: Role) -> Bool
     /// Why a handshake failed, from the library's alert and reason codes.
     var failure: @Sendable (_ alert: Int32, _ reason: Int32, _ version: UInt32?) -> FailureReason
     /// The library's own word for a failure; `nil` where it says no more than the alert that was received.

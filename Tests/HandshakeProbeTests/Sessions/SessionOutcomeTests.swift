@@ -307,7 +307,8 @@ import Testing
     @Test(
         "Only what fails at the peer's share, or after it was used, is a failed key exchange",
         arguments: [
-            (70, 258, [], nil), (40, 193, [], nil), (48, 134, [], nil), (-1, 1048, [], nil), (40, 101, [], false),
+            (120, 235, [], false), (70, 258, [], nil), (40, 193, [], nil), (48, 134, [], nil), (-1, 1048, [], nil),
+            (40, 101, [], false),
             (47, 108, [], false), (51, 123, [.masterSecret], false), (51, 123, [.keyChange], true),
             (48, 134, [.keyChange], true),
         ] as [(Int32, Int32, [HookKind], Bool?)])

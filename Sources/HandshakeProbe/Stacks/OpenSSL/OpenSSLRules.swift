@@ -44,7 +44,10 @@ extension SessionRules {
         },
         // SSL_WRITING, SSL_READING; above them a certificate, a private key, a ClientHello's callback.
         waitsForApplication: { want in want > OpenSSLState.wantsToRead },
-        failsKeyExchange: { OpenSSLState.keyExchangeReasons.contains($0) },
+        failsKeyExchange: { reason, version, role in
+            OpenSSLState.keyExchangeReasons.contains(reason)
+                || (version == 0x0304 && role == .server && OpenSSLState.reasonsBehindShare.contains(reason))
+        },
         failure: { alert, reason, version in OpenSSLState.failure(alert: alert, reason: reason, version: version) },
         libraryReason: { reason, verification in
             OpenSSLState.libraryReason(reason, verification: verification)
@@ -134,6 +137,10 @@ enum OpenSSLState {
     /// BAD_KEY_SHARE, BAD_SIGNATURE (of the share, below TLS 1.3), DECRYPTION_FAILED (of the pre-master secret),
     /// LENGTH_MISMATCH, LENGTH_TOO_SHORT, NO_SUITABLE_GROUPS, BAD_ECPOINT, WRONG_CURVE, DH_KEY_TOO_SMALL.
     static let keyExchangeReasons: Set<Int32> = [101, 102, 108, 123, 147, 159, 160, 295, 306, 378, 394]
+
+    /// What a TLS 1.3 server refuses behind the ClientHello's key share: NO_APPLICATION_PROTOCOL, NO_SUITABLE_SIGNATURE_ALGORITHM,
+    /// CERT_CB_ERROR.
+    static let reasonsBehindShare: Set<Int32> = [235, 118, 377]
 
     /// The reasons that stand in the place of an alert's name.
     static var usualReasons: [String] { reasons.values + ["no_renegotiation"] }
