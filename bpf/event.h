@@ -180,7 +180,7 @@ struct tlswatch_socket {
 	__u8 remote[16];
 	__u16 direction;      /* enum tlswatch_direction */
 	__u16 proof;          /* enum tlswatch_proof */
-	__s32 length;         /* bytes of this send or receive */
+	__u32 reserved;
 };
 
 struct tlswatch_socket_closed {

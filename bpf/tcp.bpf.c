@@ -255,7 +255,7 @@ static __noinline int submit_socket(struct sock *sk, struct socket_state *state,
 	}
 	record->direction = program == TLSWATCH_PROGRAM_SOCKET_SEND ? TLSWATCH_SEND : TLSWATCH_RECEIVE;
 	record->proof = what >> 32;
-	record->length = 0;
+	record->reserved = 0;
 	fill_socket(record, sk);
 	submit(record, program);
 	return 0;
