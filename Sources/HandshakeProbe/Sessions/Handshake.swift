@@ -15,9 +15,9 @@ public enum Outcome: String, Sendable, Codable, CaseIterable {
 
 /// How surely a session's socket is known.
 public enum SocketConfidence: String, Sendable, Codable {
-    /// The TLS object holds the socket's descriptor, or a TLS handshake record was seen on it inside a handshake call.
+    /// The TLS object holds the socket's descriptor, or the ClientHello was seen on it inside a handshake call.
     case exact
-    /// A server's first receive in a handshake call, or other TLS records inside one, where the object does not tell.
+    /// A server's first receive in a handshake call, or records of another TLS object's connection, where the object does not tell.
     case inferred
     case unknown
 }
