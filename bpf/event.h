@@ -233,7 +233,7 @@ struct tlswatch_connection {
  * and plain returns do that one alone.
  */
 #define TLSWATCH_READS 8
-#define TLSWATCH_SCRATCH_START 1536 /* a read begins below this in the scratch */
+#define TLSWATCH_SCRATCH_START 1584 /* a read begins below this in the scratch; a thread's memory is then one page */
 #define TLSWATCH_READ_SIZE 1024     /* and is shorter than this */
 #define TLSWATCH_SCRATCH_SIZE (TLSWATCH_SCRATCH_START + TLSWATCH_READ_SIZE)
 #define TLSWATCH_FROM_OBJECT 255    /* the read's base is the TLS object, not an earlier read */

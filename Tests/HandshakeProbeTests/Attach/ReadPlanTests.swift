@@ -93,6 +93,24 @@ import Testing
         #expect(plan.reads.allSatisfy { $0.to < Int(TLSWATCH_SCRATCH_START) && $0.length < Int(TLSWATCH_READ_SIZE) })
     }
 
+    @Test("The widest OpenSSL so far, 3.5.4, leaves no fact out")
+    func widest() {
+        func scalar(_ offsets: Int32..., size: Int = 4) -> FactPath { FactPath(offsets: offsets, size: size) }
+        func text(_ offsets: Int32...) -> FactPath { FactPath(offsets: offsets, size: 0) }
+        let plan = ReadPlan([
+            .version: scalar(72), .role: scalar(120), .flowState: scalar(152), .handState: scalar(172),
+            .resumed: scalar(1288), .cipher: scalar(2304, 760, 24), .group: scalar(1246, size: 2),
+            .sessionGroup: scalar(2304, 776, size: 2), .alpnLength: scalar(1216), .earlyData: scalar(2840),
+            .helloRetry: scalar(2256), .flags: scalar(352), .verifyMode: scalar(2384),
+            .peerCertificate: scalar(2304, 704), .certificateRequest: scalar(832), .references: scalar(32),
+            .requestState: scalar(176), .want: scalar(104), .shutdown: scalar(132), .verifyResult: scalar(2456),
+            .alpn: text(1208, 0), .sni: text(2592, 0), .sessionSNI: text(2304, 800, 0), .transport: text(80, 0),
+            .helloName: text(2904, 648, 40, 0),
+        ])
+        #expect(plan.omitted.isEmpty)
+        #expect(plan.fields.count == 25)
+    }
+
     @Test("The reads of one fact are those on its way")
     func readsOfOneFact() {
         let plan = ReadPlan(Self.paths)
