@@ -5,8 +5,11 @@ import Foundation
 struct TestCertificates: Sendable {
     private let directory: TemporaryDirectory
     var authority: String { directory.file("ca.pem") }
+    var authorityKey: String { directory.file("ca.key") }
     var certificate: String { directory.file("leaf.pem") }
     var key: String { directory.file("leaf.key") }
+    /// The certificate and its authority's in one file.
+    var chain: String { directory.file("chain.pem") }
     /// Certificate and key in one file, as haproxy wants them.
     var combined: String { directory.file("combined.pem") }
 
@@ -14,7 +17,7 @@ struct TestCertificates: Sendable {
         directory = try TemporaryDirectory()
         let newKey = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
         try openssl(
-            ["req", "-x509", "-days", "30", "-subj", "/CN=tlswatch test CA", "-keyout", directory.file("ca.key")]
+            ["req", "-x509", "-days", "30", "-subj", "/CN=tlswatch test CA", "-keyout", authorityKey]
                 + ["-out", authority] + newKey)
         try directory.write(
             "subjectAltName=DNS:a.example,IP:127.0.0.1\nbasicConstraints=CA:FALSE\n", to: "leaf.ext")
@@ -22,11 +25,13 @@ struct TestCertificates: Sendable {
             ["req", "-subj", "/CN=a.example", "-keyout", key, "-out", directory.file("leaf.csr")] + newKey)
         try openssl([
             "x509", "-req", "-days", "30", "-in", directory.file("leaf.csr"), "-CA", authority,
-            "-CAkey", directory.file("ca.key"), "-CAcreateserial", "-extfile", directory.file("leaf.ext"),
+            "-CAkey", authorityKey, "-CAcreateserial", "-extfile", directory.file("leaf.ext"),
             "-out", certificate,
         ])
-        let pieces = try [certificate, key].map { try String(contentsOfFile: $0, encoding: .utf8) }
-        try directory.write(pieces.joined(), to: "combined.pem")
+        for (name, files) in [("combined.pem", [certificate, key]), ("chain.pem", [certificate, authority])] {
+            let pieces = try files.map { try String(contentsOfFile: $0, encoding: .utf8) }
+            try directory.write(pieces.joined(), to: name)
+        }
     }
 
     private func openssl(_ arguments: [String]) throws {
