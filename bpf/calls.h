@@ -123,17 +123,21 @@ __noinline int flush_steps(struct frames *frames)
 __noinline int take_idle_calls(struct tlswatch_call_return *record, __u64 object)
 {
 	struct idle_key key = { .object = object, .pid = bpf_get_current_pid_tgid() >> 32 };
-	struct idle_calls *found = bpf_map_lookup_elem(&idle, &key);
+	struct idle_calls *found;
 
 	if (!record)
 		return 0;
 	record->idle_calls = 0;
 	record->idle_ns = 0;
+	if (!shared.idle_objects)
+		return 0;
+	found = bpf_map_lookup_elem(&idle, &key);
 	if (!found)
 		return 0;
 	record->idle_calls = found->count >> 31 ? 0x7fffffff : found->count;
 	record->idle_ns = found->spent_ns;
-	bpf_map_delete_elem(&idle, &key);
+	if (!bpf_map_delete_elem(&idle, &key))
+		__sync_fetch_and_add(&shared.idle_objects, -1);
 	return 0;
 }
 
@@ -149,8 +153,14 @@ __noinline int keep_idle_call(__u64 object, __u64 spent, __u64 now)
 	struct idle_calls *found = bpf_map_lookup_elem(&idle, &key);
 	struct idle_calls first = { .since_ns = now, .spent_ns = spent, .count = 1 };
 
-	if (!found)
-		return bpf_map_update_elem(&idle, &key, &first, BPF_NOEXIST) == 0;
+	if (!found) {
+		/* Counted first: who sees the entry must not see that there is none. One pushed out by another stays counted. */
+		__sync_fetch_and_add(&shared.idle_objects, 1);
+		if (!bpf_map_update_elem(&idle, &key, &first, BPF_NOEXIST))
+			return 1;
+		__sync_fetch_and_add(&shared.idle_objects, -1);
+		return 0;
+	}
 	if (now - found->since_ns >= IDLE_CALLS_NS)
 		return 0;
 	__sync_fetch_and_add(&found->spent_ns, spent);

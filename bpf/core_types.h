@@ -91,7 +91,10 @@ struct pt_regs___call {
 };
 #endif
 
+struct file;
+
 struct socket {
+	struct file *file;
 	struct sock *sk;
 };
 
@@ -189,6 +192,7 @@ struct sock_common {
 struct sock {
 	struct sock_common __sk_common;
 	__u16 sk_protocol; /* its own field since 5.6 (kernel bf9765145b85) */
+	struct socket *sk_socket; /* NULL once nobody has it open */
 };
 
 struct tcp_sock {

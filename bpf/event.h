@@ -349,10 +349,17 @@ struct tlswatch_counters {
 	__u64 dropped[TLSWATCH_DROP_COUNT];
 };
 
-/* Losses of all programs, in the object's .bss. */
+/* Losses of all programs. */
 struct tlswatch_losses {
 	__u64 count;
 	__u64 last_ns;
+};
+
+/* The object's .bss, which the consumer maps. */
+struct tlswatch_shared {
+	struct tlswatch_losses losses;
+	/* Objects of which calls without effect are kept, at least: at 0 there is no need to look for an object's. */
+	__u64 idle_objects;
 };
 
 _Static_assert(sizeof(struct tlswatch_header) == 40, "header");
@@ -368,5 +375,6 @@ _Static_assert(sizeof(struct tlswatch_transport) == 88, "transport");
 _Static_assert(sizeof(struct tlswatch_read) == 12, "read");
 _Static_assert(sizeof(struct tlswatch_field) == 8, "field");
 _Static_assert(sizeof(struct tlswatch_counters) == 72, "counters");
+_Static_assert(sizeof(struct tlswatch_shared) == 24, "shared");
 
 #endif

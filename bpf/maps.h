@@ -9,8 +9,8 @@ const volatile __u8 sockets_by_address = 0;        /* sockets are known by addre
 const volatile __u8 tell_programs = 0;             /* which programs begin, in `programs` */
 const volatile __u32 wake_bytes = 256 * 1024;      /* the consumer is woken at this fill; else it polls */
 
-/* Records lost so far, and when the last one was: read by the consumer from mapped memory. */
-struct tlswatch_losses losses = {};
+/* Read by the consumer from mapped memory: all of .bss. */
+struct tlswatch_shared shared = {};
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
@@ -184,10 +184,21 @@ static __always_inline void count_drop(__u32 program, enum tlswatch_drop why)
 {
 	if (why <= TLSWATCH_DROP_NO_MEMORY) {
 		/* The time first: whoever sees the count sees a time that is not too early. */
-		losses.last_ns = bpf_ktime_get_ns();
-		__sync_fetch_and_add(&losses.count, 1);
+		shared.losses.last_ns = bpf_ktime_get_ns();
+		__sync_fetch_and_add(&shared.losses.count, 1);
 	}
 	count(program, __builtin_offsetof(struct tlswatch_counters, dropped) + 8 * why);
+}
+
+/* Both at once, where a hit is that cheap. */
+static __always_inline void count_skipped_hit(__u32 program, enum tlswatch_drop why)
+{
+	struct tlswatch_counters *counter = bpf_map_lookup_elem(&counters, &program);
+
+	if (!counter)
+		return;
+	__sync_fetch_and_add(&counter->hits, 1);
+	__sync_fetch_and_add(&counter->dropped[why], 1);
 }
 
 /* What was noted goes out on its own after all. */

@@ -83,9 +83,8 @@ __noinline __u64 socket_of(__u32 descriptor)
 	return (__u64)BPF_CORE_READ(socket, sk);
 }
 
-/* What transport_socket returns besides a socket's address, whose lowest bit is clear: */
-#define NO_SOCKET 0UL  /* the transport is no socket */
-#define NOT_TOLD 1UL   /* it may be one, by what is known of it; together with an address: it may be another one */
+/* What the object's transport tells of a socket. */
+enum { IS_ANOTHER = 0, NOT_TOLD, IS_THE_ONE };
 #define TRANSPORTS 4   /* filters that are looked through */
 
 /* Whether the kind whose table is there is one of the library's own. */
@@ -104,11 +103,23 @@ static __noinline bool is_own_kind(const struct tlswatch_transport *layout, __u6
 	return false;
 }
 
-/* The socket that the object's transport has the descriptor of. */
-__noinline __u64 transport_socket(const struct tlswatch_profile *profile, struct frames *frames, __u64 object)
+/* Whether a descriptor of this process is of that file. */
+static __always_inline bool is_of_file(__u32 descriptor, __u64 file)
+{
+	struct fdtable *table = bpf_get_current_task_btf()->files->fdt;
+	__u64 found = 0;
+
+	if (descriptor >= table->max_fds)
+		return false;
+	bpf_probe_read_kernel(&found, sizeof(found), table->fd + descriptor);
+	return found && found == file;
+}
+
+/* Whether the object's transport has the descriptor of the socket whose file is there. */
+__noinline int transport_tells(const struct tlswatch_profile *profile, struct frames *frames, __u64 object, __u64 file)
 {
 	const struct tlswatch_transport *layout;
-	__u64 address, table, socket;
+	__u64 address, table;
 	__u32 done, kind;
 	int descriptor;
 
@@ -126,7 +137,7 @@ __noinline __u64 transport_socket(const struct tlswatch_profile *profile, struct
 	for (int i = 0; i < TRANSPORTS; i++) {
 		/* A filter before nothing is the application's own transport under a number of its liking (haproxy's). */
 		if (!address)
-			return i ? NOT_TOLD : NO_SOCKET;
+			return i ? NOT_TOLD : IS_ANOTHER;
 		if (bpf_probe_read_user(&table, sizeof(table), (void *)(address + layout->kinds)) ||
 		    bpf_probe_read_user(&kind, sizeof(kind), (void *)(table + layout->kind)))
 			return NOT_TOLD;
@@ -134,15 +145,17 @@ __noinline __u64 transport_socket(const struct tlswatch_profile *profile, struct
 			if (bpf_probe_read_user(&descriptor, sizeof(descriptor),
 						(void *)(address + layout->descriptor)))
 				return NOT_TOLD;
-			socket = descriptor < 0 ? NO_SOCKET : socket_of(descriptor);
-			return socket | (is_own_kind(layout, table) ? 0 : NOT_TOLD);
+			if (descriptor >= 0 && is_of_file(descriptor, file))
+				return IS_THE_ONE;
+			break;
 		}
 		if (!(kind & layout->is_filter))
-			return is_own_kind(layout, table) ? NO_SOCKET : NOT_TOLD;
+			break;
 		if (bpf_probe_read_user(&address, sizeof(address), (void *)(address + layout->next)))
 			return NOT_TOLD;
+		table = 0;
 	}
-	return NOT_TOLD;
+	return table && is_own_kind(layout, table) ? IS_ANOTHER : NOT_TOLD;
 }
 
 /* Where the bytes are that the thread's system call has just sent or received; 0 where that is not known. */
@@ -203,22 +216,23 @@ static __noinline __u32 record_kind(int length, __u32 what)
  * How it is known that the socket is the object's own: enum tlswatch_proof. `what` tells what is done (IS_SEND), and
  * whether the socket is another object's (IS_OTHERS).
  */
-static __noinline __u32 proof(struct frames *frames, struct frame *frame, __u64 sk, int length, __u32 what)
+static __noinline __u32 proof(struct frames *frames, struct frame *frame, struct sock *sk, int length, __u32 what)
 {
 	struct tlswatch_profile *profile = bpf_map_lookup_elem(&profiles, &frame->profile);
-	__u64 told;
 	__u32 found;
+	int told;
 
 	if (!profile)
 		return TLSWATCH_NO_PROOF;
-	told = transport_socket(profile, frames, frame->object);
-	if ((told & ~NOT_TOLD) == sk)
+	told = transport_tells(profile, frames, frame->object, (__u64)BPF_CORE_READ(sk, sk_socket, file));
+	if (told == IS_THE_ONE)
 		return TLSWATCH_PROOF_DESCRIPTOR;
 	/*
 	 * The bytes have to tell. A handshake begins with a ClientHello that a client sends and a server receives. What a
 	 * callback opens comes after that, and the other way round in a server: it asks first.
 	 */
-	if (!(told & NOT_TOLD) || frame->socket || (frame->server ? 0 : IS_SEND) != (what & IS_SEND) || frame->stranger == sk)
+	if (told != NOT_TOLD || frame->socket || (frame->server ? 0 : IS_SEND) != (what & IS_SEND) ||
+	    frame->stranger == (__u64)sk)
 		return TLSWATCH_NO_PROOF;
 	found = record_kind(length, what);
 	if (found != TLSWATCH_NO_PROOF)
@@ -273,7 +287,7 @@ static __noinline int first_use(struct frames *frames, struct frame *frame, stru
 	if (!known) {
 		if (of_process && state->object != frame->object)
 			kind |= IS_OTHERS;
-		how = proof(frames, frame, (__u64)sk, (__s32)(what >> 32), kind);
+		how = proof(frames, frame, sk, (__s32)(what >> 32), kind);
 		if (how == TLSWATCH_NO_PROOF) {
 			frame->stranger = (__u64)sk;
 			count_drop(program, TLSWATCH_DROP_OUTSIDE_HANDSHAKE);
@@ -312,16 +326,18 @@ static __noinline int socket_io(struct sock *sk, int length, __u32 program)
 	/* The handshake call that this thread is in, if any. */
 	if (!frame)
 		return 0;
-	count_hit(program);
 	if (frame->stranger == (__u64)sk) {
-		count_drop(program, TLSWATCH_DROP_OUTSIDE_HANDSHAKE);
+		count_skipped_hit(program, TLSWATCH_DROP_OUTSIDE_HANDSHAKE);
 		return 0;
 	}
 	now = bpf_ktime_get_ns();
-	if (frame->socket == (__u64)sk)
-		count_drop(program, TLSWATCH_DROP_NOTED);
-	else if (!first_use(frames, frame, sk, now, program | (__u64)(__u32)length << 32))
-		return 0;
+	if (frame->socket == (__u64)sk) {
+		count_skipped_hit(program, TLSWATCH_DROP_NOTED);
+	} else {
+		count_hit(program);
+		if (!first_use(frames, frame, sk, now, program | (__u64)(__u32)length << 32))
+			return 0;
+	}
 	if (program == TLSWATCH_PROGRAM_SOCKET_SEND) {
 		if (length > 0 && !frame->first_send_ns)
 			frame->first_send_ns = now;
@@ -412,7 +428,6 @@ static __noinline int establish(struct sock *sk, struct socket_state *state, int
 {
 	__u64 now = bpf_ktime_get_ns();
 
-
 	if (old_state == TCP_SYN_SENT && state->connecting_ns)
 		state->connecting_ns = syn_sent_ns(sk, state->connecting_ns, now);
 	else if (!state->connecting_ns && sk->sk_protocol == IPPROTO_MPTCP)
@@ -447,9 +462,9 @@ int BPF_PROG(socket_state, struct sock *sk, int old_state, int new_state)
 	case TCP_ESTABLISHED:
 		if (sk->sk_protocol != IPPROTO_TCP && sk->sk_protocol != IPPROTO_MPTCP)
 			return 0;
-		count_hit(TLSWATCH_PROGRAM_SOCKET_STATE);
 		state = state_of(sk, true);
 		if (!state) {
+			count_hit(TLSWATCH_PROGRAM_SOCKET_STATE);
 			count_drop(TLSWATCH_PROGRAM_SOCKET_STATE, TLSWATCH_DROP_NO_MEMORY);
 			return 0;
 		}
@@ -458,7 +473,7 @@ int BPF_PROG(socket_state, struct sock *sk, int old_state, int new_state)
 		} else {
 			begin_connecting(state, new_state);
 		}
-		count_drop(TLSWATCH_PROGRAM_SOCKET_STATE, TLSWATCH_DROP_NOTED);
+		count_skipped_hit(TLSWATCH_PROGRAM_SOCKET_STATE, TLSWATCH_DROP_NOTED);
 		return 0;
 	case TCP_FIN_WAIT1:
 	case TCP_LAST_ACK:
