@@ -183,10 +183,10 @@ struct LinkMaker: Sendable {
         } else {
             let paired = sites.filter { $0.returns }
             let single = sites.filter { !$0.returns }
-            let multi = UInt32(TLSWATCH_BPF_TRACE_UPROBE_MULTI)
+            let multi = ProbeLink.AttachType.multi
             if rung == .session {
                 made.session = try link(
-                    paired, "tls_session", UInt32(TLSWATCH_BPF_TRACE_UPROBE_SESSION), false, profile, path, object)
+                    paired, "tls_session", ProbeLink.AttachType.session, false, profile, path, object)
                 made.entries = try link(single, "tls_enter", multi, false, profile, path, object)
             } else {
                 // Returns first: an entry without its return would leave a frame behind.

@@ -1,3 +1,5 @@
+import Glibc
+
 /// Why an ELF file cannot be read: what was attempted, on which part of the file, and the cause.
 public struct ELFError: Error, Sendable, Equatable, CustomStringConvertible {
     /// The step that failed.
@@ -14,6 +16,13 @@ public struct ELFError: Error, Sendable, Equatable, CustomStringConvertible {
         self.operation = operation
         self.subject = subject
         self.reason = reason
+    }
+
+    /// What the system refused, in its own words.
+    init(_ operation: Operation, _ subject: String, errno number: Int32) {
+        // glibc keeps a text for each thread since 2.32.
+        let reason = unsafe strerror(number).map { unsafe String(cString: $0) }
+        self.init(operation, subject, reason ?? "error \(number)")
     }
 
     public var description: String { "cannot \(operation.rawValue) \(subject): \(reason)" }

@@ -72,7 +72,7 @@ public struct ELFFile: Sendable {
     public init(path: String) throws(ELFError) {
         // O_NONBLOCK: a FIFO at this path must not hang us; it is refused as no regular file.
         let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
-        guard descriptor >= 0 else { throw ELFError(.open, path, errnoText(errno)) }
+        guard descriptor >= 0 else { throw ELFError(.open, path, errno: errno) }
         try self.init(source: ELFSource(owning: descriptor, subject: path))
     }
 

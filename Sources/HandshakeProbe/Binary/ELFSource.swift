@@ -32,7 +32,7 @@ final class ELFSource: Sendable {
         guard unsafe fstat(descriptor, &status) == 0 else {
             let code = errno
             close(descriptor)
-            throw ELFError(.open, subject, errnoText(code))
+            throw ELFError(.open, subject, errno: code)
         }
         guard status.st_mode & S_IFMT == S_IFREG else {
             close(descriptor)
@@ -46,7 +46,7 @@ final class ELFSource: Sendable {
     convenience init(duplicating fileDescriptor: CInt) throws(ELFError) {
         let descriptor = fcntl(fileDescriptor, F_DUPFD_CLOEXEC, 3)
         let subject = "file descriptor \(fileDescriptor)"
-        guard descriptor >= 0 else { throw ELFError(.open, subject, errnoText(errno)) }
+        guard descriptor >= 0 else { throw ELFError(.open, subject, errno: errno) }
         try self.init(owning: descriptor, subject: subject)
     }
 

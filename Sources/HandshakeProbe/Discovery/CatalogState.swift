@@ -48,7 +48,7 @@ struct CatalogState: ~Copyable {
     var hasNews = true
 
     init(
-        kernel: KernelSide, reader: ForeignReader, rung: ProbeRung, options: EngineOptions,
+        kernel: KernelSide, reader: ForeignReader, rung: ProbeRung, options: CatalogOptions,
         announce: @escaping @Sendable (ObservedLibrary) -> Void
     ) {
         self.kernel = kernel

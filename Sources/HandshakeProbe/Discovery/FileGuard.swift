@@ -44,7 +44,7 @@ final class FileGuard {
 
     init() {
         inotify = inotify_init1(Int32(IN_CLOEXEC) | Int32(IN_NONBLOCK))
-        wanted = tlswatch_lease_wanted()
+        wanted = FileLease.wantedDescriptor()
     }
 
     deinit { if inotify >= 0 { close(inotify) } }

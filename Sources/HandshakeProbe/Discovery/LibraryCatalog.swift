@@ -2,17 +2,6 @@ import CBPF
 import Glibc
 import Synchronization
 
-/// The object in the kernel, for the threads that use it.
-///
-/// Unchecked: after load libbpf's handles are only read, and the maps are reached by system calls.
-final class KernelSide: @unchecked Sendable {
-    let object: LoadedBPFObject
-
-    init(_ object: consuming LoadedBPFObject) {
-        self.object = object
-    }
-}
-
 /// Every file of a TLS stack that was found, each read once, and what became of it.
 ///
 /// One thread at a time works on it (the lock); others read what was last published, and never wait for that work.
@@ -33,11 +22,11 @@ public final class LibraryCatalog: Sendable {
     }
 
     init(
-        kernel: KernelSide, rung: ProbeRung, options: EngineOptions,
+        kernel: KernelSide, rung: ProbeRung, options: CatalogOptions,
         announce: @escaping @Sendable (ObservedLibrary) -> Void, news: @escaping @Sendable () -> Void
     ) throws(BPFError) {
         announceNews = news
-        wake = tlswatch_eventfd()
+        wake = eventDescriptor()
         guard wake >= 0 else { throw .from(errno, operation: "create an eventfd") }
         let reader = ForeignReader(.first)
         self.reader = reader

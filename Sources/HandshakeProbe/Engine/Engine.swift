@@ -54,11 +54,11 @@ public final class Engine: Sendable {
         for pid in ProcessMaps.withDescendants(Set(options.processes)) { try kernel.object.observe(process: pid) }
         (observations, observed) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
         catalog = try LibraryCatalog(
-            kernel: kernel, rung: rung, options: options,
+            kernel: kernel, rung: rung, options: CatalogOptions(options),
             announce: { [announced] library in announced.libraries.withLock { $0.append(library) } },
             news: { [observed] in observed.yield() })
         tracepoints = try TracepointLinks(kernel: kernel, features: features)
-        stopDescriptor = tlswatch_eventfd()
+        stopDescriptor = eventDescriptor()
         guard stopDescriptor >= 0 else { throw .from(errno, operation: "create an eventfd") }
         discovery = DiscoveryLoop(
             catalog: catalog, options: options, tuning: tuning, stopDescriptor: stopDescriptor, watch: watch,

@@ -1,4 +1,3 @@
-import CBPF
 import Glibc
 
 /// What to observe and how.
@@ -46,22 +45,10 @@ public struct EngineOptions: Sendable {
     }
 }
 
-/// How many files can be probed at once.
-public enum LibraryLimit {
-    /// The kernel side's table, of which index 0 stands for none.
-    public static let most = Int(TLSWATCH_MAX_PROFILES) - 1
-}
-
-/// What the engine has seen, at one instant.
-public struct EngineSnapshot: Sendable {
-    public var metrics: MetricsSnapshot
-    /// Worked out once a second.
-    public var status: StatusSnapshot?
-    public var outcomes: [Outcome: UInt64]
-    public var inFlight: Int
-    /// Events that were lost: the ring was full, or memory was short.
-    public var lost: UInt64
-    public var rejected: UInt64
-    /// Monotonic nanoseconds of the ring's last drain: stands still when the consumer does.
-    public var drained: UInt64
+extension CatalogOptions {
+    init(_ options: EngineOptions) {
+        self.init(
+            phases: options.phases, maxLibraries: options.maxLibraries, processes: options.processes,
+            notesSightings: options.notesSightings)
+    }
 }

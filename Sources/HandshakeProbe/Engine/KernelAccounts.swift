@@ -58,9 +58,6 @@ extension KernelCounters {
         }
         decoded = decoder.decoded
     }
-
-    /// Records that the kernel side could not deliver.
-    var lostInKernel: UInt64 { dropped.reduce(0) { $0 &+ $1.count } }
 }
 
 extension CoverageSample {

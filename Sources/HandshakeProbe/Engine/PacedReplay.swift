@@ -33,7 +33,7 @@ public final class PacedReplay: Sendable {
         self.first = first ?? 0
         self.reader = Mutex(reader)
         self.options = options
-        stopDescriptor = tlswatch_eventfd()
+        stopDescriptor = eventDescriptor()
         guard stopDescriptor >= 0 else {
             throw RecordingError(description: "cannot create an eventfd to end the replay: \(errnoText(errno))")
         }
@@ -79,7 +79,8 @@ public final class PacedReplay: Sendable {
             while let frame = next, reader.time(of: frame) ?? 0 <= now {
                 Replay.pass(frame, of: reader, to: consumer)
                 if case .library(let library) = frame, SessionRules.of(stack: library.stack) != nil {
-                    consumer.metrics.observe(stack: library.stack)
+                    consumer.metrics.observe(
+                        stack: library.stack, reasons: TLSStacks.usualReasons(of: library.stack))
                 }
                 if case .loss = frame { consumer.metrics.markLoss(at: now, now: now) }
                 next = try? reader.next()

@@ -34,7 +34,7 @@ final class RingLoop: @unchecked Sendable {
     private var inFlight = 0
 
     init(engine: Engine, consumer: EventConsumer, deliver: @escaping @Sendable ([Handshake]) -> Void) throws(BPFError) {
-        ring = try RingBuffer(descriptor: engine.ringDescriptor, consumer: consumer)
+        ring = try unsafe RingBuffer(descriptor: engine.ringDescriptor) { unsafe consumer.consume($0) }
         self.engine = engine
         self.consumer = consumer
         self.deliver = deliver
@@ -144,7 +144,7 @@ final class RingLoop: @unchecked Sendable {
         consumer.metrics.update(kernel: kernel, now: now)
         let observed = engine.catalog.libraries
         for library in observed where library.state == .attached && library.analysis?.observesSessions == true {
-            consumer.metrics.observe(stack: library.stack)
+            consumer.metrics.observe(stack: library.stack, reasons: TLSStacks.usualReasons(of: library.stack))
         }
         consumer.metrics.update(sessions: consumer.tallies)
         let coverage = coverage(counters, observed)

@@ -115,9 +115,9 @@ public enum ProbeRung: String, Sendable, CaseIterable, Codable {
     /// Loads the programs for the given rung, leaving out what the kernel lacks.
     consuming func load(rung: ProbeRung, features: KernelFeatures) throws(BPFError) -> LoadedBPFObject {
         let wanted: [(name: String, load: Bool, type: UInt32)] = [
-            ("tls_session", rung == .session, UInt32(TLSWATCH_BPF_TRACE_UPROBE_SESSION)),
-            ("tls_enter", true, rung == .perf ? 0 : UInt32(TLSWATCH_BPF_TRACE_UPROBE_MULTI)),
-            ("tls_return", rung != .session, rung == .perf ? 0 : UInt32(TLSWATCH_BPF_TRACE_UPROBE_MULTI)),
+            ("tls_session", rung == .session, ProbeLink.AttachType.session),
+            ("tls_enter", true, rung == .perf ? 0 : ProbeLink.AttachType.multi),
+            ("tls_return", rung != .session, rung == .perf ? 0 : ProbeLink.AttachType.multi),
         ]
         for (name, load, type) in wanted {
             guard let program = unsafe bpf_object__find_program_by_name(object, name) else {

@@ -9,6 +9,12 @@ struct ProbeLink: ~Copyable {
     }
     private let handle: Handle
 
+    /// What libbpf 1.1 has no names for.
+    enum AttachType {
+        static let multi = UInt32(TLSWATCH_BPF_TRACE_UPROBE_MULTI)
+        static let session = UInt32(TLSWATCH_BPF_TRACE_UPROBE_SESSION)
+    }
+
     /// A uprobe multi or session link over several places of one file.
     ///
     /// - Parameter path: kept open by the caller only during the call.

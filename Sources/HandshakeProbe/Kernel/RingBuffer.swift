@@ -4,23 +4,30 @@ import Glibc
 /// The consumer's end of the BPF ring buffer (libbpf's, which orders the positions as the kernel needs).
 @safe struct RingBuffer: ~Copyable {
     private let ring: OpaquePointer
-    private let consumer: EventConsumer
+    private let receiver: Receiver
 
+    @safe private final class Receiver {
+        let receive: (UnsafeRawBufferPointer) -> Void
+        init(_ receive: @escaping (UnsafeRawBufferPointer) -> Void) { unsafe self.receive = receive }
+    }
+
+    /// - Parameter receive: gets each record as the kernel wrote it; the memory is valid only during the call.
     /// - Throws: `BPFError` when the ring cannot be mapped.
-    init(descriptor: Int32, consumer: EventConsumer) throws(BPFError) {
-        // The consumer is kept alive by this value; libbpf keeps an unowned pointer to it.
-        let context = unsafe Unmanaged.passUnretained(consumer).toOpaque()
+    init(descriptor: Int32, receive: @escaping (UnsafeRawBufferPointer) -> Void) throws(BPFError) {
+        // The receiver is kept alive by this value; libbpf keeps an unowned pointer to it.
+        let receiver = unsafe Receiver(receive)
+        let context = unsafe Unmanaged.passUnretained(receiver).toOpaque()
         let made = unsafe ring_buffer__new(
             descriptor,
             { context, data, size in
                 guard let context = unsafe context, let data = unsafe data else { return 0 }
-                let consumer = unsafe Unmanaged<EventConsumer>.fromOpaque(context).takeUnretainedValue()
-                unsafe consumer.consume(UnsafeRawBufferPointer(start: data, count: size))
+                let receiver = unsafe Unmanaged<Receiver>.fromOpaque(context).takeUnretainedValue()
+                unsafe receiver.receive(UnsafeRawBufferPointer(start: data, count: size))
                 return 0
             }, context, nil)
         guard let made = unsafe made else { throw .from(errno, operation: "map the ring buffer") }
         unsafe ring = made
-        self.consumer = consumer
+        self.receiver = receiver
     }
 
     deinit { unsafe ring_buffer__free(ring) }

@@ -44,6 +44,9 @@ public struct KernelCounters: Sendable, Equatable {
 
     public init() {}
 
+    /// Records that the kernel side could not deliver.
+    var lostInKernel: UInt64 { dropped.reduce(0) { $0 &+ $1.count } }
+
     /// Events that never became a fact.
     var lost: UInt64 {
         lostInKernel &+ rejected.reduce(0) { $0 &+ $1.count }

@@ -88,9 +88,11 @@ public struct MetricsRegistry: ~Copyable, Sendable {
     }
 
     /// A library of this stack is observed: the counters of its sessions are there from now on, at 0. Any number of times.
-    public mutating func observe(stack: String) {
+    ///
+    /// - Parameter reasons: why its handshakes fail, snake case, besides what is common to all stacks.
+    public mutating func observe(stack: String, reasons: [String]) {
         guard observed.insert(stack).inserted else { return }
-        if let label = sessions.prepare(stack: stack, budget: &budget) { prepared.append(label) }
+        if let label = sessions.prepare(stack: stack, reasons: reasons, budget: &budget) { prepared.append(label) }
     }
 
     /// Takes the session table's own counts, all of them.

@@ -81,11 +81,12 @@ struct SessionSeries: Sendable {
     /// Makes the counters that the first session of a stack, in either role, may need: a series that begins with its first
     /// sample hides that one from `rate()`. Not those with extra labels: nobody knows their values beforehand.
     ///
+    /// - Parameter reasons: why its handshakes fail, besides what is common to all stacks.
     /// - Returns: the stack's label; `nil` where it is one of too many.
-    mutating func prepare(stack: String, budget: inout SeriesBudget) -> String? {
+    mutating func prepare(stack: String, reasons own: [String], budget: inout SeriesBudget) -> String? {
         let stack = stacks.admit(stack, budget: &budget)
         guard stack != Label.other else { return nil }
-        let known = FailureReasons.known(stack: stack)
+        let known = Set(FailureReasons.common + own).sorted()
         reasons.know(known + Self.abandonReasons)
         groups.know(Self.commonGroups)
         for role in Role.allCases.map(\.rawValue) {

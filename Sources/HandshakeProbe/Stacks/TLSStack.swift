@@ -185,6 +185,11 @@ public enum TLSStacks {
         }
         return nil
     }
+
+    /// Why handshakes of a stack fail besides the alerts, as far as that is known beforehand.
+    static func usualReasons(of stack: String) -> [String] {
+        stack == OpenSSL.name ? OpenSSLState.usualReasons : []
+    }
 }
 
 /// Why a file that holds a known TLS stack cannot be observed.

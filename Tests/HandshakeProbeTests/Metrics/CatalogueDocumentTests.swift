@@ -43,7 +43,7 @@ import Testing
         #expect(MetricCatalogue.events.cost.hasPrefix("\(KernelProgram.allCases.count),"))
         #expect(MetricCatalogue.eventsDropped.cost.hasPrefix("\(2 * KernelProgram.allCases.count),"))
         var registry = MetricsRegistry(version: "1")
-        registry.observe(stack: OpenSSL.name)
+        registry.observe(stack: OpenSSL.name, reasons: OpenSSLState.usualReasons)
         let prepared = text(registry.snapshot(now: second))
         for family in [MetricCatalogue.handshakes, MetricCatalogue.keyExchanges] {
             let count = lines(family.name, in: prepared).count

@@ -4,13 +4,16 @@ import Testing
 
 /// Counters that exist before their first sample.
 @Suite struct PreparedSeriesTests {
+    /// Of the library's own words.
+    private let own = ["http_request", "no_shared_cipher", "wrong_version_number"]
+
     private func told(_ registry: inout MetricsRegistry) -> String { text(registry.snapshot(now: second)) }
 
     @Test("An observed stack has every outcome and known reason at 0 in both roles, and nothing is counted by that")
     func observed() {
         var registry = MetricsRegistry(version: "1")
-        registry.observe(stack: "openssl")
-        registry.observe(stack: "openssl")
+        registry.observe(stack: "openssl", reasons: own)
+        registry.observe(stack: "openssl", reasons: own)
         registry.update(sessions: [])
         let before = told(&registry)
         for role in ["client", "server"] {
@@ -61,7 +64,7 @@ import Testing
     @Test("With extra labels, whose values nobody knows beforehand, handshakes have no series until there is one")
     func extraLabels() {
         var registry = MetricsRegistry(version: "1", options: options(labels: [ExtraLabelOption(.sni)]))
-        registry.observe(stack: "openssl")
+        registry.observe(stack: "openssl", reasons: [])
         registry.update(sessions: [])
         let text = told(&registry)
         #expect(lines("tlswatch_handshakes_total", in: text).isEmpty)
@@ -73,7 +76,7 @@ import Testing
         var limits = MetricsRegistry.Limits()
         limits.series = 20
         var registry = MetricsRegistry(version: "1", options: options(limits: limits))
-        registry.observe(stack: "openssl")
+        registry.observe(stack: "openssl", reasons: [])
         let before = told(&registry)
         let series = before.split(separator: "\n").filter { !$0.hasPrefix("#") }
         // Besides the 20: build_info, window_incomplete and the two accounts of the caps themselves.
@@ -86,15 +89,15 @@ import Testing
 
     @Test("Known reasons take no place under the cap of reasons that peers could choose")
     func knownReasons() {
-        let known = FailureReasons.known(stack: OpenSSL.name)
+        let known = FailureReasons.common + own
         #expect(Set(known).count == known.count && known.allSatisfy { $0 == Label.safe($0) })
         var limits = MetricsRegistry.Limits()
         limits.labelValues = 2
         var registry = MetricsRegistry(version: "1", options: options(limits: limits))
-        registry.observe(stack: OpenSSL.name)
+        registry.observe(stack: "openssl", reasons: own)
         for reason in known + ["library_error_1", "library_error_2", "library_error_3"] {
             var handshake = unfinishedHandshake(end: second, outcome: .failed, reason: reason)
-            handshake.stack = OpenSSL.name
+            handshake.stack = "openssl"
             registry.record(handshake, now: second)
         }
         let text = told(&registry)

@@ -142,8 +142,9 @@ enum OpenSSLState {
     /// CERT_CB_ERROR.
     static let reasonsBehindShare: Set<Int32> = [235, 118, 377]
 
-    /// The reasons that stand in the place of an alert's name.
-    static var usualReasons: [String] { reasons.values + ["no_renegotiation"] }
+    /// The reasons that stand in the place of an alert's name: the library's words for what real peers do. Its others, some
+    /// three hundred, are as good as never seen, and get their series when they are.
+    static let usualReasons: [String] = reasons.values + ["no_renegotiation"]
 
     /// Reasons without a telling alert (include/openssl/sslerr.h; stable numbers).
     private static let reasons: [Int32: String] = [

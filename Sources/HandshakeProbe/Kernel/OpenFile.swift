@@ -2,36 +2,6 @@ import CBPF
 import Glibc
 import Synchronization
 
-/// A file by its inode: paths are reused (upgrades) and differ between mount namespaces. The inode's number is reused
-/// too, as soon as the file is gone: `origin` distinguishes a file from the one before it.
-public struct FileIdentity: Hashable, Sendable, Codable {
-    /// What no later file with the same number shares.
-    public enum Origin: Hashable, Sendable, Codable {
-        /// Nanoseconds since 1970 at which it was created.
-        case birth(Int64)
-        /// The inode's generation.
-        case generation(Int64)
-        /// Nanoseconds since 1970 of its last change. A change of the same file makes it another one here: only where the
-        /// file system has nothing better.
-        case change(Int64)
-    }
-
-    public var device: UInt64
-    public var inode: UInt64
-    public var origin: Origin
-}
-
-extension FileIdentity.Origin {
-    fileprivate init(descriptor: Int32, changed: Int) {
-        var value: Int64 = 0
-        switch unsafe tlswatch_file_origin(descriptor, &value) {
-        case TLSWATCH_ORIGIN_BIRTH: self = .birth(value)
-        case TLSWATCH_ORIGIN_GENERATION: self = .generation(value)
-        default: self = .change(Int64(changed))
-        }
-    }
-}
-
 /// An open file. Its descriptor closes with it, or before that: closing may wait for a file system, so a foreign file is
 /// opened and closed by `ForeignReader`'s thread.
 final class OpenFile: Sendable {

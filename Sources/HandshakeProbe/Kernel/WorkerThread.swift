@@ -14,6 +14,9 @@ public enum WorkerThread {
         }
     }
 
+    /// The calling thread's identifier, as /proc/self/task has it.
+    static var current: Int32 { tlswatch_thread() }
+
     /// Runs `body` on a thread of its own, detached.
     ///
     /// - Parameters:

@@ -27,6 +27,9 @@ final class FileLease: Sendable {
 
     deinit { close(descriptor) }
 
+    /// Readable once somebody waits for a lease; one for the process. Negative with errno set where there is none.
+    static func wantedDescriptor() -> Int32 { tlswatch_lease_wanted() }
+
     /// Whether somebody waits for it.
     var isWanted: Bool { tlswatch_lease_is_wanted(descriptor) }
 }

@@ -1,0 +1,19 @@
+/// A process that listens or is connected on a port of TLS.
+///
+/// The port is all that is known: whether TLS is spoken there is not looked at.
+public struct ConnectionHolder: Sendable, Equatable {
+    /// The port it listens on, or else of a connection: its own or its peer's.
+    public var port: UInt16 = 0
+    public var listening = false
+    public var connections = 0
+
+    mutating func add(port: UInt16, listening: Bool) {
+        if listening {
+            self.port = self.listening ? min(self.port, port) : port
+            self.listening = true
+        } else {
+            if !self.listening { self.port = port }
+            connections += 1
+        }
+    }
+}
