@@ -14,7 +14,8 @@ let settings: [SwiftSetting] = [
 let package = Package(
     name: "tlswatch",
     products: [
-        .library(name: "HandshakeProbe", targets: ["HandshakeProbe"]),
+        // For Benchmarks, a package of its own, which brings what it is measured beside.
+        .library(name: "Handshakes", targets: ["Handshakes"]),
         .executable(name: "tlswatch", targets: ["tlswatch"]),
     ],
     dependencies: [
@@ -51,19 +52,23 @@ let package = Package(
         // libxcrypt's bcrypt, for the HTTP side's passwords. Its archive: one file to deploy.
         .target(name: "CPassword", linkerSettings: [.linkedLibrary(":libcrypt.a")]),
         .plugin(name: "CompileBPF", capability: .buildTool()),
+        // What a handshake is, how many are counted and how they are told: no kernel, no C.
         .target(
-            name: "HandshakeProbe",
-            dependencies: [
-                "CBPF", "CCapstone", "PrometheusProtobuf",
-                .product(name: "SwiftProtobuf", package: "swift-protobuf"),
-            ],
+            name: "Handshakes",
+            dependencies: ["PrometheusProtobuf", .product(name: "SwiftProtobuf", package: "swift-protobuf")],
+            swiftSettings: settings
+        ),
+        // Machine code: ELF files, unwind tables, an interpreter, where a probe costs least.
+        .target(name: "Code", dependencies: ["CCapstone"], swiftSettings: settings),
+        .target(
+            name: "HandshakeProbe", dependencies: ["CBPF", "CCapstone", "Code", "Handshakes"],
             swiftSettings: settings,
             plugins: ["CompileBPF"]
         ),
         .executableTarget(
             name: "tlswatch",
             dependencies: [
-                "HandshakeProbe", "CGzip", "CPassword",
+                "HandshakeProbe", "Handshakes", "CGzip", "CPassword",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
@@ -81,22 +86,34 @@ let package = Package(
             ],
             swiftSettings: settings
         ),
+        // What the tests below share.
+        .target(
+            name: "TestSupport", dependencies: ["Code", "Handshakes"], path: "Tests/TestSupport",
+            swiftSettings: settings
+        ),
+        // These two run anywhere.
         .testTarget(
-            name: "HandshakeProbeTests",
+            name: "HandshakesTests",
             dependencies: [
-                "HandshakeProbe", "PrometheusProtobuf", .product(name: "SwiftProtobuf", package: "swift-protobuf"),
+                "Handshakes", "TestSupport", "PrometheusProtobuf",
+                .product(name: "SwiftProtobuf", package: "swift-protobuf"),
             ],
+            resources: [.copy("Fixtures")], swiftSettings: settings
+        ),
+        .testTarget(name: "CodeTests", dependencies: ["Code", "TestSupport"], swiftSettings: settings),
+        .testTarget(
+            name: "HandshakeProbeTests", dependencies: ["HandshakeProbe", "TestSupport"],
             resources: [.copy("Fixtures")], swiftSettings: settings
         ),
         // The command's own parts. No root, no kernel; the status page is tried in Chromium.
         .testTarget(
             name: "tlswatchTests",
-            dependencies: ["tlswatch", "HandshakeProbe", .product(name: "Logging", package: "swift-log")],
+            dependencies: ["tlswatch", "HandshakeProbe", "Handshakes", .product(name: "Logging", package: "swift-log")],
             swiftSettings: settings
         ),
         // Black box: the built command against real programs. Needs root.
         .testTarget(
-            name: "KernelTests", dependencies: ["tlswatch", "HandshakeProbe"],
+            name: "KernelTests", dependencies: ["tlswatch", "Code", "HandshakeProbe", "Handshakes"],
             resources: [.copy("Scripts"), .copy("Programs")],
             swiftSettings: settings
         ),

@@ -12,7 +12,7 @@ let package = Package(
         .executableTarget(
             name: "WindowBenchmarks",
             dependencies: [
-                .product(name: "HandshakeProbe", package: "tlswatch"),
+                .product(name: "Handshakes", package: "tlswatch"),
                 .product(name: "Histogram", package: "hdrhistogram-swift"),
             ],
             swiftSettings: [

@@ -13,6 +13,6 @@ for machine in x86_64 aarch64; do
 done
 promtool check rules metrics/recording-rules*.yml metrics/alerts.yml >/dev/null || status=1
 promtool test rules metrics/rules-test.yml >/dev/null || status=1
-promtool check metrics <Tests/HandshakeProbeTests/Fixtures/metrics.txt || status=1
+promtool check metrics <Tests/HandshakesTests/Fixtures/metrics.txt || status=1
 if ((status == 0)); then echo "check: fine"; fi
 exit "$status"

@@ -2,6 +2,7 @@ import ArgumentParser
 import Dispatch
 import Glibc
 import HandshakeProbe
+import Handshakes
 import Synchronization
 
 struct CaptureCommand: ParsableCommand {

@@ -1,5 +1,6 @@
 import Glibc
 import HandshakeProbe
+import Handshakes
 
 extension ProcessSample {
     /// When this program began, nanoseconds since 1970: read first by `main`.

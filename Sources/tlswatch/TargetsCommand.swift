@@ -1,5 +1,6 @@
 import ArgumentParser
 import HandshakeProbe
+import Handshakes
 
 struct TargetsCommand: ParsableCommand {
     static let configuration = CommandConfiguration(

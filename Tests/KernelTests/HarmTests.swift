@@ -1,3 +1,4 @@
+import Code
 import Foundation
 import Glibc
 import Testing

@@ -2,6 +2,7 @@ import Foundation
 import Testing
 
 @testable import HandshakeProbe
+@testable import Handshakes
 
 /// How the figures fare in a real Prometheus, which scrapes, stores and evaluates this project's rules.
 extension KernelTests {

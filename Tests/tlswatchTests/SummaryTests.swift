@@ -1,4 +1,5 @@
 import HandshakeProbe
+import Handshakes
 import Testing
 
 @testable import tlswatch

@@ -1,4 +1,4 @@
-import HandshakeProbe
+import Handshakes
 
 private func completed(_ index: Int, sni: String, end: UInt64) -> Handshake {
     var handshake = Handshake(

@@ -1,5 +1,6 @@
 import CBPF
 import Glibc
+import Handshakes
 
 /// Putting probes on a library's file, each step of which may have to wait for its file system.
 extension CatalogState {

@@ -1,3 +1,4 @@
+import Code
 import Glibc
 
 /// What a look at one file found. Values only, but for the file itself where it is to be probed: they outlive the look.

@@ -1,11 +1,13 @@
 import CBPF
+import Code
 import Glibc
+import Handshakes
 import Synchronization
 
 /// Every file of a TLS stack that was found, each read once, and what became of it.
 ///
 /// One thread at a time works on it (the lock); others read what was last published, and never wait for that work.
-public final class LibraryCatalog: Sendable {
+package final class LibraryCatalog: Sendable {
     private let state: Mutex<CatalogState>
     private let published = Mutex(Published())
     private let distrusted = Mutex<Set<Int>>([])
@@ -36,7 +38,7 @@ public final class LibraryCatalog: Sendable {
     deinit { close(wake) }
 
     /// What was known when it was last published. A libcrypto is part of its libssl.
-    public var libraries: [ObservedLibrary] { published.withLock { $0.libraries } }
+    package var libraries: [ObservedLibrary] { published.withLock { $0.libraries } }
     /// The processes that no library stands for, as last published.
     var uncovered: UncoveredProcesses { published.withLock { $0.uncovered } }
     /// Libraries that made room for others, as last published.
@@ -141,7 +143,7 @@ public final class LibraryCatalog: Sendable {
     /// What took part and was not observed, and files for which there was no room among them; to be asked for at the end.
     ///
     /// - Parameter told: as `Sightings.list`.
-    public func sightings(observed told: Set<UInt32>?) -> (list: [Sighting], omitted: Int) {
+    package func sightings(observed told: Set<UInt32>?) -> (list: [Sighting], omitted: Int) {
         state.withLock { ($0.sightings?.list(observed: told) ?? [], $0.sightings?.omitted ?? 0) }
     }
 

@@ -1,22 +1,23 @@
 import Glibc
+import Handshakes
 
 /// The TLS libraries of the host as they can be read, with nothing attached: for `doctor` and `targets`.
-public enum LibrarySurvey {
-    public struct Entry: Sendable {
-        public var path: String
-        public var stack: String
-        public var version: String?
-        public var sites: [ProbeSite]
+package enum LibrarySurvey {
+    package struct Entry: Sendable {
+        package var path: String
+        package var stack: String
+        package var version: String?
+        package var sites: [ProbeSite]
         /// What is missing, and why.
-        public var notes: [String]
+        package var notes: [String]
         /// Whether its state machine, or of a library beside one its own hook, has a site that the kernel emulates.
-        public var observable: Bool
-        public var processes: Set<UInt32>
+        package var observable: Bool
+        package var processes: Set<UInt32>
     }
 
     /// The linker cache's libraries and those that running processes map, each file once, under the kernel's name for it.
     /// What cannot be looked at is among them; what does not answer is given up on.
-    public static func host() -> [Entry] {
+    package static func host() -> [Entry] {
         var survey = Survey()
         survey.cached()
         for pid in ProcessMaps.allProcesses() { survey.process(pid) }

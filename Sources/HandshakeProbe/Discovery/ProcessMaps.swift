@@ -96,6 +96,6 @@ enum ProcessMaps {
 }
 
 /// Whether a process is there.
-public func processExists(_ pid: UInt32) -> Bool {
+package func processExists(_ pid: UInt32) -> Bool {
     unsafe access("/proc/\(pid)", F_OK) == 0
 }

@@ -1,4 +1,5 @@
 import CBPF
+import Handshakes
 
 /// Everything behind the ring buffer: decode, correlate, measure. Confined to the thread that drains the ring.
 final class EventConsumer {

@@ -1,4 +1,6 @@
 import CBPF
+import Code
+import Handshakes
 
 /// The BPF programs, as `enum tlswatch_program` numbers them.
 enum KernelProgram: Int, CaseIterable {

@@ -1,18 +1,19 @@
 import CBPF
+import Handshakes
 
 /// Runs a recording through the same consumer as live events.
-public enum Replay {
-    public struct Result: Sendable {
-        public var handshakes: [Handshake]
-        public var metrics: MetricsSnapshot
-        public var rejected: UInt64
-        public var inFlight: Int
+package enum Replay {
+    package struct Result: Sendable {
+        package var handshakes: [Handshake]
+        package var metrics: MetricsSnapshot
+        package var rejected: UInt64
+        package var inFlight: Int
         /// Why the recording was not read to its end, if it was not: what stands before that is told all the same.
-        public var cut: RecordingError?
+        package var cut: RecordingError?
     }
 
     /// - Parameter timeout: as `--handshake-timeout`, nanoseconds, on the recording's own clock.
-    public static func run(_ reader: RecordingReader, timeout: UInt64, version: String) -> Result {
+    package static func run(_ reader: RecordingReader, timeout: UInt64, version: String) -> Result {
         var reader = reader
         let consumer = consumer(
             timeout: timeout, metrics: MetricsRegistry(version: version),

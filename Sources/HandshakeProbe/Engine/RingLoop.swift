@@ -1,5 +1,6 @@
 import CBPF
 import Glibc
+import Handshakes
 
 /// The body of the ring's thread: drain, correlate, publish.
 ///

@@ -1,3 +1,5 @@
+import Handshakes
+
 extension StatusSnapshot {
     /// The sessions' part with what the engine knows of the host.
     init(

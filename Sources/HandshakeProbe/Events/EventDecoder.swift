@@ -1,4 +1,5 @@
 import CBPF
+import Handshakes
 
 /// Receives decoded events, in the ring's order. One thread.
 protocol EventSink {

@@ -3,11 +3,11 @@ import Glibc
 
 /// Whether bpf(2) answers a process that holds the capabilities for it. Filters and lockdowns refuse the call itself, and
 /// libbpf would take its EPERM for a limit on memory.
-public enum BPFAccess {
+package enum BPFAccess {
     /// Creates a map of four bytes and lets it go.
     ///
     /// - Throws: `BPFError` of category `.privilege` where the call is refused.
-    public static func require() throws(BPFError) {
+    package static func require() throws(BPFError) {
         let map = unsafe bpf_map_create(BPF_MAP_TYPE_ARRAY, "tlswatch_trial", 4, 4, 1, nil)
         if map >= 0 {
             close(map)

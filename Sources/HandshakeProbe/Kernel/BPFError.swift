@@ -2,9 +2,9 @@ import CBPF
 import Glibc
 
 /// Why the kernel side could not do something: what failed, on what, why, and what to do.
-public struct BPFError: Error, Sendable, CustomStringConvertible {
+package struct BPFError: Error, Sendable, CustomStringConvertible {
     /// What the failure means for the command's exit status.
-    public enum Category: Sendable {
+    package enum Category: Sendable {
         /// A capability is missing: exit status 77.
         case privilege
         /// The kernel lacks what is needed: exit status 69.
@@ -15,20 +15,20 @@ public struct BPFError: Error, Sendable, CustomStringConvertible {
         case system
     }
 
-    public var category: Category
+    package var category: Category
     /// What is the matter: `cannot load the BPF programs`.
-    public var statement: String
+    package var statement: String
     /// errno, positive; 0 where there is none.
-    public var errno: Int32
+    package var errno: Int32
     /// What to do about it, or what the kernel said.
-    public var advice: String?
+    package var advice: String?
 
     /// - Parameter operation: what failed, and its object: `load the BPF programs`.
-    public init(_ category: Category, operation: String, errno: Int32 = 0, advice: String? = nil) {
+    package init(_ category: Category, operation: String, errno: Int32 = 0, advice: String? = nil) {
         self.init(category, statement: "cannot \(operation)", errno: errno, advice: advice)
     }
 
-    public init(_ category: Category, statement: String, errno: Int32 = 0, advice: String? = nil) {
+    package init(_ category: Category, statement: String, errno: Int32 = 0, advice: String? = nil) {
         self.category = category
         self.statement = statement
         self.errno = errno
@@ -47,7 +47,7 @@ public struct BPFError: Error, Sendable, CustomStringConvertible {
         return BPFError(category, operation: operation, errno: number, advice: advice)
     }
 
-    public var description: String {
+    package var description: String {
         var text = statement
         if errno != 0 {
             text += ": \(errnoText(errno))"

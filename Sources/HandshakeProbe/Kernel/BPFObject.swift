@@ -2,7 +2,7 @@ import CBPF
 import Glibc
 
 /// How the entry and the return of one function are observed together, best first.
-public enum ProbeRung: String, Sendable, CaseIterable, Codable {
+package enum ProbeRung: String, Sendable, CaseIterable, Codable {
     /// One program for both (Linux 6.13).
     case session
     /// Two multi links (Linux 6.6).
@@ -11,7 +11,7 @@ public enum ProbeRung: String, Sendable, CaseIterable, Codable {
     case perf
 
     /// What it loses against the best one, for `doctor`.
-    public var loss: String {
+    package var loss: String {
         switch self {
         case .session: "no limitations"
         case .multi: "no limitations; a build that needs return probes costs one more hit per call"

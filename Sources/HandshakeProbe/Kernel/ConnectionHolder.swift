@@ -1,11 +1,11 @@
 /// A process that listens or is connected on a port of TLS.
 ///
 /// The port is all that is known: whether TLS is spoken there is not looked at.
-public struct ConnectionHolder: Sendable, Equatable {
+package struct ConnectionHolder: Sendable, Equatable {
     /// The port it listens on, or else of a connection: its own or its peer's.
-    public var port: UInt16 = 0
-    public var listening = false
-    public var connections = 0
+    package var port: UInt16 = 0
+    package var listening = false
+    package var connections = 0
 
     mutating func add(port: UInt16, listening: Bool) {
         if listening {

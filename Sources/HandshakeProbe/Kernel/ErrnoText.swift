@@ -1,7 +1,7 @@
 import Glibc
 
 /// The system's own words for an errno. Any thread.
-public func errnoText(_ number: Int32) -> String {
+package func errnoText(_ number: Int32) -> String {
     var buffer = [CChar](repeating: 0, count: 256)
     let count = buffer.count
     guard unsafe strerror_r(number, &buffer, count) == 0 else { return "error \(number)" }

@@ -2,9 +2,9 @@ import CBPF
 
 /// A file by its inode: paths are reused (upgrades) and differ between mount namespaces. The inode's number is reused
 /// too, as soon as the file is gone: `origin` distinguishes a file from the one before it.
-public struct FileIdentity: Hashable, Sendable, Codable {
+package struct FileIdentity: Hashable, Sendable, Codable {
     /// What no later file with the same number shares.
-    public enum Origin: Hashable, Sendable, Codable {
+    package enum Origin: Hashable, Sendable, Codable {
         /// Nanoseconds since 1970 at which it was created.
         case birth(Int64)
         /// The inode's generation.
@@ -14,9 +14,9 @@ public struct FileIdentity: Hashable, Sendable, Codable {
         case change(Int64)
     }
 
-    public var device: UInt64
-    public var inode: UInt64
-    public var origin: Origin
+    package var device: UInt64
+    package var inode: UInt64
+    package var origin: Origin
 }
 
 extension FileIdentity.Origin {

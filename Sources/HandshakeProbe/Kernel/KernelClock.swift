@@ -3,12 +3,12 @@ import Glibc
 
 /// Nanoseconds of CLOCK_MONOTONIC as the kernel side reads it (bpf_ktime_get_ns), whatever time namespace this process
 /// is in and whatever a preloaded library makes of the clocks. Any thread.
-public func monotonicNow() -> UInt64 {
+package func monotonicNow() -> UInt64 {
     UInt64(bitPattern: tlswatch_clock(CLOCK_MONOTONIC) &- TimeNamespace.monotonicOffset)
 }
 
 /// Nanoseconds since 1970. For display only. Any thread.
-public func wallClockNow() -> Int64 { tlswatch_clock(CLOCK_REALTIME) }
+package func wallClockNow() -> Int64 { tlswatch_clock(CLOCK_REALTIME) }
 
 /// Added to a monotonic time gives nanoseconds since 1970, as of now. For display only.
 func wallClockOffset() -> Int64 {

@@ -2,7 +2,7 @@ import CBPF
 import Glibc
 
 /// The kernel tracepoints that the programs use, by their BTF names.
-public enum Tracepoint: String, Sendable, CaseIterable {
+package enum Tracepoint: String, Sendable, CaseIterable {
     case socketState = "inet_sock_set_state"
     case socketSend = "sock_send_length"
     case socketReceive = "sock_recv_length"
@@ -26,7 +26,7 @@ public enum Tracepoint: String, Sendable, CaseIterable {
     }
 
     /// What is seen by it, for `doctor`.
-    public var gain: String {
+    package var gain: String {
         switch self {
         case .socketState: "TCP connect times, first-record delays and closed sockets are observed"
         case .socketSend, .socketReceive, .systemCallExit: "sessions are matched to their sockets"
@@ -37,7 +37,7 @@ public enum Tracepoint: String, Sendable, CaseIterable {
     }
 
     /// What is not seen without it, for `doctor`.
-    public var loss: String {
+    package var loss: String {
         switch self {
         case .socketState: "TCP connect times, first-record delays and closed sockets are not observed"
         case .socketSend, .socketReceive, .systemCallExit: "sessions are not matched to sockets"
@@ -49,23 +49,23 @@ public enum Tracepoint: String, Sendable, CaseIterable {
 }
 
 /// What the running kernel offers, read from its BTF.
-public struct KernelFeatures: Sendable {
+package struct KernelFeatures: Sendable {
     /// `uname -r`.
-    public var release: String
+    package var release: String
     /// Whether the kernel's types could be read (/sys/kernel/btf/vmlinux): nothing works without them.
-    public var hasBTF: Bool
+    package var hasBTF: Bool
     /// Whether /sys is hidden from this process: what the kernel has cannot be told then.
-    public var isBTFHidden = false
-    public var rungs: [ProbeRung]
-    public var tracepoints: Set<String>
+    package var isBTFHidden = false
+    package var rungs: [ProbeRung]
+    package var tracepoints: Set<String>
 
     /// Whether the kernel lists what processes map (Linux 5.12).
-    public var listsProcesses = false
+    package var listsProcesses = false
 
-    public func has(_ tracepoint: Tracepoint) -> Bool { tracepoints.contains(tracepoint.rawValue) }
+    package func has(_ tracepoint: Tracepoint) -> Bool { tracepoints.contains(tracepoint.rawValue) }
 
     /// Whether the program on a tracepoint is loaded: socket I/O is seen in one way only.
-    public func uses(_ tracepoint: Tracepoint) -> Bool {
+    package func uses(_ tracepoint: Tracepoint) -> Bool {
         let standsIn = !(has(.socketSend) && has(.socketReceive))
         switch tracepoint {
         case .socketSend, .socketReceive: return !standsIn
@@ -75,7 +75,7 @@ public struct KernelFeatures: Sendable {
     }
 
     /// What a tracepoint does here, or what is lost without it: a sentence for `doctor`. `nil` where nobody needs it.
-    public func sentence(on tracepoint: Tracepoint) -> String? {
+    package func sentence(on tracepoint: Tracepoint) -> String? {
         switch tracepoint {
         case _ where isBTFHidden: return "unknown: BTF cannot be seen"
         case .systemCallExit where !uses(.socketSend):
@@ -90,7 +90,7 @@ public struct KernelFeatures: Sendable {
     }
 
     /// The rung to use: the best there is, or the forced one.
-    public func rung(forced: ProbeRung?) throws(BPFError) -> ProbeRung {
+    package func rung(forced: ProbeRung?) throws(BPFError) -> ProbeRung {
         guard hasBTF else {
             throw BPFError(
                 .unsupported, operation: "observe handshakes on Linux \(release)",
@@ -113,7 +113,7 @@ public struct KernelFeatures: Sendable {
     }
 
     /// Reads the running kernel.
-    public static func probe() -> KernelFeatures {
+    package static func probe() -> KernelFeatures {
         LibbpfLog.capture()
         var features = KernelFeatures(release: kernelRelease(), hasBTF: false, rungs: [], tracepoints: [])
         guard let btf = unsafe btf__load_vmlinux_btf() else {

@@ -1,12 +1,12 @@
 /// What this kernel does when it is asked for real, for `doctor`: nothing is attached, nothing stays.
-public struct KernelTrial: Sendable {
+package struct KernelTrial: Sendable {
     /// Why the programs cannot be loaded; `nil` where they can.
-    public var programs: String?
+    package var programs: String?
     /// Why what processes map is not seen as they map it; `nil` where it is.
-    public var mappingEvents: String?
+    package var mappingEvents: String?
 
     /// Needs the capabilities of observing.
-    public static func run(rung: ProbeRung, features: KernelFeatures) -> KernelTrial {
+    package static func run(rung: ProbeRung, features: KernelFeatures) -> KernelTrial {
         var trial = KernelTrial()
         do throws(BPFError) {
             _ = try OpenBPFObject().load(rung: rung, features: features)
@@ -22,7 +22,7 @@ public struct KernelTrial: Sendable {
     }
 
     /// A sentence each, and whether it is good.
-    public func sentences(_ features: KernelFeatures) -> [(good: Bool, name: String, detail: String)] {
+    package func sentences(_ features: KernelFeatures) -> [(good: Bool, name: String, detail: String)] {
         [
             (
                 programs == nil, "programs",

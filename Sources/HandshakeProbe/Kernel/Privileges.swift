@@ -2,26 +2,26 @@ import CBPF
 import Glibc
 
 /// The capabilities that observing needs, and whether this process has them.
-public struct Privileges: Sendable {
-    public struct Capability: Sendable {
-        public var name: String
+package struct Privileges: Sendable {
+    package struct Capability: Sendable {
+        package var name: String
         var bit: Int
         /// What it is needed for.
-        public var purpose: String
-        public var held: Bool
+        package var purpose: String
+        package var held: Bool
         /// Whether nothing is observed without it.
-        public var required = true
+        package var required = true
     }
 
-    public var capabilities: [Capability]
+    package var capabilities: [Capability]
 
     /// Names of those missing that are required.
-    public var missing: [String] { capabilities.filter { $0.required && !$0.held }.map(\.name) }
+    package var missing: [String] { capabilities.filter { $0.required && !$0.held }.map(\.name) }
 
     /// Reads CapEff of this process (capabilities(7)).
     ///
     /// - Parameter rung: how probes are attached; `nil` where that is not known.
-    public static func current(rung: ProbeRung?) -> Privileges {
+    package static func current(rung: ProbeRung?) -> Privileges {
         Privileges(effective: effectiveSet(), rung: rung)
     }
 
@@ -78,7 +78,7 @@ public struct Privileges: Sendable {
 
     /// Leaves this thread, and those that it starts, no capability but that of a low port. Call when all threads that
     /// need one run.
-    public static func keepForServing() throws(BPFError) { try keep(effectiveSet() & bindService) }
+    package static func keepForServing() throws(BPFError) { try keep(effectiveSet() & bindService) }
 
     private static func keep(_ set: UInt64) throws(BPFError) {
         let result = tlswatch_keep_capabilities(set)
@@ -94,7 +94,7 @@ public struct Privileges: Sendable {
     }
 
     /// - Throws: `BPFError` of category `.privilege` that names what is missing.
-    public func require() throws(BPFError) {
+    package func require() throws(BPFError) {
         let missing = missing
         guard missing.isEmpty else {
             throw BPFError(

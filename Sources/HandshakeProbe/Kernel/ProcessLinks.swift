@@ -2,7 +2,7 @@ import CBPF
 import Glibc
 
 /// The path of a process's executable, without the kernel's ` (deleted)`; `nil` if it is gone or not to be read.
-public func executablePath(of pid: UInt32) -> String? { linkTarget("/proc/\(pid)/exe") }
+package func executablePath(of pid: UInt32) -> String? { linkTarget("/proc/\(pid)/exe") }
 
 /// Where one of /proc's links to files leads, without the kernel's ` (deleted)`.
 func linkTarget(_ link: String) -> String? {

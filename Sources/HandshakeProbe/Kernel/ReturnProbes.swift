@@ -5,7 +5,7 @@ import CBPF
 ///
 /// Nothing is put where a function returns as long as its exits can be probed instead; only builds whose exits are not
 /// found need return probes.
-public enum ReturnProbes: Sendable, Equatable {
+package enum ReturnProbes: Sendable, Equatable {
     /// A confined child lived.
     case safe
     /// It was killed.
@@ -14,10 +14,10 @@ public enum ReturnProbes: Sendable, Equatable {
     case untried(String)
 
     /// Whether they may be put on other people's programs.
-    public var allowed: Bool { self == .safe }
+    package var allowed: Bool { self == .safe }
 
     /// For `doctor`.
-    public var sentence: String {
+    package var sentence: String {
         switch self {
         case .safe:
             "safe (tested under seccomp; used only where a function's exits are not found)"
@@ -29,7 +29,7 @@ public enum ReturnProbes: Sendable, Equatable {
     }
 
     /// Tries one on a confined child of this process: some 30 ms, which nobody else notices.
-    public static func tried(rung: ProbeRung) -> ReturnProbes {
+    package static func tried(rung: ProbeRung) -> ReturnProbes {
         outcome(tlswatch_try_return_probe(rung == .perf ? TLSWATCH_TRIAL_PERF : TLSWATCH_TRIAL_MULTI))
     }
 

@@ -4,7 +4,7 @@ import Glibc
 
 /// Starts the threads of this program. Foundation's `Thread` says nothing when the kernel grants none, and whoever waits
 /// for its work waits for ever.
-public enum WorkerThread {
+package enum WorkerThread {
     private final class Box {
         let name: String
         let body: @Sendable () -> Void
@@ -23,7 +23,7 @@ public enum WorkerThread {
     ///   - name: as ps(1) and top(1) show it, 15 bytes at most.
     ///   - group: entered until `body` has returned, for whoever waits for that.
     /// - Throws: `BPFError` of category `.system` where a limit is reached (pthread_create(3): EAGAIN).
-    public static func start(
+    package static func start(
         _ name: String, in group: DispatchGroup, _ body: @escaping @Sendable () -> Void
     ) throws(BPFError) {
         group.enter()

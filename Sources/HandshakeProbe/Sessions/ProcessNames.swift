@@ -1,3 +1,5 @@
+import Handshakes
+
 /// The executables and containers of the processes that sessions belong to. Bounded; owned by the ring's thread.
 ///
 /// Read at exec and at a process's first session: a short-lived one is gone when its session is printed.

@@ -1,4 +1,5 @@
 import CBPF
+import Handshakes
 
 /// A session's key: never the thread. Addresses are reused in a process and equal across processes.
 struct SessionKey: Hashable {

@@ -1,4 +1,5 @@
 import CBPF
+import Handshakes
 
 /// What the session table needs to know of a library: looked up by the record's profile index.
 struct ProfileEntry: Sendable {
@@ -9,14 +10,14 @@ struct ProfileEntry: Sendable {
 }
 
 /// Counts that the session table keeps for conservation.
-public struct SessionCounts: Sendable, Equatable {
+package struct SessionCounts: Sendable, Equatable {
     /// By role and profile.
-    public struct Key: Hashable, Sendable {
-        public var role: Role
-        public var stack: String
+    package struct Key: Hashable, Sendable {
+        package var role: Role
+        package var stack: String
     }
-    public var started: [Key: UInt64] = [:]
-    public var inFlight: [Key: UInt64] = [:]
+    package var started: [Key: UInt64] = [:]
+    package var inFlight: [Key: UInt64] = [:]
 }
 
 /// Correlates events into sessions. Owned by the thread that drains the ring; bounded.

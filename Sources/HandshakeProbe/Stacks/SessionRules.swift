@@ -1,3 +1,5 @@
+import Handshakes
+
 /// What the numbers of a TLS stack's records mean: the part of a stack that the session table asks.
 ///
 /// Plain functions instead of a protocol, so that nothing existential stands on the hot path.

@@ -1,5 +1,7 @@
+import Code
+
 /// What a probe site in a TLS library stands for. The raw values are `enum tlswatch_hook`'s.
-public enum HookKind: UInt16, Sendable, Codable, CaseIterable {
+package enum HookKind: UInt16, Sendable, Codable, CaseIterable {
     /// A call of the handshake state machine begins.
     case stateMachine = 1
     /// Traffic keys are installed (OpenSSL's `change_cipher_state`).
@@ -36,7 +38,7 @@ public enum HookKind: UInt16, Sendable, Codable, CaseIterable {
 }
 
 /// A fact that the BPF programs read from the TLS object. The raw values are `enum tlswatch_fact`'s.
-public enum Fact: Int, Sendable, Codable, CaseIterable {
+package enum Fact: Int, Sendable, Codable, CaseIterable {
     case version = 0
     case role, flowState, handState, resumed, cipher, group, sessionGroup, alpnLength
     case earlyData, helloRetry, flags, verifyMode, peerCertificate, certificateRequest, references
@@ -44,33 +46,25 @@ public enum Fact: Int, Sendable, Codable, CaseIterable {
     case alpn, sni, sessionSNI, transport, helloName
 
     /// Whether the fact is an address, of bytes or of another object, rather than a number.
-    public var isAddress: Bool { rawValue >= Fact.alpn.rawValue }
+    package var isAddress: Bool { rawValue >= Fact.alpn.rawValue }
 }
 
 /// Where a fact stands relative to the TLS object: every offset but the last is followed as a
 /// pointer, the last is where the fact's bytes are.
-public struct FactPath: Sendable, Hashable, Codable {
+package struct FactPath: Sendable, Hashable, Codable {
     /// One to four byte offsets.
-    public var offsets: [Int32]
+    package var offsets: [Int32]
     /// 1, 2, 4 or 8 for a scalar; 0 for an address.
-    public var size: Int
+    package var size: Int
 
-    public init(offsets: [Int32], size: Int) {
+    package init(offsets: [Int32], size: Int) {
         self.offsets = offsets
         self.size = size
     }
 }
 
-/// How the kernel executes the instruction under a probe: this decides the cost of a hit.
-public enum SiteMode: String, Sendable, Codable {
-    /// Emulated by the kernel: under a microsecond.
-    case emulated
-    /// Single-stepped out of line: some 15 µs in a virtual machine.
-    case singleStep = "single_step"
-}
-
 /// Where a value is when a probe is hit. The raw values are `enum tlswatch_place`'s.
-public enum ValuePlace: UInt8, Sendable, Codable {
+package enum ValuePlace: UInt8, Sendable, Codable {
     /// A function's parameter, first to fourth, at its beginning or at a call of it.
     case parameter0 = 0
     case parameter1, parameter2, parameter3
@@ -81,33 +75,33 @@ public enum ValuePlace: UInt8, Sendable, Codable {
 }
 
 /// The TLS object's place: a register, and what is to be added to it.
-public struct ObjectPlace: Sendable, Hashable, Codable {
-    public var register: ValuePlace
-    public var offset: Int16
+package struct ObjectPlace: Sendable, Hashable, Codable {
+    package var register: ValuePlace
+    package var offset: Int16
 
-    public init(_ register: ValuePlace, offset: Int16 = 0) {
+    package init(_ register: ValuePlace, offset: Int16 = 0) {
         self.register = register
         self.offset = offset
     }
 }
 
 /// One place in a file at which a probe is put.
-public struct ProbeSite: Sendable, Hashable, Codable {
-    public var hook: HookKind
+package struct ProbeSite: Sendable, Hashable, Codable {
+    package var hook: HookKind
     /// The function's name, or a description where it has none.
-    public var symbol: String
+    package var symbol: String
     /// Offset in the file of the instruction.
-    public var fileOffset: UInt64
-    public var mode: SiteMode
+    package var fileOffset: UInt64
+    package var mode: SiteMode
     /// Where the TLS object is; `nil` where the site does not tell.
-    public var object: ObjectPlace?
+    package var object: ObjectPlace?
     /// Where the argument and the second argument are that `enum tlswatch_hook` names.
-    public var argument: ValuePlace?
-    public var argument2: ValuePlace?
+    package var argument: ValuePlace?
+    package var argument2: ValuePlace?
     /// Whether the function's return is observed as well, by a return probe.
-    public var returns: Bool
+    package var returns: Bool
 
-    public init(
+    package init(
         hook: HookKind, symbol: String, fileOffset: UInt64, mode: SiteMode, object: ObjectPlace?,
         argument: ValuePlace? = nil, argument2: ValuePlace? = nil, returns: Bool = false
     ) {
@@ -124,34 +118,34 @@ public struct ProbeSite: Sendable, Hashable, Codable {
 
 /// How a stack's transport object (OpenSSL's BIO) tells its descriptor: offsets in bytes, and bits of its kind's number.
 /// As `struct tlswatch_transport`.
-public struct TransportLayout: Sendable, Hashable, Codable {
+package struct TransportLayout: Sendable, Hashable, Codable {
     /// Of the pointer to its kind's table, and in that table of the kind's number and of the pointer to its name.
-    public var kinds: UInt16
-    public var kind: UInt16
-    public var name: UInt16
-    public var descriptor: UInt16
+    package var kinds: UInt16
+    package var kind: UInt16
+    package var name: UInt16
+    package var descriptor: UInt16
     /// Of the pointer to the transport behind a filter.
-    public var next: UInt16
-    public var hasDescriptor: UInt32
-    public var isFilter: UInt32
+    package var next: UInt16
+    package var hasDescriptor: UInt32
+    package var isFilter: UInt32
     /// The names of the library's own kinds: the application's keep their descriptor, if they have one, where they like.
-    public var own: [String]
+    package var own: [String]
 }
 
 /// What reading one file of a TLS stack gave: where to probe it and where its facts stand.
-public struct LibraryAnalysis: Sendable, Codable, Equatable {
+package struct LibraryAnalysis: Sendable, Codable, Equatable {
     /// The stack's name in every output: `openssl`.
-    public var stack: String
+    package var stack: String
     /// The library's own version text (`3.0.19`), if the file tells it.
-    public var version: String?
-    public var sites: [ProbeSite]
-    public var facts: [Fact: FactPath]
+    package var version: String?
+    package var sites: [ProbeSite]
+    package var facts: [Fact: FactPath]
     /// How its transport objects are read, where the file holds their code.
-    public var transport: TransportLayout?
+    package var transport: TransportLayout?
     /// What could not be found or derived, and why; one sentence each, for `doctor` and `targets`.
-    public var notes: [String]
+    package var notes: [String]
 
-    public init(
+    package init(
         stack: String, version: String?, sites: [ProbeSite], facts: [Fact: FactPath], notes: [String]
     ) {
         self.stack = stack
@@ -162,11 +156,11 @@ public struct LibraryAnalysis: Sendable, Codable, Equatable {
     }
 
     /// Whether sessions can be observed in this file: it holds the state machine and a site for it.
-    public var observesSessions: Bool { sites.contains { $0.hook == .stateMachine } }
+    package var observesSessions: Bool { sites.contains { $0.hook == .stateMachine } }
 }
 
 /// A TLS implementation that tlswatch knows. A new one is a file beside this one and a row in `TLSStacks.all`.
-public protocol TLSStack: Sendable {
+package protocol TLSStack: Sendable {
     static var name: String { get }
     /// A quick look: could this file hold code of the stack?
     static func recognises(_ file: ELFFile) -> Bool
@@ -175,11 +169,11 @@ public protocol TLSStack: Sendable {
 }
 
 /// The stacks, in the order in which a file is tried.
-public enum TLSStacks {
-    public static let all: [any TLSStack.Type] = [OpenSSL.self]
+package enum TLSStacks {
+    package static let all: [any TLSStack.Type] = [OpenSSL.self]
 
     /// The analysis by the first stack that recognises the file; `nil` where none does.
-    public static func analyse(_ file: ELFFile) throws(AnalysisError) -> LibraryAnalysis? {
+    package static func analyse(_ file: ELFFile) throws(AnalysisError) -> LibraryAnalysis? {
         for stack in all where stack.recognises(file) {
             return try stack.analyse(file)
         }
@@ -193,11 +187,11 @@ public enum TLSStacks {
 }
 
 /// Why a file that holds a known TLS stack cannot be observed.
-public struct AnalysisError: Error, Sendable, Equatable, CustomStringConvertible {
+package struct AnalysisError: Error, Sendable, Equatable, CustomStringConvertible {
     /// What failed and why, in a sentence.
-    public var description: String
+    package var description: String
 
-    public init(_ description: String) {
+    package init(_ description: String) {
         self.description = description
     }
 }

@@ -1,3 +1,5 @@
+import Code
+
 /// TLS stacks that are known by sight and not observed yet: what is not seen has to be reported.
 enum UnsupportedStacks {
     /// What a library of the stack exports and no other does.

@@ -1,4 +1,5 @@
 import HandshakeProbe
+import Handshakes
 
 /// The one table of settings. Flags, environment, file, documentation and default file all follow it.
 extension Setting {

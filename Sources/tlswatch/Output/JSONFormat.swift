@@ -1,5 +1,6 @@
 import Glibc
 import HandshakeProbe
+import Handshakes
 
 /// A session as one line of JSON: the keys and their order are the contract's.
 enum JSONFormat {

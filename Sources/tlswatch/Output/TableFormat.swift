@@ -1,4 +1,5 @@
 import HandshakeProbe
+import Handshakes
 
 /// The table that a person reads: 100 columns at most, failures standing out.
 struct TableFormat {

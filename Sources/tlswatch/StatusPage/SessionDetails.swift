@@ -1,4 +1,5 @@
 import HandshakeProbe
+import Handshakes
 
 /// Every figure and fact of one session, in the contract's words.
 extension StatusPage {

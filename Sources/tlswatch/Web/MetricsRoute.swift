@@ -1,5 +1,6 @@
-import HandshakeProbe
 import HTTPTypes
+import HandshakeProbe
+import Handshakes
 import Hummingbird
 
 /// `/metrics`: so many scrapes at a time, each from its beginning until its answer is taken.

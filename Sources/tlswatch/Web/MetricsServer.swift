@@ -1,6 +1,7 @@
 import Foundation
-import HandshakeProbe
 import HTTPTypes
+import HandshakeProbe
+import Handshakes
 import Hummingbird
 import HummingbirdCore
 import Logging

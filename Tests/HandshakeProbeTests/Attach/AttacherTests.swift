@@ -1,5 +1,6 @@
 import Testing
 
+@testable import Code
 @testable import HandshakeProbe
 
 @Suite struct AttacherTests {

@@ -1,6 +1,7 @@
 import Testing
 
 @testable import HandshakeProbe
+@testable import Handshakes
 
 @Suite struct LibraryFoldingTests {
     private func library(

@@ -1,8 +1,10 @@
 import CBPF
 import Foundation
+import TestSupport
 import Testing
 
 @testable import HandshakeProbe
+@testable import Handshakes
 
 /// The decoder against records that the kernel would not write, and recordings that somebody else made.
 @Suite struct EventDecoderTests {

@@ -1,6 +1,7 @@
 import Foundation
 import Testing
 
+@testable import Code
 @testable import HandshakeProbe
 
 /// The compiled BPF programs themselves: what they must not do to a host.

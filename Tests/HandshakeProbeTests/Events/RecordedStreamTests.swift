@@ -1,9 +1,11 @@
 import CBPF
 import Foundation
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import HandshakeProbe
+@testable import Handshakes
 
 /// Losses and closed sockets in a recording: a replay must judge the same sessions in the same way as the capture did.
 @Suite struct RecordedStreamTests: SessionStream {

@@ -2,6 +2,7 @@ import CBPF
 import Testing
 
 @testable import HandshakeProbe
+@testable import Handshakes
 
 @Suite struct KernelCountersTests {
     @Test("Only losses are dropped events; hits that need none are skipped, and all of them add up")

@@ -1,5 +1,7 @@
+import TestSupport
 import Testing
 
+@testable import Code
 @testable import HandshakeProbe
 
 /// The derived places, checked on real connections: a C program makes a handshake with itself, and

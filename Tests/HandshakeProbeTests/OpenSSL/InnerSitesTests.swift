@@ -1,5 +1,7 @@
+import TestSupport
 import Testing
 
+@testable import Code
 @testable import HandshakeProbe
 
 /// Sites inside functions, on small assembled ones: each form that is known, and each that must be refused.

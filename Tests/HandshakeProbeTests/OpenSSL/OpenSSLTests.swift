@@ -1,5 +1,7 @@
+import TestSupport
 import Testing
 
+@testable import Code
 @testable import HandshakeProbe
 
 @Suite(.enabled(if: Machine.has(Machine.libssl, Machine.libcrypto, "/usr/bin/nm")))
@@ -110,5 +112,11 @@ struct OpenSSLTests {
         let file = try ELFFile(path: path)
         #expect(OpenSSL.recognises(file))
         #expect(throws: AnalysisError.self) { try OpenSSL.analyse(file) }
+    }
+
+    @Test("A libssl without section headers has the same sites")
+    func libSSLWithoutSections() throws {
+        let stripped = try ELFFile(bytes: Machine.bytesWithoutSections(Machine.libssl))
+        #expect(try OpenSSL.analyse(stripped).sites == OpenSSL.analyse(ELFFile(path: Machine.libssl)).sites)
     }
 }

@@ -1,6 +1,8 @@
 import CBPF
+import TestSupport
 import Testing
 
+@testable import Code
 @testable import HandshakeProbe
 
 /// Where a BIO keeps its descriptor, held against the library's own functions.

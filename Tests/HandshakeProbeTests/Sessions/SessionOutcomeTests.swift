@@ -2,6 +2,7 @@ import CBPF
 import Testing
 
 @testable import HandshakeProbe
+@testable import Handshakes
 
 /// How a session ends, and what may be told of it then: the edges of each rule, on streams made by hand.
 @Suite struct SessionOutcomeTests: SessionStream {

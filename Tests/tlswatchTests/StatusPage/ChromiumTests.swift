@@ -1,5 +1,6 @@
 import Foundation
 import HandshakeProbe
+import Handshakes
 import Testing
 
 @testable import tlswatch

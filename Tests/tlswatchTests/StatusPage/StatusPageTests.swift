@@ -2,6 +2,7 @@ import Foundation
 import Testing
 
 @testable import HandshakeProbe
+@testable import Handshakes
 @testable import tlswatch
 
 @Suite struct StatusPageTests {

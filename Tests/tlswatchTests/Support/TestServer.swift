@@ -5,6 +5,7 @@ import ServiceLifecycle
 import Synchronization
 
 @testable import HandshakeProbe
+@testable import Handshakes
 @testable import tlswatch
 
 /// What went wrong in the harness itself, as opposed to the product.

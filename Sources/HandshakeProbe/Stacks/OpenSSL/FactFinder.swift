@@ -1,3 +1,5 @@
+import Code
+
 /// Derives where a connection's facts stand from the code of the exported functions that return them.
 struct FactFinder {
     let code: CodeReader

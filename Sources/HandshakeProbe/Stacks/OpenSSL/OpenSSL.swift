@@ -1,14 +1,16 @@
+import Code
+
 /// OpenSSL 1.1.1 and later, as shared libraries and linked into programs.
 ///
 /// Nothing here depends on a version's layout: hidden functions are found through the tables that
 /// name them, and fields through the code of the functions that read them.
-public enum OpenSSL: TLSStack {
-    public static var name: String { "openssl" }
+package enum OpenSSL: TLSStack {
+    package static var name: String { "openssl" }
 
     /// Exported by BoringSSL alone, which shares many of OpenSSL's names and none of its insides.
     private static let boringMarkers = ["SSL_CTX_set_grease_enabled", "BORINGSSL_self_test"]
 
-    public static func recognises(_ file: ELFFile) -> Bool {
+    package static func recognises(_ file: ELFFile) -> Bool {
         let own = ["TLS_method", "ASYNC_pause_job"]
         // Exports are found by hash; the static table is read only where they do not tell.
         if file.exportsAny(of: own) { return !file.exportsAny(of: boringMarkers) }
@@ -17,7 +19,7 @@ public enum OpenSSL: TLSStack {
         return !symbols.isEmpty || StrippedOpenSSL.recognises(file)
     }
 
-    public static func analyse(_ file: ELFFile) throws(AnalysisError) -> LibraryAnalysis {
+    package static func analyse(_ file: ELFFile) throws(AnalysisError) -> LibraryAnalysis {
         let code = CodeReader(file)
         let symbols = file.symbols(named: SymbolNames.all)
         var sites = SiteList(code: code)

@@ -1,3 +1,5 @@
+import Handshakes
+
 /// The meaning of OpenSSL's states and codes, 1.1.1 to 3.6 (ssl/statem/statem.c, include/openssl/sslerr.h).
 extension SessionRules {
     static let openSSL = SessionRules(
