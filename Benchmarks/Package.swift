@@ -6,7 +6,7 @@ let package = Package(
     dependencies: [
         .package(name: "tlswatch", path: ".."),
         // Measured beside our own windows.
-        .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", from: "0.2.0"),
+        .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", exact: "0.2.0"),
     ],
     targets: [
         .executableTarget(
