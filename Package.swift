@@ -32,9 +32,11 @@ let package = Package(
         .package(url: "https://github.com/jpsim/Yams", exact: "6.2.2"),
     ],
     targets: [
-        // libbpf and the kernel's bpf(2), with the wire contract of bpf/event.h.
+        // bpf/event.h, the contract between the BPF programs and their consumer: no libbpf, no kernel.
+        .target(name: "CEvents"),
+        // libbpf and the kernel's bpf(2).
         .target(
-            name: "CBPF",
+            name: "CBPF", dependencies: ["CEvents"],
             linkerSettings: [
                 // Archives: one file to deploy, whatever libbpf the host has.
                 .linkedLibrary(":libbpf.a"), .linkedLibrary(":libelf.a"), .linkedLibrary(":libz.a"),
@@ -61,15 +63,18 @@ let package = Package(
         ),
         // Machine code: ELF files, unwind tables, an interpreter, where a probe costs least.
         .target(name: "Code", dependencies: ["CCapstone"], swiftSettings: settings),
+        // What is asked of the kernel and of the system: the programs and their ring, links, iterators, files, clocks.
         .target(
-            name: "HandshakeProbe", dependencies: ["CBPF", "CCapstone", "Code", "Handshakes"],
-            swiftSettings: settings,
-            plugins: ["CompileBPF"]
+            name: "Kernel", dependencies: ["CBPF", "CEvents"], swiftSettings: settings, plugins: ["CompileBPF"]
+        ),
+        .target(
+            name: "HandshakeProbe", dependencies: ["CCapstone", "CEvents", "Code", "Handshakes", "Kernel"],
+            swiftSettings: settings
         ),
         .executableTarget(
             name: "tlswatch",
             dependencies: [
-                "HandshakeProbe", "Handshakes", "CGzip", "CPassword",
+                "HandshakeProbe", "Handshakes", "Kernel", "CGzip", "CPassword",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
@@ -103,18 +108,22 @@ let package = Package(
         ),
         .testTarget(name: "CodeTests", dependencies: ["Code", "TestSupport"], swiftSettings: settings),
         .testTarget(
-            name: "HandshakeProbeTests", dependencies: ["HandshakeProbe", "TestSupport"],
+            name: "HandshakeProbeTests",
+            dependencies: ["CBPF", "CEvents", "Code", "HandshakeProbe", "Handshakes", "Kernel", "TestSupport"],
             resources: [.copy("Fixtures")], swiftSettings: settings
         ),
         // The command's own parts. No root, no kernel; the status page is tried in Chromium.
         .testTarget(
             name: "tlswatchTests",
-            dependencies: ["tlswatch", "HandshakeProbe", "Handshakes", .product(name: "Logging", package: "swift-log")],
+            dependencies: [
+                "tlswatch", "HandshakeProbe", "Handshakes", "Kernel", .product(name: "Logging", package: "swift-log"),
+            ],
             swiftSettings: settings
         ),
         // Black box: the built command against real programs. Needs root.
         .testTarget(
-            name: "KernelTests", dependencies: ["tlswatch", "Code", "HandshakeProbe", "Handshakes"],
+            name: "KernelTests",
+            dependencies: ["tlswatch", "CEvents", "Code", "HandshakeProbe", "Handshakes", "Kernel"],
             resources: [.copy("Scripts"), .copy("Programs")],
             swiftSettings: settings
         ),

@@ -1,5 +1,6 @@
 import ArgumentParser
 import HandshakeProbe
+import Kernel
 
 struct DoctorCommand: ParsableCommand {
     static let configuration = CommandConfiguration(

@@ -3,6 +3,7 @@ import Dispatch
 import Glibc
 import HandshakeProbe
 import Handshakes
+import Kernel
 
 struct TLSWatch: AsyncParsableCommand {
     static let configuration = CommandConfiguration(

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Glibc
 import HandshakeProbe
+import Kernel
 import Logging
 import ServiceLifecycle
 import UnixSignals

@@ -1,6 +1,7 @@
 import Code
 import Foundation
 import Glibc
+import Kernel
 import Testing
 
 @testable import HandshakeProbe

@@ -1,5 +1,6 @@
 import Foundation
 import HandshakeProbe
+import Kernel
 import Testing
 
 @testable import tlswatch

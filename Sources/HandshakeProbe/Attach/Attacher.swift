@@ -1,5 +1,6 @@
-import CBPF
+import CEvents
 import Dispatch
+import Kernel
 import Synchronization
 
 /// Puts probes on files and takes them off. Owned by the discovery thread.

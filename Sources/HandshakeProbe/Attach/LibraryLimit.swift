@@ -1,4 +1,4 @@
-import CBPF
+import CEvents
 
 /// How many files can be probed at once.
 package enum LibraryLimit {

@@ -1,4 +1,5 @@
 import Handshakes
+import Kernel
 
 /// How a library or binary is observed.
 package enum LibraryState: Sendable, Equatable {

@@ -1,4 +1,4 @@
-import CBPF
+import CEvents
 
 /// How the kernel side copies a library's facts out of a TLS object: few reads, each bringing several fields.
 ///

@@ -1,4 +1,5 @@
 import Handshakes
+import Kernel
 
 /// Files that processes map and that cannot be looked at: what they hold is not known, and is not passed over.
 struct BlockedFiles {

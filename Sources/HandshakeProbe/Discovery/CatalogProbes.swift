@@ -1,6 +1,7 @@
-import CBPF
+import CEvents
 import Glibc
 import Handshakes
+import Kernel
 
 /// Putting probes on a library's file, each step of which may have to wait for its file system.
 extension CatalogState {

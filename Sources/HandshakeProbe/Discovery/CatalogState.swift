@@ -1,5 +1,5 @@
-import CBPF
 import Glibc
+import Kernel
 
 /// The files of TLS stacks that were found, who maps them, and their probes. Owned by whoever holds the catalog's lock.
 struct CatalogState: ~Copyable {

@@ -1,4 +1,5 @@
 import Glibc
+import Kernel
 
 /// Finds what a command line will run, before it runs: the executable, its script interpreters, its libraries.
 package enum CommandFiles {

@@ -1,6 +1,7 @@
 import Code
 import Foundation
 import Glibc
+import Kernel
 
 /// The libcrypto beside a libssl, which carries the version that a shared libssl does not.
 struct Companion: Sendable {

@@ -1,5 +1,5 @@
-import CBPF
 import Glibc
+import Kernel
 
 /// Keeps probed files from being written in place: the kernel would put the probes' instructions into whatever the new
 /// content has at their offsets, for every process that maps it from then on. Where a lease is given, who opens the file

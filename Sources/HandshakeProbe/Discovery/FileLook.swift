@@ -1,5 +1,6 @@
 import Code
 import Glibc
+import Kernel
 
 /// What a look at one file found. Values only, but for the file itself where it is to be probed: they outlive the look.
 struct FileLook: Sendable {

@@ -1,5 +1,5 @@
-import CBPF
 import Dispatch
+import Kernel
 import Synchronization
 
 /// Looks at what belongs to others (mapped files, their names, the maps of a process) on a thread that can be given up

@@ -1,4 +1,5 @@
 import Glibc
+import Kernel
 
 /// What processes map as code: from the kernel's own structures where it can list them (Linux 5.12), else from
 /// /proc/PID/maps, which shows overlayfs's inodes instead of the real ones.

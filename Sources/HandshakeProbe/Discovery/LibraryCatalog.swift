@@ -1,7 +1,7 @@
-import CBPF
 import Code
 import Glibc
 import Handshakes
+import Kernel
 import Synchronization
 
 /// Every file of a TLS stack that was found, each read once, and what became of it.

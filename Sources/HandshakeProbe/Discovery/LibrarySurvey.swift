@@ -1,5 +1,6 @@
 import Glibc
 import Handshakes
+import Kernel
 
 /// The TLS libraries of the host as they can be read, with nothing attached: for `doctor` and `targets`.
 package enum LibrarySurvey {

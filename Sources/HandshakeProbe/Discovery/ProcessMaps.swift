@@ -1,4 +1,5 @@
 import Glibc
+import Kernel
 
 /// A file that a process maps as code.
 struct MappedFile: Hashable, Sendable {

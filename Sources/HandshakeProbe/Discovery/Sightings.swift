@@ -1,3 +1,5 @@
+import Kernel
+
 /// What took part since the start and was not observed, or not from its first moment: for the end of a capture.
 package struct Sighting: Sendable, Equatable {
     package enum Kind: Sendable, Equatable {

@@ -1,5 +1,6 @@
 import Foundation
 import Glibc
+import Kernel
 import Synchronization
 
 /// The thread that looks for TLS in processes: everything at the start, what they map as they map it, all again from

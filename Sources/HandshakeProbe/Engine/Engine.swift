@@ -1,7 +1,8 @@
-import CBPF
+import CEvents
 import Foundation
 import Glibc
 import Handshakes
+import Kernel
 import Synchronization
 
 /// The instrument: kernel programs, discovery, and the thread that drains the ring.

@@ -1,5 +1,6 @@
 import Glibc
 import Handshakes
+import Kernel
 
 /// What to observe and how.
 package struct EngineOptions: Sendable {

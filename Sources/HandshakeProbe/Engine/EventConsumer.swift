@@ -1,4 +1,3 @@
-import CBPF
 import Handshakes
 
 /// Everything behind the ring buffer: decode, correlate, measure. Confined to the thread that drains the ring.

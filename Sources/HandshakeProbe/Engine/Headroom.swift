@@ -1,5 +1,6 @@
 import Dispatch
 import Glibc
+import Kernel
 
 /// Descriptors and threads that will be needed, asked for while it can still be said what is missing. Later the kernel's
 /// answers to features that are tried would be mistaken for its abilities, and the libraries that serve HTTP end the

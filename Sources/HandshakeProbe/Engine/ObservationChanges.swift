@@ -1,3 +1,5 @@
+import Kernel
+
 /// What an operator wants to know of as it happens: which files came under observation and left it, and what was lost.
 /// Compares what the engine publishes now with what it published before; owned by one thread.
 package struct ObservationChanges {

@@ -1,7 +1,7 @@
-import CBPF
 import Foundation
 import Glibc
 import Handshakes
+import Kernel
 import Synchronization
 
 /// A recording that happens again: its first record is now, the others follow at the pace at which they were recorded,

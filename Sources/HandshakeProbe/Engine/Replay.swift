@@ -1,5 +1,6 @@
-import CBPF
+import CEvents
 import Handshakes
+import Kernel
 
 /// Runs a recording through the same consumer as live events.
 package enum Replay {

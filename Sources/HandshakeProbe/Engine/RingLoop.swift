@@ -1,6 +1,7 @@
-import CBPF
+import CEvents
 import Glibc
 import Handshakes
+import Kernel
 
 /// The body of the ring's thread: drain, correlate, publish.
 ///

@@ -1,4 +1,5 @@
 import Handshakes
+import Kernel
 
 extension StatusSnapshot {
     /// The sessions' part with what the engine knows of the host.

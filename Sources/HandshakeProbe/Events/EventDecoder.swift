@@ -1,4 +1,4 @@
-import CBPF
+import CEvents
 import Handshakes
 
 /// Receives decoded events, in the ring's order. One thread.

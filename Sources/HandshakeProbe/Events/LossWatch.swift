@@ -1,4 +1,5 @@
-import CBPF
+import CEvents
+import Kernel
 
 /// A span of monotonic time in which records were lost.
 package struct LossSpan: Codable, Sendable, Equatable {

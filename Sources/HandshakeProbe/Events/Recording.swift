@@ -1,6 +1,7 @@
-import CBPF
+import CEvents
 import Foundation
 import Glibc
+import Kernel
 
 /// What is wrong with a recording.
 package struct RecordingError: Error, Sendable, CustomStringConvertible {

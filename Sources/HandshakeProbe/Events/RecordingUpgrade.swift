@@ -1,4 +1,4 @@
-import CBPF
+import CEvents
 
 /// Brings recordings of earlier releases into the shape of this one. What they do not hold is left absent.
 enum RecordingUpgrade {

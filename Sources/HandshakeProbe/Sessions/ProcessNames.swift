@@ -1,4 +1,5 @@
 import Handshakes
+import Kernel
 
 /// The executables and containers of the processes that sessions belong to. Bounded; owned by the ring's thread.
 ///

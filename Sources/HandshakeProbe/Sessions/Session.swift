@@ -1,4 +1,4 @@
-import CBPF
+import CEvents
 import Handshakes
 
 /// A session's key: never the thread. Addresses are reused in a process and equal across processes.

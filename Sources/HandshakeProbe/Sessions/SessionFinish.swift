@@ -1,5 +1,5 @@
-import CBPF
 import Handshakes
+import Kernel
 
 /// The facts that the record of an ended call carries, with what is not sane left out.
 struct SessionFacts {

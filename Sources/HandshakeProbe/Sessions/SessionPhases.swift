@@ -1,4 +1,4 @@
-import CBPF
+import CEvents
 
 /// The phases inside a session: what each event moves.
 extension Session {

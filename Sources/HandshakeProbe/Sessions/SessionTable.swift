@@ -1,5 +1,6 @@
-import CBPF
+import CEvents
 import Handshakes
+import Kernel
 
 /// What the session table needs to know of a library: looked up by the record's profile index.
 struct ProfileEntry: Sendable {

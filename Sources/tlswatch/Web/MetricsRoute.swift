@@ -2,6 +2,7 @@ import HTTPTypes
 import HandshakeProbe
 import Handshakes
 import Hummingbird
+import Kernel
 
 /// `/metrics`: so many scrapes at a time, each from its beginning until its answer is taken.
 struct MetricsRoute: Sendable {

@@ -4,6 +4,7 @@ import HandshakeProbe
 import Handshakes
 import Hummingbird
 import HummingbirdCore
+import Kernel
 import Logging
 import NIOHTTP1
 import NIOPosix

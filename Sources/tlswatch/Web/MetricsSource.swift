@@ -1,4 +1,5 @@
 import HandshakeProbe
+import Kernel
 
 /// What the HTTP side reads: published values, and no kernel handle.
 struct MetricsSource: Sendable {

@@ -2,6 +2,7 @@ import Testing
 
 @testable import Code
 @testable import HandshakeProbe
+@testable import Kernel
 
 @Suite struct AttacherTests {
     /// Counts how often return probes were tried.

@@ -1,6 +1,7 @@
 import Testing
 
 @testable import HandshakeProbe
+@testable import Kernel
 
 @Suite struct LibraryHitsTests {
     private func library(_ path: String, profile: Int, hitsBefore: UInt64 = 0) -> ObservedLibrary {

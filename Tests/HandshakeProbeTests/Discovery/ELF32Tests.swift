@@ -4,6 +4,7 @@ import Testing
 
 @testable import Code
 @testable import HandshakeProbe
+@testable import Kernel
 
 /// A 32-bit shared object: one loaded segment with everything in it, and a dynamic table.
 enum Image32 {

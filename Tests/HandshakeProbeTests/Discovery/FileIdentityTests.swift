@@ -3,6 +3,7 @@ import TestSupport
 import Testing
 
 @testable import HandshakeProbe
+@testable import Kernel
 
 @Suite struct FileIdentityTests {
     private func path() -> String {

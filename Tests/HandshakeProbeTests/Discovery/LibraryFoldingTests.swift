@@ -2,6 +2,7 @@ import Testing
 
 @testable import HandshakeProbe
 @testable import Handshakes
+@testable import Kernel
 
 @Suite struct LibraryFoldingTests {
     private func library(

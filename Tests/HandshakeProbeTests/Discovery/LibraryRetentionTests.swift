@@ -2,6 +2,7 @@ import Foundation
 import Testing
 
 @testable import HandshakeProbe
+@testable import Kernel
 
 @Suite struct LibraryRetentionTests {
     private static let second: UInt64 = 1_000_000_000

@@ -2,6 +2,7 @@ import Foundation
 import Testing
 
 @testable import HandshakeProbe
+@testable import Kernel
 
 @Suite struct OpenFileTests {
     @Test("A file is unchanged until somebody writes it, once what was written before is old enough to tell")

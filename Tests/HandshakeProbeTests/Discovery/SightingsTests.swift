@@ -1,6 +1,7 @@
 import Testing
 
 @testable import HandshakeProbe
+@testable import Kernel
 
 @Suite struct SightingsTests {
     private func file(_ inode: UInt64) -> MappedInode { MappedInode(device: 1, inode: inode, generation: 0, size: 9) }

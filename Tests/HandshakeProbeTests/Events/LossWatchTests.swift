@@ -1,4 +1,4 @@
-import CBPF
+import CEvents
 import Synchronization
 import Testing
 

@@ -3,6 +3,7 @@ import TestSupport
 import Testing
 
 @testable import HandshakeProbe
+@testable import Kernel
 
 /// A recording that happens again, at the pace at which it was recorded.
 extension RecordedStreamTests {

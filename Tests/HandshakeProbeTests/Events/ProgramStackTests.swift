@@ -3,6 +3,7 @@ import Testing
 
 @testable import Code
 @testable import HandshakeProbe
+@testable import Kernel
 
 /// The compiled BPF programs themselves: what they must not do to a host.
 @Suite struct ProgramStackTests {

@@ -1,4 +1,4 @@
-import CBPF
+import CEvents
 import Foundation
 import Testing
 

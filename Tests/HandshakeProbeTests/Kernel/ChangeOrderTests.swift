@@ -1,6 +1,7 @@
 import Testing
 
 @testable import HandshakeProbe
+@testable import Kernel
 
 @Suite struct ChangeOrderTests {
     private func pids(_ changes: [ProcessChange]) -> [UInt32] {

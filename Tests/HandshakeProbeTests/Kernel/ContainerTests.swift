@@ -1,6 +1,6 @@
 import Testing
 
-@testable import HandshakeProbe
+@testable import Kernel
 
 @Suite struct ContainerTests {
     @Test(

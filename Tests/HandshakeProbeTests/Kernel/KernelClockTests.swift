@@ -2,6 +2,7 @@ import Glibc
 import Testing
 
 @testable import HandshakeProbe
+@testable import Kernel
 
 @Suite struct KernelClockTests {
     private func host(_ clock: clockid_t) -> Int64 {

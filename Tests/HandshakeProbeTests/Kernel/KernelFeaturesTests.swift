@@ -3,6 +3,7 @@ import Glibc
 import Testing
 
 @testable import HandshakeProbe
+@testable import Kernel
 
 /// What is made of a kernel's features: which programs are loaded, and what doctor says of it.
 @Suite struct KernelFeaturesTests {

@@ -1,6 +1,7 @@
 import Testing
 
 @testable import HandshakeProbe
+@testable import Kernel
 
 @Suite struct ObservationChangesTests {
     private func library(_ path: String, inode: UInt64, _ state: LibraryState) -> ObservedLibrary {

@@ -1,4 +1,4 @@
-import CBPF
+import CEvents
 import TestSupport
 import Testing
 

@@ -2,7 +2,7 @@ import CBPF
 import Glibc
 
 /// Something that happened to a process of this host.
-enum ProcessChange {
+package enum ProcessChange {
     /// It mapped a file as code: that file, as well as it is known.
     case mapped(UInt32, MappedFileEvent)
     case forked(UInt32, parent: UInt32)
@@ -14,20 +14,20 @@ enum ProcessChange {
 }
 
 /// Which file was mapped, good for knowing it again for a while: overlayfs's inode, and no size.
-struct MappedHint: Hashable {
-    var major: UInt32
-    var minor: UInt32
-    var inode: UInt64
-    var generation: UInt64
+package struct MappedHint: Hashable {
+    package var major: UInt32
+    package var minor: UInt32
+    package var inode: UInt64
+    package var generation: UInt64
 }
 
 /// That a file was mapped.
-struct MappedFileEvent {
-    var hint: MappedHint
+package struct MappedFileEvent {
+    package var hint: MappedHint
     /// As the kernel had it: a process may be gone before it can be looked at.
-    var name: String
+    package var name: String
     /// Monotonic nanoseconds.
-    var time: UInt64
+    package var time: UInt64
 }
 
 /// Changes that come from each processor by itself, brought into the order in which they happened: a process that ends on
@@ -51,7 +51,7 @@ struct ChangeOrder {
 
 /// The stream of what processes map as code, fork and end: perf_event_open(2)'s side-band records. Owned by the
 /// discovery thread.
-@safe final class MappingWatch {
+@safe package final class MappingWatch {
     private let watch: OpaquePointer
     private let inbox: Inbox
 
@@ -60,7 +60,7 @@ struct ChangeOrder {
     }
 
     /// - Throws: `BPFError` where perf events are not allowed; the sweep has to do then.
-    init() throws(BPFError) {
+    package init() throws(BPFError) {
         inbox = Inbox()
         let context = unsafe Unmanaged.passUnretained(inbox).toOpaque()
         let opened = unsafe tlswatch_watch_open(
@@ -88,13 +88,13 @@ struct ChangeOrder {
 
     deinit { unsafe tlswatch_watch_close(watch) }
 
-    var descriptor: Int32 { unsafe tlswatch_watch_descriptor(watch) }
+    package var descriptor: Int32 { unsafe tlswatch_watch_descriptor(watch) }
 
     /// Whether a change waits that `take` will hand out next time.
-    var hasMore: Bool { !inbox.changes.isEmpty }
+    package var hasMore: Bool { !inbox.changes.isEmpty }
 
     /// What has happened since the last call, oldest first.
-    func take() -> [ProcessChange] {
+    package func take() -> [ProcessChange] {
         // What happens while the processors are read, one after the other, is of the next call.
         let now = monotonicNow()
         unsafe tlswatch_watch_drain(watch)

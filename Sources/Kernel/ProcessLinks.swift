@@ -5,7 +5,7 @@ import Glibc
 package func executablePath(of pid: UInt32) -> String? { linkTarget("/proc/\(pid)/exe") }
 
 /// Where one of /proc's links to files leads, without the kernel's ` (deleted)`.
-func linkTarget(_ link: String) -> String? {
+package func linkTarget(_ link: String) -> String? {
     var buffer = [CChar](repeating: 0, count: 4096)
     let count = unsafe readlink(link, &buffer, buffer.count)
     guard count > 0 else { return nil }

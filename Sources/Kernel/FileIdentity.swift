@@ -17,10 +17,16 @@ package struct FileIdentity: Hashable, Sendable, Codable {
     package var device: UInt64
     package var inode: UInt64
     package var origin: Origin
+
+    package init(device: UInt64, inode: UInt64, origin: Origin) {
+        self.device = device
+        self.inode = inode
+        self.origin = origin
+    }
 }
 
 extension FileIdentity.Origin {
-    init(descriptor: Int32, changed: Int) {
+    package init(descriptor: Int32, changed: Int) {
         var value: Int64 = 0
         switch unsafe tlswatch_file_origin(descriptor, &value) {
         case TLSWATCH_ORIGIN_BIRTH: self = .birth(value)

@@ -27,7 +27,7 @@ package struct Privileges: Sendable {
 
     /// CAP_SYS_ADMIN stands in for CAP_BPF and CAP_PERFMON. Perf events on functions need CAP_SYS_ADMIN itself in every
     /// kernel with the fix of CVE-2025-38466.
-    init(effective: UInt64, rung: ProbeRung?) {
+    package init(effective: UInt64, rung: ProbeRung?) {
         func held(_ bit: Int) -> Bool { effective & (1 << UInt64(bit)) != 0 }
         let administrator = held(21)
         capabilities = [
@@ -65,7 +65,7 @@ package struct Privileges: Sendable {
     /// Leaves this thread, and those that it starts, what observing needs, and no way to more.
     ///
     /// - Throws: `BPFError` where the kernel does not take them; it always does.
-    static func keepForObserving(rung: ProbeRung) throws(BPFError) {
+    package static func keepForObserving(rung: ProbeRung) throws(BPFError) {
         let held = effectiveSet()
         var kept = Privileges(effective: held, rung: rung).capabilities
             .reduce(bindService) { $0 | (1 << UInt64($1.bit)) }

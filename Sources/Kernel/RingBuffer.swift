@@ -2,7 +2,7 @@ import CBPF
 import Glibc
 
 /// The consumer's end of the BPF ring buffer (libbpf's, which orders the positions as the kernel needs).
-@safe struct RingBuffer: ~Copyable {
+@safe package struct RingBuffer: ~Copyable {
     private let ring: OpaquePointer
     private let receiver: Receiver
 
@@ -13,7 +13,7 @@ import Glibc
 
     /// - Parameter receive: gets each record as the kernel wrote it; the memory is valid only during the call.
     /// - Throws: `BPFError` when the ring cannot be mapped.
-    init(descriptor: Int32, receive: @escaping (UnsafeRawBufferPointer) -> Void) throws(BPFError) {
+    package init(descriptor: Int32, receive: @escaping (UnsafeRawBufferPointer) -> Void) throws(BPFError) {
         // The receiver is kept alive by this value; libbpf keeps an unowned pointer to it.
         let receiver = unsafe Receiver(receive)
         let context = unsafe Unmanaged.passUnretained(receiver).toOpaque()
@@ -33,11 +33,11 @@ import Glibc
     deinit { unsafe ring_buffer__free(ring) }
 
     /// Readable when the kernel woke the consumer.
-    var descriptor: Int32 { unsafe ring_buffer__epoll_fd(ring) }
+    package var descriptor: Int32 { unsafe ring_buffer__epoll_fd(ring) }
 
     /// Hands over every record that waits. Returns how many.
     @discardableResult
-    func drain() -> Int {
+    package func drain() -> Int {
         Int(unsafe ring_buffer__consume(ring))
     }
 }

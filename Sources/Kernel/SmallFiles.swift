@@ -1,12 +1,12 @@
 import Glibc
 
 /// The contents of a small text file such as those of /proc; `nil` if it cannot be read.
-func readTextFile(_ path: String, limit: Int = 1 << 20) -> String? {
+package func readTextFile(_ path: String, limit: Int = 1 << 20) -> String? {
     readFile(path, limit: limit).map { String(decoding: $0, as: UTF8.self) }
 }
 
 /// The bytes of a small file, at most `limit` of them; `nil` if it cannot be read.
-func readFile(_ path: String, limit: Int = 1 << 20) -> [UInt8]? {
+package func readFile(_ path: String, limit: Int = 1 << 20) -> [UInt8]? {
     let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC)
     guard descriptor >= 0 else { return nil }
     defer { close(descriptor) }

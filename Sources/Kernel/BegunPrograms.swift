@@ -2,7 +2,7 @@ import CBPF
 import Glibc
 
 /// The processes that begin a program, as they do. Owned by the discovery thread.
-@safe final class BegunPrograms {
+@safe package final class BegunPrograms {
     private let ring: OpaquePointer
     private let inbox: Inbox
 
@@ -11,7 +11,7 @@ import Glibc
     }
 
     /// - Throws: `BPFError` when the ring cannot be mapped.
-    init(descriptor: Int32) throws(BPFError) {
+    package init(descriptor: Int32) throws(BPFError) {
         inbox = Inbox()
         let context = unsafe Unmanaged.passUnretained(inbox).toOpaque()
         let made = unsafe ring_buffer__new(
@@ -31,10 +31,10 @@ import Glibc
     deinit { unsafe ring_buffer__free(ring) }
 
     /// Readable when a program has begun.
-    var descriptor: Int32 { unsafe ring_buffer__epoll_fd(ring) }
+    package var descriptor: Int32 { unsafe ring_buffer__epoll_fd(ring) }
 
     /// Those that have begun one since the last call.
-    func take() -> [UInt32] {
+    package func take() -> [UInt32] {
         unsafe _ = ring_buffer__consume(ring)
         defer { inbox.processes.removeAll(keepingCapacity: true) }
         return inbox.processes

@@ -4,24 +4,24 @@ import Synchronization
 
 /// An open file. Its descriptor closes with it, or before that: closing may wait for a file system, so a foreign file is
 /// opened and closed by `ForeignReader`'s thread.
-final class OpenFile: Sendable {
+package final class OpenFile: Sendable {
     /// Good until `close`.
-    let descriptor: Int32
+    package let descriptor: Int32
     private let isClosed = Atomic(false)
-    let identity: FileIdentity
+    package let identity: FileIdentity
     /// Bytes.
-    let size: UInt64
+    package let size: UInt64
     /// Nanoseconds of the last change of its content, since the epoch.
-    let modified: Int
+    package let modified: Int
     /// The same of any change: nobody can set this one.
-    let changed: Int
+    package let changed: Int
     /// Whether it had changed so shortly before it was opened that another change could bear the same time.
-    let isFresh: Bool
+    package let isFresh: Bool
     /// Nanoseconds: above the steps of the kernel's clock for files, 10 ms at most.
     private static let freshness = 20_000_000
 
     /// Opens for reading; `nil` with errno set if it cannot or it is no regular file.
-    init?(_ path: String) {
+    package init?(_ path: String) {
         let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
         guard descriptor >= 0 else { return nil }
         var status = stat()
@@ -43,31 +43,31 @@ final class OpenFile: Sendable {
     deinit { close() }
 
     /// Any thread, once nobody uses the descriptor any more.
-    func close() {
+    package func close() {
         if !isClosed.exchange(true, ordering: .relaxed) { _ = Glibc.close(descriptor) }
     }
 
     private static func nanoseconds(_ time: timespec) -> Int { time.tv_sec &* 1_000_000_000 &+ time.tv_nsec }
 
     /// Whether it holds what it held when it was opened, for sure.
-    var isUnchanged: Bool {
+    package var isUnchanged: Bool {
         var status = stat()
         return unsafe !isFresh && fstat(descriptor, &status) == 0
             && Self.nanoseconds(status.st_ctim) == changed && UInt64(max(0, status.st_size)) == size
     }
 
     /// errno where its first byte cannot be read: a file system whose server has gone opens its files still.
-    var readError: Int32? {
+    package var readError: Int32? {
         var byte: UInt8 = 0
         return unsafe pread(descriptor, &byte, 1, 0) < 0 ? errno : nil
     }
 
     /// A path that leads to this very file, whatever has happened to its name.
-    var magicPath: String { "/proc/self/fd/\(descriptor)" }
+    package var magicPath: String { "/proc/self/fd/\(descriptor)" }
 
     /// The name that the kernel has for it, as in /proc/PID/maps: one for a file, whichever links led to it.
-    var kernelPath: String? { linkTarget(magicPath) }
+    package var kernelPath: String? { linkTarget(magicPath) }
 
     /// Whether a server provides its file system, which may stop answering.
-    var isRemote: Bool { tlswatch_is_remote(descriptor) }
+    package var isRemote: Bool { tlswatch_is_remote(descriptor) }
 }

@@ -1,10 +1,11 @@
 import CBPF
+import CEvents
 import Glibc
 
 extension LoadedBPFObject {
     /// What one process maps as code, or all where `pid` is nil, from the kernel's own structures; `nil` where this
     /// kernel cannot list them.
-    func mappings(of pid: UInt32?) -> [KernelMapping]? {
+    package func mappings(of pid: UInt32?) -> [KernelMapping]? {
         guard listsProcesses else { return nil }
         var mappings: [KernelMapping] = []
         let complete = pass(.mappings, over: pid, of: tlswatch_mapping.self) { record in
@@ -20,7 +21,7 @@ extension LoadedBPFObject {
     }
 
     /// The processes that hold a TCP socket on a port of TLS; `nil` where this kernel cannot list them.
-    func connectionHolders() -> [UInt32: ConnectionHolder]? {
+    package func connectionHolders() -> [UInt32: ConnectionHolder]? {
         guard listsProcesses else { return nil }
         var holders: [UInt32: ConnectionHolder] = [:]
         let complete = pass(.connections, over: nil, of: tlswatch_connection.self) { record in

@@ -13,7 +13,7 @@ package enum ProcessNamespace {
     }
 
     /// - Throws: `BPFError` of category `.unsupported` in another one.
-    static func require() throws(BPFError) {
+    package static func require() throws(BPFError) {
         guard isFirst else {
             throw BPFError(
                 .unsupported, operation: "observe from inside a pid namespace",

@@ -15,7 +15,7 @@ package enum WorkerThread {
     }
 
     /// The calling thread's identifier, as /proc/self/task has it.
-    static var current: Int32 { tlswatch_thread() }
+    package static var current: Int32 { tlswatch_thread() }
 
     /// Runs `body` on a thread of its own, detached.
     ///

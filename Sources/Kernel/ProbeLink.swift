@@ -2,7 +2,7 @@ import CBPF
 import Glibc
 
 /// One attachment in the kernel. It is detached when this value goes; nothing is pinned.
-struct ProbeLink: ~Copyable {
+package struct ProbeLink: ~Copyable {
     @safe private enum Handle {
         case descriptor(Int32)
         case libbpf(OpaquePointer)
@@ -10,15 +10,15 @@ struct ProbeLink: ~Copyable {
     private let handle: Handle
 
     /// What libbpf 1.1 has no names for.
-    enum AttachType {
-        static let multi = UInt32(TLSWATCH_BPF_TRACE_UPROBE_MULTI)
-        static let session = UInt32(TLSWATCH_BPF_TRACE_UPROBE_SESSION)
+    package enum AttachType {
+        package static let multi = UInt32(TLSWATCH_BPF_TRACE_UPROBE_MULTI)
+        package static let session = UInt32(TLSWATCH_BPF_TRACE_UPROBE_SESSION)
     }
 
     /// A uprobe multi or session link over several places of one file.
     ///
     /// - Parameter path: kept open by the caller only during the call.
-    init(
+    package init(
         multi program: OpaquePointer, attachType: UInt32, path: String, offsets: [UInt64], cookies: [UInt64],
         returns: Bool
     ) throws(BPFError) {
@@ -31,7 +31,9 @@ struct ProbeLink: ~Copyable {
     }
 
     /// One perf-event uprobe.
-    init(perf program: OpaquePointer, path: String, offset: UInt64, cookie: UInt64, returns: Bool) throws(BPFError) {
+    package init(
+        perf program: OpaquePointer, path: String, offset: UInt64, cookie: UInt64, returns: Bool
+    ) throws(BPFError) {
         guard let link = unsafe tlswatch_attach_perf_uprobe(program, path, Int(offset), cookie, returns) else {
             throw .from(errno, operation: "attach a probe at offset \(offset)")
         }
@@ -39,7 +41,7 @@ struct ProbeLink: ~Copyable {
     }
 
     /// A tracepoint program, at the place that its section names.
-    init(tracepoint program: OpaquePointer, name: String) throws(BPFError) {
+    package init(tracepoint program: OpaquePointer, name: String) throws(BPFError) {
         guard let link = unsafe bpf_program__attach(program) else {
             throw .from(errno, operation: "attach to tracepoint \(name)")
         }

@@ -3,17 +3,17 @@ import Glibc
 
 /// A read lease on a file (fcntl(2), F_SETLEASE): who opens it for writing waits as long as this value lives, or as
 /// /proc/sys/fs/lease-break-time says.
-final class FileLease: Sendable {
+package final class FileLease: Sendable {
     private let descriptor: Int32
 
-    enum Refusal: Error {
+    package enum Refusal: Error {
         /// Somebody has the file open for writing.
         case isBeingWritten
         /// The file is another user's and CAP_LEASE is missing; the file system has no leases.
         case notGiven
     }
 
-    init(_ file: OpenFile) throws(Refusal) {
+    package init(_ file: OpenFile) throws(Refusal) {
         // The same open file, which outlives its first descriptor.
         let descriptor = fcntl(file.descriptor, F_DUPFD_CLOEXEC, 0)
         guard descriptor >= 0 else { throw .notGiven }
@@ -28,8 +28,8 @@ final class FileLease: Sendable {
     deinit { close(descriptor) }
 
     /// Readable once somebody waits for a lease; one for the process. Negative with errno set where there is none.
-    static func wantedDescriptor() -> Int32 { tlswatch_lease_wanted() }
+    package static func wantedDescriptor() -> Int32 { tlswatch_lease_wanted() }
 
     /// Whether somebody waits for it.
-    var isWanted: Bool { tlswatch_lease_is_wanted(descriptor) }
+    package var isWanted: Bool { tlswatch_lease_is_wanted(descriptor) }
 }

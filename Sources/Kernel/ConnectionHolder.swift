@@ -7,7 +7,7 @@ package struct ConnectionHolder: Sendable, Equatable {
     package var listening = false
     package var connections = 0
 
-    mutating func add(port: UInt16, listening: Bool) {
+    package mutating func add(port: UInt16, listening: Bool) {
         if listening {
             self.port = self.listening ? min(self.port, port) : port
             self.listening = true

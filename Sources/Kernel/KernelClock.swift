@@ -11,7 +11,7 @@ package func monotonicNow() -> UInt64 {
 package func wallClockNow() -> Int64 { tlswatch_clock(CLOCK_REALTIME) }
 
 /// Added to a monotonic time gives nanoseconds since 1970, as of now. For display only.
-func wallClockOffset() -> Int64 {
+package func wallClockOffset() -> Int64 {
     // Between two readings of one clock lies the reading of the other: the closest pair of some, since a thread can be
     // taken off its processor between any two.
     var best: (width: Int64, offset: Int64) = (.max, 0)

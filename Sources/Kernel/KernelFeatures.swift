@@ -13,7 +13,7 @@ package enum Tracepoint: String, Sendable, CaseIterable {
     case processFork = "sched_process_fork"
 
     /// The BPF program on it.
-    var program: String {
+    package var program: String {
         switch self {
         case .socketState: "socket_state"
         case .socketSend: "socket_send"

@@ -1,4 +1,5 @@
 import CBPF
+import CEvents
 import Glibc
 
 /// How the entry and the return of one function are observed together, best first.
@@ -49,12 +50,12 @@ package enum ProbeRung: String, Sendable, CaseIterable, Codable {
 }
 
 /// The embedded BPF object, opened, its knobs still to be set.
-@safe struct OpenBPFObject: ~Copyable {
+@safe package struct OpenBPFObject: ~Copyable {
     private let handle: ObjectHandle
     private var object: OpaquePointer { unsafe handle.pointer }
 
     /// - Throws: `BPFError` when libbpf does not accept the embedded object.
-    init() throws(BPFError) {
+    package init() throws(BPFError) {
         let bytes = EmbeddedObject.bytes()
         let opened = unsafe bytes.withUnsafeBytes { buffer in
             unsafe bpf_object__open_mem(buffer.baseAddress, buffer.count, nil)
@@ -66,7 +67,7 @@ package enum ProbeRung: String, Sendable, CaseIterable, Codable {
     }
 
     /// Sets the ring's size in bytes, a power of two and a multiple of the page size.
-    func setRingSize(_ bytes: UInt32) throws(BPFError) {
+    package func setRingSize(_ bytes: UInt32) throws(BPFError) {
         guard let map = unsafe bpf_object__find_map_by_name(object, "ring") else {
             throw BPFError(.system, operation: "find the ring buffer in the embedded BPF object")
         }
@@ -75,10 +76,10 @@ package enum ProbeRung: String, Sendable, CaseIterable, Codable {
     }
 
     /// Restricts observation to the processes of the `observed_processes` map.
-    func filterProcesses() throws(BPFError) { try set(.filterProcesses) }
+    package func filterProcesses() throws(BPFError) { try set(.filterProcesses) }
 
     /// Has the kernel side tell which programs begin, or not: without the stream of what processes map.
-    func tellPrograms(_ wanted: Bool) throws(BPFError) {
+    package func tellPrograms(_ wanted: Bool) throws(BPFError) {
         if wanted {
             try set(.tellPrograms)
         } else if let map = unsafe bpf_object__find_map_by_name(object, "programs") {
@@ -113,7 +114,7 @@ package enum ProbeRung: String, Sendable, CaseIterable, Codable {
     }
 
     /// Loads the programs for the given rung, leaving out what the kernel lacks.
-    consuming func load(rung: ProbeRung, features: KernelFeatures) throws(BPFError) -> LoadedBPFObject {
+    package consuming func load(rung: ProbeRung, features: KernelFeatures) throws(BPFError) -> LoadedBPFObject {
         let wanted: [(name: String, load: Bool, type: UInt32)] = [
             ("tls_session", rung == .session, ProbeLink.AttachType.session),
             ("tls_enter", true, rung == .perf ? 0 : ProbeLink.AttachType.multi),
@@ -161,11 +162,11 @@ package enum ProbeRung: String, Sendable, CaseIterable, Codable {
 }
 
 /// The object with its programs and maps in the kernel. Everything goes when it does.
-@safe struct LoadedBPFObject: ~Copyable {
+@safe package struct LoadedBPFObject: ~Copyable {
     private let handle: ObjectHandle
     private var object: OpaquePointer { unsafe handle.pointer }
-    let rung: ProbeRung
-    let listsProcesses: Bool
+    package let rung: ProbeRung
+    package let listsProcesses: Bool
     private let profilesMap: Int32
     private let countersMap: Int32
     private let hitsMap: Int32
@@ -187,29 +188,29 @@ package enum ProbeRung: String, Sendable, CaseIterable, Codable {
     }
 
     /// Whether losses can be seen as they happen: without that, what was in flight meanwhile cannot be told apart.
-    var seesLosses: Bool { lossesPage != nil }
+    package var seesLosses: Bool { lossesPage != nil }
 
-    var ringDescriptor: Int32 { unsafe bpf_object__find_map_fd_by_name(object, "ring") }
+    package var ringDescriptor: Int32 { unsafe bpf_object__find_map_fd_by_name(object, "ring") }
 
     /// The ring of programs that begin; negative where it was not asked for.
-    var programsDescriptor: Int32 { unsafe bpf_object__find_map_fd_by_name(object, "programs") }
+    package var programsDescriptor: Int32 { unsafe bpf_object__find_map_fd_by_name(object, "programs") }
 
     /// The handle of a program, valid as long as this object is.
-    func program(_ name: String) throws(BPFError) -> OpaquePointer {
+    package func program(_ name: String) throws(BPFError) -> OpaquePointer {
         guard let program = unsafe bpf_object__find_program_by_name(object, name) else {
             throw BPFError(.system, operation: "find program \(name)")
         }
         return unsafe program
     }
 
-    func setProfile(_ index: UInt32, _ profile: tlswatch_profile) throws(BPFError) {
+    package func setProfile(_ index: UInt32, _ profile: tlswatch_profile) throws(BPFError) {
         var key = index
         var value = profile
         let result = unsafe bpf_map_update_elem(profilesMap, &key, &value, 0)
         guard result == 0 else { throw .from(errno, operation: "store profile \(index)") }
     }
 
-    func observe(process pid: UInt32) throws(BPFError) {
+    package func observe(process pid: UInt32) throws(BPFError) {
         var key = pid
         var one: UInt8 = 1
         let result = unsafe bpf_map_update_elem(observedMap, &key, &one, 0)
@@ -217,14 +218,14 @@ package enum ProbeRung: String, Sendable, CaseIterable, Codable {
     }
 
     /// Whether a process is in the `observed_processes` map, which the kernel side adds children to.
-    func observes(process pid: UInt32) -> Bool {
+    package func observes(process pid: UInt32) -> Bool {
         var key = pid
         var value: UInt8 = 0
         return unsafe bpf_map_lookup_elem(observedMap, &key, &value) == 0
     }
 
     /// The counters of every program, summed over the processors.
-    func counters() -> [tlswatch_counters] {
+    package func counters() -> [tlswatch_counters] {
         (0..<UInt32(TLSWATCH_PROGRAM_COUNT.rawValue)).map { index in
             var sum = tlswatch_counters()
             perProcessor(countersMap, key: index, of: tlswatch_counters.self) { add($0, to: &sum) }
@@ -233,12 +234,12 @@ package enum ProbeRung: String, Sendable, CaseIterable, Codable {
     }
 
     /// Records lost so far and when the last one was: from mapped memory, without a system call.
-    func losses() -> tlswatch_losses {
+    package func losses() -> tlswatch_losses {
         lossesPage?.value ?? tlswatch_losses()
     }
 
     /// How often the probes of a library were hit.
-    func hits(profile: UInt32) -> UInt64 {
+    package func hits(profile: UInt32) -> UInt64 {
         var sum: UInt64 = 0
         perProcessor(hitsMap, key: profile, of: UInt64.self) { sum &+= $0 }
         return sum

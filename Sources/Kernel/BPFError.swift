@@ -36,7 +36,7 @@ package struct BPFError: Error, Sendable, CustomStringConvertible {
     }
 
     /// Maps a negative return or errno of a BPF call: EPERM and EACCES are missing privileges.
-    static func from(_ code: Int32, operation: String, advice: String? = nil) -> BPFError {
+    package static func from(_ code: Int32, operation: String, advice: String? = nil) -> BPFError {
         let number = abs(code)
         let category: Category =
             switch number {
