@@ -18,7 +18,7 @@ struct SessionFacts {
     /// What verifying the peer's certificate gave.
     var verification: UInt32?
 
-    init(_ event: borrowing CallReturn, role: Role, isRenegotiation: Bool) {
+    init(_ event: borrowing CallReturn, role: Role, quicFlag: UInt32, isRenegotiation: Bool) {
         version = event.scalar(.version)
         // OpenSSL keeps IANA's number below 0x0300; anything else there is no cipher.
         if let id = event.scalar(.cipher), id >> 16 == 0x0300, id & 0xffff != 0 {
@@ -41,7 +41,7 @@ struct SessionFacts {
         // SSL_HRR_NONE, SSL_HRR_PENDING, SSL_HRR_COMPLETE; no version below TLS 1.3 has the message.
         if version == 0x0304, let retry = event.scalar(.helloRetry), retry <= 2 { helloRetryRequest = retry != 0 }
         // Only the libraries that know QUIC have the version behind other fields, and the flag.
-        isQUIC = version == 0x0304 && event.scalar(.flags).map { $0 & OpenSSLState.quic != 0 } ?? false
+        isQUIC = version == 0x0304 && event.scalar(.flags).map { $0 & quicFlag != 0 } ?? false
         verification = event.scalar(.verifyResult)
         fillClientCertificate(event, role, isRenegotiation)
     }

@@ -267,10 +267,12 @@ extension SessionTable: EventSink {
             fixed, isSuspended: state.want.map { profile.rules.waitsForApplication($0) } ?? false)
         switch kind {
         case .completed:
-            let facts = SessionFacts(event, role: role, isRenegotiation: sessions[place].isRenegotiation)
+            let facts = SessionFacts(
+                event, role: role, quicFlag: profile.rules.quicFlag, isRenegotiation: sessions[place].isRenegotiation)
             end(key, at: time, outcome: .completed, facts: facts, inOneCall: whole)
         case .failed:
-            let facts = SessionFacts(event, role: role, isRenegotiation: sessions[place].isRenegotiation)
+            let facts = SessionFacts(
+                event, role: role, quicFlag: profile.rules.quicFlag, isRenegotiation: sessions[place].isRenegotiation)
             let reason = sessions[place].failure(
                 rules: profile.rules, io: io, version: event.scalar(.version), closeNotify: state.peerHasEnded)
             end(

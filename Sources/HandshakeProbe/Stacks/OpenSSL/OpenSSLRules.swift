@@ -59,7 +59,8 @@ extension SessionRules {
         overStates: 1 << 1 | 1 << 4,
         deadStates: 1 << 1,
         idleWant: OpenSSLState.wantsNothing,
-        overShutdown: 2  // SSL_RECEIVED_SHUTDOWN
+        overShutdown: 2,  // SSL_RECEIVED_SHUTDOWN
+        quicFlag: OpenSSLState.quic
     )
 }
 

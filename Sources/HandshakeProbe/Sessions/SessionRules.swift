@@ -32,6 +32,8 @@ struct SessionRules: Sendable {
     var idleWant: UInt32
     /// Bits of `Fact.shutdown`: the peer has ended the connection.
     var overShutdown: UInt32
+    /// Bit of `Fact.flags`: QUIC carries the handshake.
+    var quicFlag: UInt32
 }
 
 struct EntryState {
@@ -91,14 +93,4 @@ struct FailureReason: Equatable {
     var reason: String
     var alert: UInt8?
     var direction: AlertDirection?
-}
-
-extension SessionRules {
-    /// The rules of the stack of that name; `nil` for an unknown one (a recording of a newer version).
-    static func of(stack: String) -> SessionRules? {
-        switch stack {
-        case OpenSSL.name: .openSSL
-        default: nil
-        }
-    }
 }
