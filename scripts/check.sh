@@ -1,9 +1,12 @@
 #!/usr/bin/env bash
-# check.sh SOURCES…: formatting, scripts, metrics. Changes nothing.
+# check.sh SOURCES…: formatting, the rooms' order, scripts, metrics. Changes nothing.
 set -euo pipefail
 
 status=0
 swift format lint --strict --recursive "$@" || status=1
+# Which room may name which, and whether the check itself sees what it is for.
+python3 scripts/check-rooms.py || status=1
+python3 scripts/check-rooms.py --self-test || status=1
 shellcheck .ci/run scripts/*.sh Plugins/CompileBPF/*.sh || status=1
 # Both architectures compile; x86-64 is the one that is run.
 work=$(mktemp -d)
