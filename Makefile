@@ -55,9 +55,10 @@ bench-soak: deps build
 fmt:
 	$(SWIFT) format format --in-place --recursive $(SOURCES)
 
-# Writes the metric catalogue, its tables and what is written about the settings anew; the tests fail while they differ from the code.
+# Writes the metric catalogue, its tables and what is written about fields and settings anew; the tests fail while they differ
+# from the code.
 docs:
-	TLSWATCH_WRITE_DOCS=1 $(SWIFT) test --filter "CatalogueDocumentTests|SettingsDocumentTests|ManualPageTests"
+	TLSWATCH_WRITE_DOCS=1 $(SWIFT) test --filter "CatalogueDocumentTests|SessionsDocumentTests|SettingsDocumentTests|ManualPageTests"
 
 check:
 	@./scripts/check.sh $(SOURCES)

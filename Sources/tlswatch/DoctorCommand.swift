@@ -140,7 +140,7 @@ extension JSONObject {
     static func array(_ texts: [String]) -> String {
         let items = texts.map { text in
             var bytes: [UInt8] = []
-            append(text, to: &bytes)
+            JSONText.append(text, to: &bytes)
             return String(decoding: bytes, as: UTF8.self)
         }
         return "[" + items.joined(separator: ",") + "]"

@@ -14,7 +14,7 @@ public enum Outcome: String, Sendable, Codable, CaseIterable {
 }
 
 /// How surely a session's socket is known.
-public enum SocketConfidence: String, Sendable, Codable {
+public enum SocketConfidence: String, Sendable, Codable, CaseIterable {
     /// The TLS object holds the socket's descriptor, or the ClientHello was seen on it inside a handshake call.
     case exact
     /// A server's first receive in a handshake call, or records of another TLS object's connection, where the object does not tell.
@@ -23,17 +23,17 @@ public enum SocketConfidence: String, Sendable, Codable {
 }
 
 /// Whether an alert was sent or received by the observed side.
-public enum AlertDirection: String, Sendable, Codable {
+public enum AlertDirection: String, Sendable, Codable, CaseIterable {
     case sent, received
 }
 
 /// What became of a client's 0-RTT data (RFC 8446 section 2.3).
-public enum EarlyData: String, Sendable, Codable {
+public enum EarlyData: String, Sendable, Codable, CaseIterable {
     case accepted, rejected
 }
 
 /// What carries the handshake's messages, where it is not TLS's own record layer.
-public enum HandshakeTransport: String, Sendable, Codable {
+public enum HandshakeTransport: String, Sendable, Codable, CaseIterable {
     /// RFC 9001.
     case quic
 }
