@@ -3,18 +3,31 @@ public enum ExtraLabel: String, Sendable, CaseIterable {
     case sni, alpn, comm, container
     /// The server's own port; a client's is ephemeral, and `none`.
     case localPort = "local_port"
+    /// The peer's address: a server's with its port; a client's port is ephemeral, and left out.
+    case remote
+    /// The network of the peer's address: /24 of IPv4, /48 of IPv6.
+    case remoteNet = "remote_net"
+    case cipher, group
 
     /// Distinct values unless told otherwise.
     public static let standardCap = 100
 
-    /// `nil` where there is none, or it could not be observed.
-    func value(in handshake: Handshake) -> String? {
+    /// Reads the value of a session; `nil` where there is none, or it could not be observed.
+    var reader: @Sendable (Handshake) -> String? {
         switch self {
-        case .sni: handshake.sni
-        case .alpn: handshake.alpn
-        case .comm: handshake.comm
-        case .container: handshake.container
-        case .localPort: handshake.role == .client ? nil : handshake.local.flatMap(Self.port)
+        case .sni, .alpn, .comm, .container, .cipher, .group:
+            let field = HandshakeField.named(rawValue)
+            return { field?.value($0)?.text }
+        case .localPort:
+            return { handshake in
+                handshake.role == .client ? nil : handshake.local.flatMap(AddressText.init).map { String($0.port) }
+            }
+        case .remote:
+            return { handshake in
+                guard handshake.role == .server else { return handshake.remote }
+                return handshake.remote.flatMap(AddressText.init).map { String($0.host) }
+            }
+        case .remoteNet: return { $0.remote.flatMap(AddressText.init)?.network }
         }
     }
 
@@ -25,10 +38,6 @@ public enum ExtraLabel: String, Sendable, CaseIterable {
         case .alpn: handshake.alpnIfMissing
         default: Label.unknown
         }
-    }
-
-    private static func port(_ address: String) -> String? {
-        address.lastIndex(of: ":").map { String(address[address.index(after: $0)...]) }
     }
 }
 
@@ -68,6 +77,7 @@ struct ExtraLabelTable: Sendable {
     /// In the order in which they are written.
     let names: [String]
     private let labels: [ExtraLabel]
+    private let readers: [@Sendable (Handshake) -> String?]
     private var caps: [LabelCap]
     private let limit: Int
     /// By values; 1 is `other` in every label.
@@ -77,6 +87,7 @@ struct ExtraLabelTable: Sendable {
     /// Past `limit` combinations, `other` in every label.
     init(_ options: [ExtraLabelOption], limit: Int) {
         labels = options.map(\.label)
+        readers = options.map(\.label.reader)
         names = options.map(\.label.rawValue)
         caps = options.map { LabelCap(limit: $0.cap) }
         self.limit = limit
@@ -90,7 +101,7 @@ struct ExtraLabelTable: Sendable {
         for index in labels.indices {
             scratch.append(
                 caps[index].admit(
-                    labels[index].value(in: handshake), missing: labels[index].missing(in: handshake), budget: &budget))
+                    readers[index](handshake), missing: labels[index].missing(in: handshake), budget: &budget))
         }
         if let known = combinations[scratch] { return ExtraValues(number: known, values: scratch) }
         guard combinations.count < limit else {

@@ -9,6 +9,7 @@ import Testing
         handshake.sni = sni
         handshake.outcome = outcome
         handshake.local = "[::1]:8443"
+        handshake.remote = "203.0.113.7:51514"
         handshake.container = "0123456789ab"
         return handshake
     }
@@ -22,7 +23,9 @@ import Testing
         client.role = .client
         registry.record(client, now: second)
         let text = text(registry.snapshot(now: second))
-        let extra = #"sni="a.example",alpn="h2",comm="nginx",container="0123456789ab",local_port="8443""#
+        let extra =
+            #"sni="a.example",alpn="h2",comm="nginx",container="0123456789ab",local_port="8443",remote="203.0.113.7","#
+            + #"remote_net="203.0.113.0/24",cipher="TLS_AES_256_GCM_SHA384",group="x25519""#
         let base = #"role="server",stack="openssl""#
         for line in [
             #"tlswatch_handshakes_total{\#(base),outcome="completed",reason="none",\#(extra)} 1"#,
@@ -31,10 +34,50 @@ import Testing
             #"tlswatch_handshake_window_sessions{\#(base),window="60s",\#(extra)} 1"#,
             // A client's port is ephemeral.
             #"tlswatch_handshakes_total{role="client",stack="openssl",outcome="completed",reason="none","#
-                + extra.replacingOccurrences(of: "8443", with: "none") + "} 1",
+                + extra.replacingOccurrences(of: "8443", with: "none")
+                // A server's port is not.
+                .replacingOccurrences(of: #""203.0.113.7""#, with: #""203.0.113.7:51514""#) + "} 1",
         ] { #expect(text.contains("\n\(line)\n"), "\(line)") }
         // The others have their own labels only.
         #expect(!lines("tlswatch_handshake_busy_seconds_count", in: text).contains { $0.contains("sni=") })
+    }
+
+    @Test("A label that is a field of the session reads that field")
+    func fields() {
+        let derived: Set<ExtraLabel> = [.localPort, .remote, .remoteNet]
+        for label in ExtraLabel.allCases where !derived.contains(label) {
+            #expect(HandshakeField.named(label.rawValue) != nil, "\(label)")
+        }
+    }
+
+    @Test(
+        "The network of a peer is /24 of IPv4 and /48 of IPv6",
+        arguments: [
+            ("203.0.113.7:443", "203.0.113.0/24"), ("127.0.0.1:1", "127.0.0.0/24"),
+            ("[2001:db8:7:1::2]:443", "2001:db8:7::/48"), ("[2001:db8::2]:443", "2001:db8::/48"),
+            ("[2001:db8:0:1:2:3:4:5]:443", "2001:db8::/48"), ("[::1]:443", "::/48"), ("[::]:443", "::/48"),
+            ("[fe80::]:443", "fe80::/48"), ("[1::3:4:5:6:7:8]:443", "1:0:3::/48"),
+            ("[::2:3:4:5:6:7:8]:443", "0:2:3::/48"),
+            ("nothing", nil), ("", nil), ("x:443", nil), ("1.2:443", nil),
+        ] as [(String, String?)])
+    func network(_ address: String, _ network: String?) {
+        #expect(AddressText(address)?.network == network)
+    }
+
+    @Test("A peer that is not known is unknown, and takes no place under the cap")
+    func unknownPeer() {
+        let labels = [ExtraLabelOption(.remote, cap: 1), ExtraLabelOption(.remoteNet, cap: 1)]
+        var registry = MetricsRegistry(version: "1", options: options(labels: labels))
+        for remote in [nil, "198.51.100.1:1", nil, "198.51.100.1:2"] as [String?] {
+            var handshake = handshake("a.example")
+            handshake.remote = remote
+            registry.record(handshake, now: second)
+        }
+        let text = text(registry.snapshot(now: second))
+        let found = lines("tlswatch_handshakes_total", in: text)
+        #expect(found.count == 2, "\(found)")
+        #expect(found.contains { $0.contains(#"remote="unknown",remote_net="unknown"} 2"#) })
+        #expect(found.contains { $0.contains(#"remote="198.51.100.1",remote_net="198.51.100.0/24"} 2"#) })
     }
 
     @Test("Without being asked for, no extra label is told")
