@@ -96,8 +96,8 @@ import Testing
         #expect(lines.count == 3 && lines[2].isEmpty)
         let full =
             #"{"time":"2026-01-02T03:04:05.678901234Z","pid":7,"tid":8,"comm":"a\"b\\c\u000a\u007fé","thread":"worker","#
-            + #""exe":"/usr/sbin/nginx","container":"0123456789ab","stack":"openssl","library":"/libssl.so.3","#
-            + #""library_version":"3.0.19","role":"server","outcome":"completed","reason":"unknown_ca","alert":48,"#
+            + #""exe":"/usr/sbin/nginx","container":"0123456789ab","stack":"openssl","observed_by":"library","#
+            + #""library":"/libssl.so.3","library_version":"3.0.19","role":"server","outcome":"completed","reason":"unknown_ca","alert":48,"#
             + #""alert_direction":"sent","library_reason":"certificate_verify_failed","duration_ns":10,"busy_ns":4,"#
             + #""wait_ns":6,"calls":2,"tls_version":"TLSv1.3","cipher":"TLS_AES_256_GCM_SHA384","group":"x25519","#
             + #""alpn":"h2","sni":"a.example","resumed":false,"early_data":"accepted","hello_retry_request":false,"#
@@ -108,7 +108,7 @@ import Testing
         #expect(lines[0] == full)
         let bare =
             #"{"time":"2026-01-02T03:04:05.678901234Z","pid":7,"tid":8,"comm":"nginx","stack":"openssl","#
-            + #""library":"/libssl.so.3","role":"server","outcome":"completed","duration_ns":10,"busy_ns":4,"wait_ns":6,"#
+            + #""observed_by":"library","library":"/libssl.so.3","role":"server","outcome":"completed","duration_ns":10,"busy_ns":4,"wait_ns":6,"#
             + #""calls":2,"socket_confidence":"unknown"}"#
         #expect(lines[1] == bare)
     }

@@ -35,6 +35,10 @@ extension HandshakeField {
     private static let implementation: [HandshakeField] = [
         HandshakeField("stack", .text(.notEmpty), title: "stack", "TLS implementation: `openssl`") { .text($0.stack) },
         HandshakeField(
+            "observed_by", .words(Observer.self), title: "observed by",
+            "What the start and the end of the session are taken from: `library` (the TLS library's calls)"
+        ) { .text($0.observedBy.rawValue) },
+        HandshakeField(
             "library", .text(.notEmpty), title: "library", "Path of the library or binary that contains it"
         ) { .text($0.library) },
         HandshakeField(

@@ -13,6 +13,12 @@ public enum Outcome: String, Sendable, Codable, CaseIterable {
     case timeout
 }
 
+/// What a session's start and end are taken from.
+public enum Observer: String, Sendable, Codable, CaseIterable {
+    /// The TLS library's calls.
+    case library
+}
+
 /// How surely a session's socket is known.
 public enum SocketConfidence: String, Sendable, Codable, CaseIterable {
     /// The TLS object holds the socket's descriptor, or the ClientHello was seen on it inside a handshake call.
@@ -60,6 +66,7 @@ public struct Handshake: Sendable, Equatable {
     public var container: String?
 
     public var stack: String
+    public var observedBy: Observer
     public var library: String
     public var libraryVersion: String?
 
@@ -142,6 +149,7 @@ public struct Handshake: Sendable, Equatable {
         self.duration = duration
         self.busy = busy
         self.calls = calls
+        self.observedBy = .library
         self.socketConfidence = .unknown
     }
 }

@@ -94,6 +94,7 @@ extension Session {
             wallTime: Int64(bitPattern: start) &+ wallClockOffset, start: start, end: time, pid: key.pid, tid: tid,
             comm: Self.name(entry.comm), stack: profile.stack, library: profile.library, role: role, outcome: outcome,
             duration: duration, busy: min(busy, duration), calls: calls)
+        handshake.observedBy = .library
         handshake.thread = Self.name(entry.thread)
         handshake.exe = process.exe
         handshake.container = process.container
