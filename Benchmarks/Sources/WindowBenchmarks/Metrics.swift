@@ -71,6 +71,22 @@ private func registryOptions() -> MetricsRegistry.Options {
     return options
 }
 
+/// What a line of `--format json` costs.
+@MainActor func measureLine() {
+    print("\nA session as a line of JSON")
+    var handshake = completed(0, sni: "a.example", end: second)
+    handshake.duration = 2_000_000
+    handshake.exe = "/usr/sbin/nginx"
+    handshake.local = "127.0.0.1:443"
+    handshake.remote = "127.0.0.1:51514"
+    var output: [UInt8] = []
+    measure("append", count: 20_000) { _ in
+        output.removeAll(keepingCapacity: true)
+        JSONLine.append(handshake, to: &output)
+    }
+    tell("  bytes", "\(output.count)")
+}
+
 /// What a scrape costs.
 @MainActor func measureExposition() {
     print("\nA scrape of about 100,000 series")
