@@ -48,6 +48,19 @@ public struct KernelCounters: Sendable, Equatable {
     var lost: UInt64 {
         lostInKernel &+ rejected.reduce(0) { $0 &+ $1.count }
     }
+
+    var samples: [FamilySample] {
+        func series(_ hits: [Unsubmitted]) -> [FamilySample.Entry] {
+            hits.map { (LabelValues($0.program, $0.reason), $0.count) }
+        }
+        return [
+            FamilySample(MetricCatalogue.events, submitted.map { (LabelValues($0.program), $0.count) }),
+            FamilySample(MetricCatalogue.eventsDropped, series(dropped)),
+            FamilySample(MetricCatalogue.eventsSkipped, series(skipped)),
+            FamilySample(MetricCatalogue.eventsRejected, rejected.map { (LabelValues($0.reason), $0.count) }),
+            FamilySample(MetricCatalogue.eventsDecoded, decoded),
+        ]
+    }
 }
 
 /// What is probed and observed now; hits are cumulative since the start.
@@ -102,6 +115,19 @@ public struct CoverageSample: Sendable, Equatable {
     public var evictedLibraries: UInt64 = 0
 
     public init() {}
+
+    var samples: [FamilySample] {
+        [
+            FamilySample(
+                MetricCatalogue.probeHits, probeHits.map { (LabelValues($0.stack, $0.library), $0.count) }),
+            FamilySample(
+                MetricCatalogue.probes, probes.map { (LabelValues($0.stack, $0.library, $0.state), $0.count) }),
+            FamilySample(
+                MetricCatalogue.observedProcesses,
+                processes.map { (LabelValues($0.state.rawValue, $0.reason ?? Label.none), $0.count) }),
+            FamilySample(MetricCatalogue.librariesEvicted, evictedLibraries),
+        ]
+    }
 }
 
 /// The session table's own count of the sessions of one role and stack: an account independent of the finished ones,
@@ -133,6 +159,17 @@ public struct ProcessSample: Sendable, Equatable {
     public var startTime: UInt64?
 
     public init() {}
+
+    public var samples: [FamilySample] {
+        [
+            FamilySample(MetricCatalogue.processCPU, cpuTime),
+            FamilySample(MetricCatalogue.processResidentMemory, residentBytes),
+            FamilySample(MetricCatalogue.processVirtualMemory, virtualBytes),
+            FamilySample(MetricCatalogue.processOpenDescriptors, openDescriptors),
+            FamilySample(MetricCatalogue.processDescriptorLimit, descriptorLimit),
+            FamilySample(MetricCatalogue.processStart, startTime),
+        ]
+    }
 }
 
 /// The HTTP side's account of itself.
@@ -149,5 +186,14 @@ public struct ScrapeSample: Sendable, Equatable {
     public init(served: UInt64, lastDuration: UInt64?) {
         self.served = served
         self.lastDuration = lastDuration
+    }
+
+    public var samples: [FamilySample] {
+        [
+            FamilySample(MetricCatalogue.scrapes, served),
+            FamilySample(MetricCatalogue.scrapeDuration, lastDuration),
+            FamilySample(MetricCatalogue.logLinesSuppressed, suppressedLogLines),
+            FamilySample(MetricCatalogue.requestsRejected, rejected.map { (LabelValues($0.reason), $0.count) }),
+        ]
     }
 }

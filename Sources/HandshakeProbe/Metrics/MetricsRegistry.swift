@@ -36,22 +36,12 @@ public struct MetricsRegistry: ~Copyable, Sendable {
     private let buildInfo: MetricFamily
 
     private var sessions: SessionSeries
-    private var started = SeriesTable<UInt64>(MetricCatalogue.sessionsStarted, initial: 0)
-    private var inFlight = SeriesTable<UInt64>(MetricCatalogue.handshakesInFlight, initial: 0)
-    private var submitted = SeriesTable<UInt64>(MetricCatalogue.events, initial: 0)
-    private var dropped = SeriesTable<UInt64>(MetricCatalogue.eventsDropped, initial: 0)
-    private var skipped = SeriesTable<UInt64>(MetricCatalogue.eventsSkipped, initial: 0)
-    private var rejected = SeriesTable<UInt64>(MetricCatalogue.eventsRejected, initial: 0)
-    private var decoded = SeriesTable<UInt64>(MetricCatalogue.eventsDecoded, initial: 0)
-    private var probeHits = SeriesTable<UInt64>(MetricCatalogue.probeHits, initial: 0)
-    private var probes = SeriesTable<UInt64>(MetricCatalogue.probes, initial: 0)
-    private var processes = SeriesTable<UInt64>(MetricCatalogue.observedProcesses, initial: 0)
+    /// Families that are not counted from sessions, by name.
+    private var sampled: [String: SeriesTable<UInt64>] = [:]
     /// Stacks that are or were observed, and the labels of those whose counters were made beforehand.
     private var observed: Set<String> = []
     private var prepared: [String] = []
     private var lost: UInt64 = 0
-    /// `nil` without a host to observe: a recording.
-    private var evictedLibraries: UInt64?
 
     /// `version` goes to `tlswatch_build_info`.
     public init(version: String, options: Options = Options()) {
@@ -62,9 +52,7 @@ public struct MetricsRegistry: ~Copyable, Sendable {
         windows = SessionWindows(lengths, extra: extra.names)
         ratios = RatioWindows(lengths)
         board = StatusBoard(lengths[0])
-        var info = Series<UInt64>()
-        info.append(LabelSet(names: MetricCatalogue.buildInfo.labels, values: [version]), 1)
-        buildInfo = MetricFamily(MetricCatalogue.buildInfo, .integers(info))
+        buildInfo = MetricFamily(FamilySample(MetricCatalogue.buildInfo, [(LabelValues(version), 1)]))
     }
 
     /// Counts one finished session. Only completed ones enter durations and windows: the others end at an arbitrary
@@ -101,31 +89,32 @@ public struct MetricsRegistry: ~Copyable, Sendable {
             Role.allCases.map { SessionTally(role: $0, stack: stack, started: 0, inFlight: 0) }
         }
         let sessions = counted + none.filter { !known.contains(key($0)) }
-        started.replace(with: sessions.map { (key($0), $0.started) }, budget: &budget)
-        inFlight.replace(with: sessions.map { (key($0), $0.inFlight) }, budget: &budget)
+        update([
+            FamilySample(MetricCatalogue.sessionsStarted, sessions.map { (key($0), $0.started) }),
+            FamilySample(MetricCatalogue.handshakesInFlight, sessions.map { (key($0), $0.inFlight) }),
+        ])
     }
 
     /// Takes the kernel side's counters, all of them; a growing loss makes the windows incomplete.
     public mutating func update(kernel: KernelCounters, now: UInt64) {
-        submitted.replace(with: kernel.submitted.map { (LabelValues($0.program), $0.count) }, budget: &budget)
-        dropped.replace(with: kernel.dropped.map { (LabelValues($0.program, $0.reason), $0.count) }, budget: &budget)
-        skipped.replace(with: kernel.skipped.map { (LabelValues($0.program, $0.reason), $0.count) }, budget: &budget)
-        rejected.replace(with: kernel.rejected.map { (LabelValues($0.reason), $0.count) }, budget: &budget)
-        decoded.replace(with: [(LabelValues(), kernel.decoded)], budget: &budget)
+        update(kernel.samples)
         if kernel.lost > lost { ratios.markLoss(at: now, now: now) }
         lost = kernel.lost
     }
 
     /// Takes what is probed and observed, all of it.
     public mutating func update(coverage: CoverageSample) {
-        probeHits.replace(
-            with: coverage.probeHits.map { (LabelValues($0.stack, $0.library), $0.count) }, budget: &budget)
-        probes.replace(
-            with: coverage.probes.map { (LabelValues($0.stack, $0.library, $0.state), $0.count) }, budget: &budget)
-        processes.replace(
-            with: coverage.processes.map { (LabelValues($0.state.rawValue, $0.reason ?? Label.none), $0.count) },
-            budget: &budget)
-        evictedLibraries = coverage.evictedLibraries
+        update(coverage.samples)
+    }
+
+    /// Takes what the series of these families are now, all of them.
+    public mutating func update(_ samples: [FamilySample]) {
+        for sample in samples {
+            // A family without labels has one series: nothing that a cap is for.
+            let cost = sample.metric.labels.isEmpty ? 0 : 1
+            sampled[sample.metric.name, default: SeriesTable(sample.metric, initial: 0, cost: cost)]
+                .replace(with: sample.series, budget: &budget)
+        }
     }
 
     /// Events were lost, the last of them at `time`, other than by what `update(kernel:now:)` tells.
@@ -136,25 +125,21 @@ public struct MetricsRegistry: ~Copyable, Sendable {
     /// Everything at `now`. Take one at least every 250 ms: its age adds to that of the window gauges.
     public mutating func snapshot(now: UInt64) -> MetricsSnapshot {
         windows.refresh(now: now)
-        let evicted = evictedLibraries.map { Self.plain(MetricCatalogue.librariesEvicted, $0) }
-        let counters = [
-            started, inFlight, submitted, dropped, skipped, rejected, decoded, probeHits, probes, processes,
+        let own = [
+            buildInfo, MetricFamily(FamilySample(MetricCatalogue.seriesCapped, budget.capped)),
+            MetricFamily(FamilySample(MetricCatalogue.seriesEvicted, budget.evicted)),
+            MetricFamily(MetricCatalogue.handshakeWindow.adding(extra.names), .quantiles(windows.quantiles)),
+            MetricFamily(MetricCatalogue.handshakeWindowSessions.adding(extra.names), .sessions(windows.quantiles)),
         ]
-        let families =
-            sessions.families + counters.map { MetricFamily($0.descriptor, .integers($0.series)) }
-            + [
-                buildInfo, Self.plain(MetricCatalogue.seriesCapped, budget.capped),
-                Self.plain(MetricCatalogue.seriesEvicted, budget.evicted),
-                MetricFamily(MetricCatalogue.handshakeWindow.adding(extra.names), .quantiles(windows.quantiles)),
-                MetricFamily(MetricCatalogue.handshakeWindowSessions.adding(extra.names), .sessions(windows.quantiles)),
-            ]
         return MetricsSnapshot(
-            time: now, families: families + [evicted].compactMap { $0 } + ratios.families(now: now))
+            time: now,
+            families: own + sessions.families + ratios.families(now: now)
+                + sampled.values.map { MetricFamily($0.descriptor, numbers: $0.series) })
     }
 
     /// What the status page shows of this, at `now`.
     public mutating func status(now: UInt64) -> SessionStatus {
-        let series = sessions.handshakes.series
+        let series = sessions.handshakes
         let ended = series.values.indices.filter { series.values[$0] > 0 }.map { index in
             let values = series.labels[index].values
             return StatusSnapshot.Ended(
@@ -164,11 +149,5 @@ public struct MetricsRegistry: ~Copyable, Sendable {
         return SessionStatus(
             window: board.seconds, incomplete: ratios.isIncomplete(length: 0, now: now),
             figures: board.figures(now: now), ended: SessionStatus.merged(ended), slowest: board.slowest(now: now))
-    }
-
-    private static func plain(_ descriptor: MetricDescriptor, _ value: UInt64) -> MetricFamily {
-        var series = Series<UInt64>()
-        series.append(LabelSet(names: [], values: []), value)
-        return MetricFamily(descriptor, .integers(series))
     }
 }

@@ -45,35 +45,11 @@ public struct MetricsSnapshot: Sendable {
         self.families = Self.sorted(families)
     }
 
-    /// The same with what the serving side knows of itself at scrape time.
-    public func adding(process: ProcessSample, scrape: ScrapeSample) -> MetricsSnapshot {
-        func plain(_ descriptor: MetricDescriptor, _ value: UInt64?) -> MetricFamily? {
-            guard let value else { return nil }
-            var series = Series<UInt64>()
-            series.append(LabelSet(names: [], values: []), value)
-            let samples: MetricSamples = descriptor.unit == "seconds" ? .nanoseconds(series) : .integers(series)
-            return MetricFamily(descriptor, samples)
-        }
-        var rejected = Series<UInt64>()
-        for entry in scrape.rejected {
-            rejected.append(
-                LabelSet(names: MetricCatalogue.requestsRejected.labels, values: [entry.reason]), entry.count)
-        }
-        let added = [
-            plain(MetricCatalogue.processCPU, process.cpuTime),
-            plain(MetricCatalogue.processResidentMemory, process.residentBytes),
-            plain(MetricCatalogue.processVirtualMemory, process.virtualBytes),
-            plain(MetricCatalogue.processOpenDescriptors, process.openDescriptors),
-            plain(MetricCatalogue.processDescriptorLimit, process.descriptorLimit),
-            plain(MetricCatalogue.processStart, process.startTime),
-            plain(MetricCatalogue.scrapes, scrape.served),
-            plain(MetricCatalogue.scrapeDuration, scrape.lastDuration),
-            plain(MetricCatalogue.logLinesSuppressed, scrape.suppressedLogLines),
-            MetricFamily(MetricCatalogue.requestsRejected, .integers(rejected)),
-        ].compactMap { $0 }
-        let names = Set(added.map(\.descriptor.name))
+    /// The same with what is known at scrape time.
+    public func adding(_ samples: [FamilySample]) -> MetricsSnapshot {
+        let names = Set(samples.map(\.metric.name))
         let kept = families.filter { !names.contains($0.descriptor.name) }
-        return MetricsSnapshot(time: time, families: kept + added)
+        return MetricsSnapshot(time: time, families: kept + samples.map { MetricFamily($0) })
     }
 
     private static func sorted(_ families: [MetricFamily]) -> [MetricFamily] {

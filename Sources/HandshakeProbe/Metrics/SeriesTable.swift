@@ -168,19 +168,14 @@ struct SeriesTable<Value: Sendable>: Sendable {
 }
 
 extension SeriesTable where Value == UInt64 {
-    mutating func increment(_ key: LabelValues, extra: ExtraValues = .none, budget: inout SeriesBudget) {
-        let slot = slot(for: key, extra: extra, budget: &budget)
-        series.values[slot] &+= 1
-    }
-
     /// Makes the series exactly `samples`; those with equal labels are summed, so that nothing is lost under `other`.
-    mutating func replace(with samples: [(key: LabelValues, value: UInt64)], budget: inout SeriesBudget) {
-        if !samples.lazy.map(\.key).elementsEqual(lastKeys) {
+    mutating func replace(with samples: [FamilySample.Entry], budget: inout SeriesBudget) {
+        if !samples.lazy.map(\.labels).elementsEqual(lastKeys) {
             budget.giveBack(charged)
             charged = 0
             index.removeAll(keepingCapacity: true)
             series = Series()
-            lastKeys = samples.map(\.key)
+            lastKeys = samples.map(\.labels)
             lastSlots = lastKeys.map { slot(for: $0, budget: &budget) }
         }
         for slot in series.values.indices { series.values[slot] = 0 }

@@ -14,95 +14,76 @@ struct SessionSeries: Sendable {
         var extra: Int32
     }
 
-    /// Where a session of these facts is counted.
-    private struct Places {
-        var stack: String
-        var handshakes: Int
-        var keyExchanges: Int?
-        /// Of completed sessions.
-        var durations, busy, parameters: Int?
-        /// How often such a session met a cap.
-        var capped: UInt64
+    /// A role's last session: most are like the one before.
+    private struct Last {
+        var facts: Facts?
+        var way = 0
+
+        func way(of facts: Facts) -> Int? { self.facts == facts ? way : nil }
     }
 
-    /// Reasons of sessions that were given up, besides none.
-    private static let abandonReasons = ["events_lost", "session_table_full"]
-    /// Groups in wide use. A failed exchange may have none that is known.
-    private static let commonGroups = [
-        "x25519", "secp256r1", "secp384r1", "secp521r1", "x448", "X25519MLKEM768", Label.unknown,
-    ]
-    private static let results = ["success", "failure"]
+    /// Where sessions of one way are counted in one family.
+    private struct Place {
+        /// The series; negative while none was needed.
+        var slot: Int32 = -1
+        /// It is one that stands for others.
+        var isCapped = false
+    }
 
     /// Remembered ways: facts that peers choose must not take memory without end.
     private static let memoryLimit = 4_096
 
-    private var stacks, reasons, versions, ciphers, groups, protocols: LabelCap
-    private var ways: [Facts: Places] = [:]
-    /// The last session's of either role: most are like the one before.
-    private var last: [Role: (facts: Facts, places: Places)] = [:]
-    /// By role and phase; a series is made when its first duration comes.
-    private var phaseSlots: [Role: PhaseSlots] = [:]
+    private var caps: SessionLabels.Caps
+    /// By facts; a way is a place in `labels`, and as many in `places` as there are families.
+    private var ways: [Facts: Int] = [:]
+    private var labels: [SessionLabels] = []
+    private var places: [Place] = []
+    private var last = [Last(), Last()]
 
-    private struct PhaseSlots {
-        var keyExchange, alpnNegotiation, tcpConnect, firstRecordDelay: Int?
-    }
     private let keepsExemplars: Bool
     private let hasExtraLabels: Bool
 
-    private(set) var handshakes: SeriesTable<UInt64>
-    private(set) var parameters = SeriesTable<UInt64>(MetricCatalogue.handshakeParameters, initial: 0)
-    private(set) var keyExchanges = SeriesTable<UInt64>(MetricCatalogue.keyExchanges, initial: 0)
-    private var durations: SeriesTable<DurationHistogram>
-    private var busy = histogram(MetricCatalogue.handshakeBusy, .handshake)
-    private var keyExchangeDurations = histogram(MetricCatalogue.keyExchangeDuration, .phase)
-    private var alpnNegotiations = histogram(MetricCatalogue.alpnNegotiation, .phase)
-    private var tcpConnects = histogram(MetricCatalogue.tcpConnect, .phase)
-    private var firstRecordDelays = histogram(MetricCatalogue.firstRecordDelay, .phase)
+    private let counted = SessionMetric.counters
+    private let timed = SessionMetric.histograms
+    private var counters: [SeriesTable<UInt64>]
+    private var histograms: [SeriesTable<DurationHistogram>]
 
     /// - Parameter extra: names of the extra labels.
     init(_ options: MetricsRegistry.Options, extra: [String]) {
-        stacks = LabelCap(limit: options.limits.stacks)
-        let cap = LabelCap(limit: options.limits.labelValues)
-        (reasons, versions, ciphers, groups, protocols) = (cap, cap, cap, cap, cap)
+        caps = SessionLabels.Caps(options.limits)
         keepsExemplars = options.exemplars
         hasExtraLabels = !extra.isEmpty
-        handshakes = SeriesTable(MetricCatalogue.handshakes, extra: extra, initial: 0)
-        durations = Self.histogram(MetricCatalogue.handshakeDuration, .handshake, extra: extra)
+        counters = counted.map { SeriesTable($0.metric, extra: $0.takesExtraLabels ? extra : [], initial: 0) }
+        histograms = timed.map {
+            // The finite buckets, +Inf, _sum and _count.
+            SeriesTable(
+                $0.metric, extra: $0.takesExtraLabels ? extra : [], initial: DurationHistogram($0.bounds),
+                cost: DurationBounds.count + 3)
+        }
     }
 
     var families: [MetricFamily] {
-        [handshakes, parameters, keyExchanges].map { MetricFamily($0.descriptor, .integers($0.series)) }
-            + [durations, busy].map { MetricFamily($0.descriptor, .histograms($0.series, .handshake)) }
-            + [keyExchangeDurations, alpnNegotiations, tcpConnects, firstRecordDelays].map {
-                MetricFamily($0.descriptor, .histograms($0.series, .phase))
+        counters.map { MetricFamily($0.descriptor, numbers: $0.series) }
+            + zip(histograms, timed).map { table, metric in
+                MetricFamily(
+                    table.descriptor, .histograms(table.series, metric.bounds == .handshake ? .handshake : .phase))
             }
     }
 
+    /// Finished sessions, by outcome and reason.
+    var handshakes: Series<UInt64> {
+        counters.first { $0.descriptor.name == MetricCatalogue.handshakes.name }?.series ?? Series()
+    }
+
     /// Makes the counters that the first session of a stack, in either role, may need: a series that begins with its first
-    /// sample hides that one from `rate()`. Not those with extra labels: nobody knows their values beforehand.
+    /// sample hides that one from `rate()`. They are those whose labels' values are all known beforehand.
     ///
     /// - Returns: the stack's label; `nil` where it is one of too many.
     mutating func prepare(stack: String, budget: inout SeriesBudget) -> String? {
-        let stack = stacks.admit(stack, budget: &budget)
-        guard stack != Label.other else { return nil }
-        let known = FailureReasons.known(stack: stack)
-        reasons.know(known + Self.abandonReasons)
-        groups.know(Self.commonGroups)
-        for role in Role.allCases.map(\.rawValue) {
-            for group in Self.commonGroups {
-                for result in Self.results { keyExchanges.prepare(LabelValues(role, group, result), budget: &budget) }
-            }
-            guard !hasExtraLabels else { continue }
-            for outcome in Outcome.allCases {
-                let reasons =
-                    switch outcome {
-                    case .completed, .timeout: [Label.none]
-                    case .failed: known
-                    case .abandoned: [Label.none] + Self.abandonReasons
-                    }
-                for reason in reasons {
-                    handshakes.prepare(LabelValues(role, stack, outcome.rawValue, reason), budget: &budget)
-                }
+        guard let stack = caps.prepare(stack: stack, budget: &budget) else { return nil }
+        for (index, metric) in counted.enumerated() where !(metric.takesExtraLabels && hasExtraLabels) {
+            for values in SessionLabels.known(metric.metric.labels, stack: stack) {
+                counters[index].prepare(LabelValues(values), budget: &budget)
             }
         }
         return stack
@@ -110,104 +91,89 @@ struct SessionSeries: Sendable {
 
     /// Counts a session; returns the label of its stack.
     mutating func record(_ handshake: Handshake, extra: ExtraValues, budget: inout SeriesBudget) -> String {
+        let way = way(of: handshake, extra: extra, budget: &budget)
+        let completed = handshake.outcome == .completed
+        for index in counted.indices {
+            guard let amount = counted[index].value(handshake) else { continue }
+            let slot = slot(counter: index, way, extra: extra, budget: &budget)
+            counters[index].update(slot) { $0 &+= amount }
+        }
+        guard completed else { return labels[way].stack }
+        for index in timed.indices {
+            guard let duration = timed[index].value(handshake) else { continue }
+            let slot = slot(histogram: index, way, extra: extra, budget: &budget)
+            let exemplar = keepsExemplars && timed[index].keepsExemplars ? Exemplar(of: handshake) : nil
+            histograms[index].update(slot) { $0.observe(duration, exemplar: exemplar) }
+        }
+        return labels[way].stack
+    }
+
+    private mutating func way(of handshake: Handshake, extra: ExtraValues, budget: inout SeriesBudget) -> Int {
         let facts = Facts(
             role: handshake.role, outcome: handshake.outcome, stack: handshake.stack, reason: handshake.reason,
             tlsVersion: handshake.tlsVersion, cipher: handshake.cipher, group: handshake.group, alpn: handshake.alpn,
             alpnWasRead: handshake.alpnWasRead, resumed: handshake.resumed,
             keyExchangeSucceeded: handshake.keyExchangeSucceeded, extra: extra.number)
-        let places = places(of: facts, handshake, extra: extra, budget: &budget)
-        handshakes.update(places.handshakes) { $0 &+= 1 }
-        if let place = places.keyExchanges { keyExchanges.update(place) { $0 &+= 1 } }
-        if let place = places.parameters { parameters.update(place) { $0 &+= 1 } }
-        if let place = places.durations {
-            let exemplar = keepsExemplars ? Exemplar(of: handshake) : nil
-            durations.update(place) { $0.observe(handshake.duration, exemplar: exemplar) }
+        let side = handshake.role == .client ? 0 : 1
+        if let way = last[side].way(of: facts) {
+            budget.capped &+= labels[way].capped
+            return way
         }
-        if let place = places.busy { busy.update(place) { $0.observe(handshake.busy) } }
-        if handshake.outcome == .completed { recordPhases(handshake, budget: &budget) }
-        return places.stack
+        if let way = ways[facts] {
+            budget.capped &+= labels[way].capped
+            last[side] = Last(facts: facts, way: way)
+            return way
+        }
+        if ways.count >= Self.memoryLimit {
+            ways.removeAll(keepingCapacity: true)
+            labels.removeAll(keepingCapacity: true)
+            places.removeAll(keepingCapacity: true)
+            last = [Last(), Last()]
+        }
+        let way = labels.count
+        labels.append(caps.admit(handshake, budget: &budget))
+        places += repeatElement(Place(), count: counters.count + histograms.count)
+        ways[facts] = way
+        last[side] = Last(facts: facts, way: way)
+        return way
     }
 
-    private mutating func places(
-        of facts: Facts, _ handshake: Handshake, extra: ExtraValues, budget: inout SeriesBudget
-    ) -> Places {
-        if let last = last[facts.role], last.facts == facts {
-            budget.capped &+= last.places.capped
-            return last.places
-        }
-        let places: Places
-        if let known = ways[facts] {
-            places = known
-            budget.capped &+= known.capped
-        } else {
-            places = find(handshake, extra: extra, budget: &budget)
-            if ways.count >= Self.memoryLimit { ways.removeAll(keepingCapacity: true) }
-            ways[facts] = places
-        }
-        last[facts.role] = (facts, places)
-        return places
-    }
-
-    private mutating func recordPhases(_ handshake: Handshake, budget: inout SeriesBudget) {
-        let role = handshake.role
-        var slots = phaseSlots[role] ?? PhaseSlots()
-        if handshake.keyExchangeSucceeded != false {
-            keyExchangeDurations.observe(handshake.keyExchange, role, &slots.keyExchange, budget: &budget)
-        }
-        alpnNegotiations.observe(handshake.alpnNegotiation, role, &slots.alpnNegotiation, budget: &budget)
-        tcpConnects.observe(handshake.tcpConnect, role, &slots.tcpConnect, budget: &budget)
-        firstRecordDelays.observe(handshake.firstRecordDelay, role, &slots.firstRecordDelay, budget: &budget)
-        phaseSlots[role] = slots
-    }
-
-    private mutating func find(_ handshake: Handshake, extra: ExtraValues, budget: inout SeriesBudget) -> Places {
+    private mutating func slot(
+        counter index: Int, _ way: Int, extra: ExtraValues, budget: inout SeriesBudget
+    ) -> Int {
+        let place = way * (counters.count + histograms.count) + index
+        if let known = known(place, budget: &budget) { return known }
+        let metric = counted[index]
+        let values = labels[way].values(metric.metric.labels)
         let before = budget.capped
-        let role = handshake.role.rawValue
-        let stack = stacks.admit(handshake.stack, budget: &budget)
-        let reason = reasons.admit(handshake.reason, missing: Label.none, budget: &budget)
-        let group = groups.admit(handshake.group, budget: &budget)
-        var places = Places(
-            stack: stack,
-            handshakes: handshakes.slot(
-                for: LabelValues(role, stack, handshake.outcome.rawValue, reason), extra: extra, budget: &budget),
-            capped: 0)
-        if let succeeded = handshake.keyExchangeSucceeded {
-            places.keyExchanges = keyExchanges.slot(
-                for: LabelValues(role, group, Self.results[succeeded ? 0 : 1]), budget: &budget)
-            // The first failure in a group that has worked so far counts, too.
-            keyExchanges.prepare(LabelValues(role, Label.safe(group), Self.results[succeeded ? 1 : 0]), budget: &budget)
+        let slot = counters[index].slot(
+            for: LabelValues(values), extra: metric.takesExtraLabels ? extra : .none, budget: &budget)
+        places[place] = Place(slot: Int32(truncatingIfNeeded: slot), isCapped: budget.capped != before)
+        // The first failure where all went well so far counts, too.
+        for sibling in SessionLabels.siblings(of: values, metric.metric.labels) {
+            counters[index].prepare(LabelValues(sibling), budget: &budget)
         }
-        if handshake.outcome == .completed {
-            let version = versions.admit(handshake.tlsVersion, budget: &budget)
-            let resumed = handshake.resumed.map { $0 ? "true" : "false" } ?? Label.unknown
-            let cipher = ciphers.admit(handshake.cipher, budget: &budget)
-            let alpn = protocols.admit(handshake.alpn, missing: handshake.alpnIfMissing, budget: &budget)
-            places.parameters = parameters.slot(
-                for: LabelValues(role, version, cipher, group, alpn, resumed), budget: &budget)
-            places.durations = durations.slot(
-                for: LabelValues(role, stack, version, resumed), extra: extra, budget: &budget)
-            places.busy = busy.slot(for: LabelValues(role, stack), budget: &budget)
-        }
-        places.capped = budget.capped &- before
-        return places
+        return slot
     }
 
-    private static func histogram(
-        _ descriptor: MetricDescriptor, _ bounds: DurationBounds.Name, extra: [String] = []
-    ) -> SeriesTable<DurationHistogram> {
-        // The finite buckets, +Inf, _sum and _count.
-        SeriesTable(descriptor, extra: extra, initial: DurationHistogram(bounds), cost: DurationBounds.count + 3)
+    private mutating func slot(
+        histogram index: Int, _ way: Int, extra: ExtraValues, budget: inout SeriesBudget
+    ) -> Int {
+        let place = way * (counters.count + histograms.count) + counters.count + index
+        if let known = known(place, budget: &budget) { return known }
+        let metric = timed[index]
+        let before = budget.capped
+        let slot = histograms[index].slot(
+            for: LabelValues(labels[way].values(metric.metric.labels)), extra: metric.takesExtraLabels ? extra : .none,
+            budget: &budget)
+        places[place] = Place(slot: Int32(truncatingIfNeeded: slot), isCapped: budget.capped != before)
+        return slot
     }
-}
 
-extension SeriesTable where Value == DurationHistogram {
-    /// Counts a duration, where there is one. `known` is the role's series, once it is there.
-    fileprivate mutating func observe(
-        _ nanoseconds: UInt64?, _ role: Role, _ known: inout Int?, budget: inout SeriesBudget
-    ) {
-        guard let nanoseconds else { return }
-        let place = known ?? slot(for: LabelValues(role.rawValue), budget: &budget)
-        known = place
-        update(place) { $0.observe(nanoseconds) }
+    private func known(_ place: Int, budget: inout SeriesBudget) -> Int? {
+        let known = places[place]
+        guard known.slot >= 0 else { return nil }
+        if known.isCapped { budget.capped &+= 1 }
+        return Int(known.slot)
     }
 }

@@ -14,6 +14,9 @@ struct MetricsSource: Sendable {
     /// Monotonic nanoseconds at which processes were last looked at; `nil` where nobody does that.
     var discovered: @Sendable () -> UInt64? = { nil }
 
+    /// What the rest of the program knows at scrape time.
+    var samples: @Sendable () -> [FamilySample] = { [] }
+
     /// What is missing before handshakes are measured, a sentence each; empty when ready.
     var missing: [String] {
         var missing: [String] = []

@@ -94,5 +94,13 @@ func fullSnapshot() -> MetricsSnapshot {
     process.startTime = 1_767_323_045_678_901_234
     var scrape = ScrapeSample(served: 9, lastDuration: 1_500_000)
     scrape.rejected = [.init(reason: "unauthorized", count: 3)]
-    return registry.snapshot(now: now).adding(process: process, scrape: scrape)
+    let snapshot = registry.snapshot(now: now).adding(process.samples + scrape.samples)
+    return snapshot.adding(samples(ofAllBut: Set(snapshot.families.map(\.descriptor.name))))
+}
+
+/// A series for each family of the catalogue that has none yet: what is known to others than the registry.
+private func samples(ofAllBut known: Set<String>) -> [FamilySample] {
+    MetricCatalogue.all.filter { !known.contains($0.name) }.map { metric in
+        FamilySample(metric, [(LabelValues(metric.labels.map { "some \($0)" }), 1)])
+    }
 }
