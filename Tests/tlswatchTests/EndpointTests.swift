@@ -30,6 +30,20 @@ import Testing
         }
     }
 
+    @Test("Whether the last reload of the settings succeeded is told at /metrics")
+    func reloads() async throws {
+        let outcome = ReloadOutcome()
+        var source = MetricsSource.quiet
+        source.samples = { outcome.samples }
+        try await serving(source) { (server) async throws in
+            for (succeeded, number) in [(true, 1), (false, 0), (true, 1)] {
+                outcome.set(succeeded: succeeded)
+                let line = "\ntlswatch_config_last_reload_successful \(number)\n"
+                #expect(try await server.get("/metrics").body.contains(line), "\(succeeded)")
+            }
+        }
+    }
+
     @Test("HTTP/1.0 closes after its answer unless asked not to; HTTP/1.1 the other way round; pipelined in order")
     func persistence() async throws {
         try await serving { (server) async throws in

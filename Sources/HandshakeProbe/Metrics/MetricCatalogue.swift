@@ -145,6 +145,9 @@ public enum MetricCatalogue {
         help: "Idle window series that were replaced because the limit on series was reached.")
     public static let buildInfo = MetricDescriptor(
         "tlswatch_build_info", .gauge, labels: ["version"], help: "1, with the version of tlswatch.")
+    public static let configReloadSuccessful = MetricDescriptor(
+        "tlswatch_config_last_reload_successful", .gauge,
+        help: "1 if the last reload of the configuration succeeded, or there was none; else 0.")
     public static let scrapes = MetricDescriptor(
         "tlswatch_scrapes_total", .counter, help: "Scrapes served before this one.")
     public static let scrapeDuration = MetricDescriptor(
@@ -176,8 +179,8 @@ public enum MetricCatalogue {
         firstRecordDelay, sessionsStarted, handshakesInFlight, events, eventsDropped, eventsSkipped, eventsRejected,
         eventsDecoded, probeHits, probes, observedProcesses, librariesEvicted, windowIncomplete, seriesCapped,
         seriesEvicted,
-        buildInfo, scrapes,
-        scrapeDuration, requestsRejected, logLinesSuppressed, processCPU, processResidentMemory, processVirtualMemory,
+        buildInfo, configReloadSuccessful, scrapes, scrapeDuration, requestsRejected, logLinesSuppressed, processCPU,
+        processResidentMemory, processVirtualMemory,
         processOpenDescriptors, processDescriptorLimit, processStart,
     ]
 }
