@@ -89,6 +89,28 @@ import Testing
         }
     }
 
+    @Test("A session's details have every field: those that the page does not name where the session has them")
+    func details() throws {
+        var handshake = StatusFixtures.slowest[1]
+        (handshake.earlyData, handshake.transport) = (nil, .quic)
+        let details = String(decoding: StatusPage.details(handshake).bytes, as: UTF8.self)
+        let facts = details.matches(of: /<dt>([^<]*)<dd>/).map { String($0.output.1) }
+        #expect(
+            facts == [
+                "process", "program", "library", "stack", "server name", "local", "remote", "socket confidence",
+                "TLS version", "cipher", "group", "ALPN", "resumed", "HelloRetryRequest", "client certificate",
+                "observed by", "transport", "calls", "start",
+            ])
+        let times = details.matches(of: /<th scope="row">([^<]*)<\/th>/).map { String($0.output.1) }
+        #expect(
+            times == [
+                "TCP connect", "handshake", "busy", "wait", "first-record delay", "ALPN negotiation", "key exchange",
+                "key agreement (CPU)", "until Finished verified",
+            ])
+        #expect(details.contains("<dt>process<dd>nginx, pid 812, tid 812<dt>program<dd>/usr/sbin/nginx<dt>"))
+        #expect(details.contains("<dt>observed by<dd>library<dt>transport<dd>quic<dt>calls<dd>2<dt>start<dd>2026-"))
+    }
+
     @Test func anIncompleteWindowIsTold() throws {
         #expect(!(try Self.page(StatusFixtures.edge).contains("Incomplete window:")))
         let page = try Self.page(StatusFixtures.incomplete)
