@@ -54,6 +54,7 @@ bench-soak: deps build
 
 fmt:
 	$(SWIFT) format format --in-place --recursive $(SOURCES)
+	./scripts/format-c.sh -i
 
 # Writes the metric catalogue, its tables and what is written about the settings anew; the tests fail while they differ from the code.
 docs:

@@ -4,6 +4,7 @@ set -euo pipefail
 
 status=0
 swift format lint --strict --recursive "$@" || status=1
+./scripts/format-c.sh --dry-run --Werror || status=1
 shellcheck .ci/run scripts/*.sh Plugins/CompileBPF/*.sh || status=1
 # Both architectures compile; x86-64 is the one that is run.
 work=$(mktemp -d)
