@@ -158,12 +158,20 @@ enum Handshaker {
         return line + arguments
     }
 
+    /// What every library's program has, and OpenSSL's part.
+    private static func sources() throws -> [String] {
+        let root = try resource("Programs/handshaker")
+        return try ["", "/scenarios", "/openssl"].flatMap { folder in
+            try FileManager.default.contentsOfDirectory(atPath: root + folder).filter { $0.hasSuffix(".c") }.sorted()
+                .map { "\(root)\(folder)/\($0)" }
+        }
+    }
+
     private static func make() throws -> Made {
         let directory = try TemporaryDirectory()
         let program = directory.file("handshaker")
-        let source = try resource("Programs/handshaker.c")
         let compiled = try ChildProcess.run(
-            "cc", ["-O2", "-Wall", "-Wextra", "-Werror", "-pthread", "-o", program, source, "-ldl"])
+            "cc", ["-O2", "-Wall", "-Wextra", "-Werror", "-pthread", "-o", program] + sources() + ["-ldl"])
         guard compiled.status == .exited(0) else { throw HarnessError("handshaker: \(compiled.errors)") }
         let certificates = directory.file("certificates")
         try FileManager.default.createDirectory(atPath: certificates, withIntermediateDirectories: true)
