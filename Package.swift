@@ -81,22 +81,27 @@ let package = Package(
             ],
             swiftSettings: settings
         ),
+        // What several test targets do: child processes, waiting, certificates, random numbers that repeat.
+        .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: settings),
         .testTarget(
             name: "HandshakeProbeTests",
             dependencies: [
-                "HandshakeProbe", "PrometheusProtobuf", .product(name: "SwiftProtobuf", package: "swift-protobuf"),
+                "HandshakeProbe", "PrometheusProtobuf", "TestSupport",
+                .product(name: "SwiftProtobuf", package: "swift-protobuf"),
             ],
             resources: [.copy("Fixtures")], swiftSettings: settings
         ),
         // The command's own parts. No root, no kernel; the status page is tried in Chromium.
         .testTarget(
             name: "tlswatchTests",
-            dependencies: ["tlswatch", "HandshakeProbe", .product(name: "Logging", package: "swift-log")],
+            dependencies: [
+                "tlswatch", "HandshakeProbe", "TestSupport", .product(name: "Logging", package: "swift-log"),
+            ],
             swiftSettings: settings
         ),
         // Black box: the built command against real programs. Needs root.
         .testTarget(
-            name: "KernelTests", dependencies: ["tlswatch", "HandshakeProbe"],
+            name: "KernelTests", dependencies: ["tlswatch", "HandshakeProbe", "TestSupport"],
             resources: [.copy("Scripts"), .copy("Programs")],
             swiftSettings: settings
         ),

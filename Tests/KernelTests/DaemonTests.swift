@@ -1,5 +1,6 @@
 import Foundation
 import HandshakeProbe
+import TestSupport
 import Testing
 
 extension KernelTests {

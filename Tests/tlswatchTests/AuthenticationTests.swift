@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 
 @testable import tlswatch
@@ -17,7 +18,7 @@ import Testing
 
     @Test("Right, wrong, unknown, missing and malformed credentials, over HTTP; the headers are on every answer")
     func requests() async throws {
-        let folder = try TestFolder()
+        let folder = try TemporaryDirectory()
         let file = try folder.write(
             "basic_auth_users: {alice: \(Self.hash)}\nhttp_server_config: {headers: {X-Frame-Options: deny}}\n",
             to: "web.yml")
@@ -108,7 +109,7 @@ import Testing
 
     @Test("While a password is hashed, others are served")
     func othersAreServed() async throws {
-        let folder = try TestFolder()
+        let folder = try TemporaryDirectory()
         let slow = Self.hash.replacing("$04$", with: "$12$")
         let file = try folder.write("basic_auth_users: {alice: \(Self.hash), slow: \(slow)}\n", to: "web.yml")
         try await serving(webConfiguration: file) { (server) async throws in
@@ -135,7 +136,7 @@ import Testing
         #expect(!limiter.admits(now: 5))
         #expect(!RateLimiter(.init(interval: 1_000, burst: 0), now: 0).admits(now: 9_000_000))
 
-        let folder = try TestFolder()
+        let folder = try TemporaryDirectory()
         let file = try folder.write("rate_limit: {interval: 1h, burst: 2}\n", to: "web.yml")
         try await serving(webConfiguration: file) { (server) async throws in
             #expect(try await server.get("/metrics").status == 200)

@@ -1,5 +1,6 @@
 import Foundation
 import HandshakeProbe
+import TestSupport
 import Testing
 
 @testable import tlswatch
@@ -147,7 +148,7 @@ import Testing
 
     @Test("A configured header is on every answer, but the page keeps its own policy")
     func ownPolicy() async throws {
-        let folder = try TestFolder()
+        let folder = try TemporaryDirectory()
         let file = try folder.write(
             "http_server_config:\n  headers:\n    Content-Security-Policy: default-src 'self'\n", to: "web.yml")
         try await serving(webConfiguration: file) { (server) async throws in

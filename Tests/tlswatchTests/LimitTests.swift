@@ -1,5 +1,6 @@
 import Foundation
 import NIOCore
+import TestSupport
 import Testing
 
 @testable import tlswatch
@@ -113,7 +114,7 @@ import Testing
         try await serving(.large(kibibytes: 2048), limits: limits) { (server) async throws in
             let client = try await server.connect(receiveBuffer: 4096)
             try await client.send("GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n")
-            #expect(await eventually { server.rejected(.writeTimeout) == 1 })
+            #expect(await becomesTrue { server.rejected(.writeTimeout) == 1 })
             let received = try await client.readToEnd()
             #expect(received.hasPrefix("HTTP/1.1 200") && received.utf8.count < 2 << 20)
         }
@@ -153,7 +154,7 @@ import Testing
             #expect(server.rejected(.busy) == 1)
             readers.forEach { $0.disconnect() }
             var more: UInt64 = 0
-            let served = try await eventually {
+            let served = try await becomesTrue {
                 let status = try await server.get("/metrics").status
                 if status == 503 { more += 1 }
                 return status == 200

@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 
 @testable import tlswatch
@@ -174,7 +175,7 @@ private let hash = "$2y$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW
 
     @Test("A file that is missing, too long or no text says so")
     func files() throws {
-        let folder = try TestFolder()
+        let folder = try TemporaryDirectory()
         func error(_ path: String) throws -> WebConfigurationError {
             try #require(throws: WebConfigurationError.self) { try WebConfiguration(path: path) }
         }
@@ -226,7 +227,7 @@ private let hash = "$2y$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW
             "\n", " ", ":", "-", "[", "]", "{", "}", "&a", "*a", "<<: ", "!!", "|", ">", "\"", "'", "#", "%", "\u{0}",
             "\u{FEFF}", "é", "---\n", "~", "?", "\t",
         ]
-        var generator = SplitMix(state: seed)
+        var generator = SplitMix(seed: seed)
         var accepted = 0
         for _ in 0..<2_000 {
             var characters = Array(samples.randomElement(using: &generator)!)
@@ -245,18 +246,5 @@ private let hash = "$2y$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW
         }
         // Both ways were taken.
         #expect(accepted > 0 && accepted < 2_000)
-    }
-}
-
-/// Repeatable random numbers.
-private struct SplitMix: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var mixed = state
-        mixed = (mixed ^ (mixed >> 30)) &* 0xbf58_476d_1ce4_e5b9
-        mixed = (mixed ^ (mixed >> 27)) &* 0x94d0_49bb_1331_11eb
-        return mixed ^ (mixed >> 31)
     }
 }

@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 
 @testable import HandshakeProbe
@@ -85,7 +86,7 @@ struct AbstractInterpreterTests {
     }
 
     @Test func arbitraryBytesDecodeOrEnd() throws {
-        var generator = SeededGenerator(seed: 7)
+        var generator = SplitMix(seed: 7)
         for _ in 0..<400 {
             let code = (0..<200).map { _ in UInt8.random(in: 0...255, using: &generator) }
             _ = try run(code)

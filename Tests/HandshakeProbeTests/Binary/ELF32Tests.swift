@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 
 @testable import HandshakeProbe
@@ -71,8 +72,8 @@ enum Image32 {
 
     @Test("A 32-bit file is told from one that holds nothing, and a 64-bit one is not taken for it")
     func files() throws {
-        let path = FileManager.default.temporaryDirectory.path + "/tlswatch-elf32-" + UUID().uuidString
-        defer { try? FileManager.default.removeItem(atPath: path) }
+        let directory = try TemporaryDirectory()
+        let path = directory.file("library")
         try Data(Image32.bytes(soName: "libssl.so.3")).write(to: URL(fileURLWithPath: path))
         let finding = FileLook.finding(try #require(OpenFile(path)))
         #expect(finding.unobserved?.reason == .thirtyTwoBit)

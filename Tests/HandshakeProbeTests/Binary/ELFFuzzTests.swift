@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 
 @testable import HandshakeProbe
@@ -38,7 +39,7 @@ struct ELFFuzzTests {
     }
 
     private static func mutate(_ original: [UInt8], rounds: Int, seed: UInt64) throws {
-        var generator = SeededGenerator(seed: seed)
+        var generator = SplitMix(seed: seed)
         // Program headers, section headers and the dynamic section decide most.
         let file = try ELFFile(bytes: original)
         let dynamic = file.segments.first { $0.type == 2 }

@@ -1,6 +1,7 @@
 import Dispatch
 import Foundation
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import HandshakeProbe
@@ -10,13 +11,14 @@ import Testing
 
     /// A name whose opening waits until somebody opens it for writing.
     private final class Fifo: Sendable {
-        let path = FileManager.default.temporaryDirectory.path + "/tlswatch-reader-" + UUID().uuidString
+        private let directory: TemporaryDirectory
+        let path: String
 
         init() throws {
-            guard unsafe mkfifo(path, 0o600) == 0 else { throw CocoaError(.fileWriteUnknown) }
+            directory = try TemporaryDirectory()
+            path = directory.file("fifo")
+            guard unsafe mkfifo(path, 0o600) == 0 else { throw HarnessError("mkfifo: errno \(errno)") }
         }
-
-        deinit { unsafe _ = unlink(path) }
 
         /// Blocks. The descriptor is closed.
         func read() -> Bool {
@@ -29,15 +31,6 @@ import Testing
             let descriptor = unsafe open(path, O_WRONLY | O_CLOEXEC)
             if descriptor >= 0 { close(descriptor) }
         }
-    }
-
-    private func eventually(_ condition: () -> Bool) -> Bool {
-        let end = ContinuousClock.now.advanced(by: .seconds(30))
-        while ContinuousClock.now < end {
-            if condition() { return true }
-            usleep(1_000)
-        }
-        return condition()
     }
 
     @Test("A look that does not end is given up on; others go on, and nothing else is looked at where it hangs")

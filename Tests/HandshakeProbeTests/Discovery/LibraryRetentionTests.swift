@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 
 @testable import HandshakeProbe
@@ -9,11 +10,13 @@ import Testing
     /// A library whose file is really there, until `remove`.
     private struct Sample {
         var library: ObservedLibrary
-        let path = FileManager.default.temporaryDirectory.path + "/tlswatch-retention-" + UUID().uuidString
+        private let directory: TemporaryDirectory
+        let path: String
 
         init(_ state: LibraryState = .attached) throws {
-            try Data("library".utf8).write(to: URL(fileURLWithPath: path))
-            guard let file = OpenFile(path) else { throw CocoaError(.fileReadUnknown) }
+            directory = try TemporaryDirectory()
+            path = try directory.write("library", to: "library")
+            guard let file = OpenFile(path) else { throw HarnessError("\(path) cannot be opened") }
             library = ObservedLibrary(
                 profile: 1, path: path,
                 inode: MappedInode(device: 1, inode: file.identity.inode, generation: 0, size: 7),

@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 
 @testable import HandshakeProbe
@@ -6,9 +7,8 @@ import Testing
 @Suite struct OpenFileTests {
     @Test("A file is unchanged until somebody writes it, once what was written before is old enough to tell")
     func unchanged() throws {
-        let path = FileManager.default.temporaryDirectory.path + "/tlswatch-open-file-" + UUID().uuidString
-        try Data("content".utf8).write(to: URL(fileURLWithPath: path))
-        defer { try? FileManager.default.removeItem(atPath: path) }
+        let directory = try TemporaryDirectory()
+        let path = try directory.write("content", to: "library")
         var isWritten = false
         let deadline = ContinuousClock.now.advanced(by: .seconds(10))
         while !isWritten, ContinuousClock.now < deadline {

@@ -1,5 +1,6 @@
 import CBPF
 import Foundation
+import TestSupport
 import Testing
 
 @testable import HandshakeProbe
@@ -65,7 +66,7 @@ import Testing
     @Test("Random records crash nothing, and every one is decoded or rejected")
     func fuzz() {
         let consumer = consumer()
-        var generator = SeededGenerator(seed: 42)
+        var generator = SplitMix(seed: 42)
         let sizes = [0, 8, 40, 56, 72, 104, 112, 176, 208, 304, 312, 500, 700]
         for _ in 0..<20_000 {
             let size = sizes.randomElement(using: &generator) ?? 0
@@ -114,7 +115,7 @@ import Testing
         let file = try #require(
             Bundle.module.url(forResource: "handshakes", withExtension: "recording", subdirectory: "Fixtures"))
         let whole = [UInt8](try Data(contentsOf: file))
-        var generator = SeededGenerator(seed: 7)
+        var generator = SplitMix(seed: 7)
         var refused = 0
         for _ in 0..<300 {
             var bytes = whole

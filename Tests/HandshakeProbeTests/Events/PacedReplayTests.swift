@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 
 @testable import HandshakeProbe
@@ -26,14 +27,14 @@ extension RecordedStreamTests {
         try PacedReplay(RecordingReader(bytes: bytes, name: "paced"), options: EngineOptions(version: "test"))
     }
 
-    /// Waits until what is published is so; the pause only spares the processor.
+    /// Waits until what is published is so.
     private func published(_ replay: PacedReplay, where matches: (EngineSnapshot) -> Bool) -> EngineSnapshot? {
-        let end = ContinuousClock.now.advanced(by: .seconds(30))
-        while ContinuousClock.now < end {
-            if let snapshot = replay.snapshot, matches(snapshot) { return snapshot }
-            Thread.sleep(forTimeInterval: 0.002)
+        var found: EngineSnapshot?
+        _ = eventually {
+            found = replay.snapshot.flatMap { matches($0) ? $0 : nil }
+            return found != nil
         }
-        return nil
+        return found
     }
 
     @Test("What is due now is published, what comes in an hour is not, and a stop does not wait for it")

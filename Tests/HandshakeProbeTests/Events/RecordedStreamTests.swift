@@ -1,6 +1,7 @@
 import CBPF
 import Foundation
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import HandshakeProbe
@@ -14,8 +15,8 @@ import Testing
 
     /// A recording's bytes; `write` fills it.
     func recording(_ write: (consuming RecordingWriter) throws -> Void) throws -> [UInt8] {
-        let path = FileManager.default.temporaryDirectory.appending(path: "loss-\(UUID().uuidString)").path
-        defer { try? FileManager.default.removeItem(atPath: path) }
+        let directory = try TemporaryDirectory()
+        let path = directory.file("recording")
         try write(try RecordingWriter(path: path, header: Self.header))
         return try Machine.bytes(path)
     }

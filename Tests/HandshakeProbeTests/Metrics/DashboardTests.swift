@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 
 @testable import HandshakeProbe
@@ -66,10 +67,9 @@ private let promtoolIsThere = FileManager.default.isExecutableFile(atPath: promt
         let wrapped = (targets + rules.map(\.expression)).enumerated().map { ["record": "r:\($0)", "expr": $1] }
         let document = try JSONSerialization.data(
             withJSONObject: ["groups": [["name": "all", "rules": wrapped]]], options: .withoutEscapingSlashes)
-        let file = FileManager.default.temporaryDirectory.appending(path: "rules-\(UUID().uuidString).yml")
-        try document.write(to: file)
-        defer { try? FileManager.default.removeItem(at: file) }
-        let verdict = try Tool.run(promtool, ["check", "rules", file.path])
+        let directory = try TemporaryDirectory()
+        let file = try directory.write(String(decoding: document, as: UTF8.self), to: "rules.yml")
+        let verdict = try Tool.run(promtool, ["check", "rules", file])
         #expect(verdict.contains("\(wrapped.count) rules found"), "\(verdict)")
     }
 

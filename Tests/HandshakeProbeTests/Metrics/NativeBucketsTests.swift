@@ -1,6 +1,7 @@
 import Foundation
 import PrometheusProtobuf
 import SwiftProtobuf
+import TestSupport
 import Testing
 
 @testable import HandshakeProbe
@@ -19,7 +20,7 @@ import Testing
 
     @Test("Every duration is counted in the bucket of schema 6 that Prometheus would choose")
     func schemaSix() {
-        var generator = SeededGenerator(seed: 31)
+        var generator = SplitMix(seed: 31)
         let values = (0..<5_000).map { _ in generator.handshakeNanoseconds() }
         let native = NativeBuckets(histogram(values + [0, 119]))
         #expect(native.schema == 6)
@@ -43,7 +44,7 @@ import Testing
 
     @Test("Classic and native buckets count the same durations")
     func agreement() {
-        var generator = SeededGenerator(seed: 3)
+        var generator = SplitMix(seed: 3)
         for name in [DurationBounds.Name.handshake, .phase] {
             var histogram = DurationHistogram(name)
             let bounds = name == .handshake ? DurationBounds.handshake : .phase

@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 
 @testable import HandshakeProbe
@@ -33,7 +34,7 @@ import Testing
 
     @Test("The slowest of the window, slowest first, at most ten, and no longer than it")
     func slowest() {
-        var generator = SeededGenerator(seed: 2)
+        var generator = SplitMix(seed: 2)
         var slowest = SlowestSessions(window: 60 * second)
         var truth: [(end: UInt64, duration: UInt64)] = []
         for step in 0..<4_000 as Range<UInt64> {

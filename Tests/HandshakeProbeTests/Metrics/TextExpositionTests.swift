@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 
 @testable import HandshakeProbe
@@ -6,22 +7,9 @@ import Testing
 private let promtool = "/usr/bin/promtool"
 
 /// promtool's verdict on `text`: its exit status and what it said.
-private func promtoolCheck(_ text: String) throws -> (status: Int32, output: String) {
-    // A file and not a pipe: promtool stops reading at the first bad line, and the rest would be a SIGPIPE.
-    let file = FileManager.default.temporaryDirectory.appendingPathComponent("tlswatch-\(UUID().uuidString).prom")
-    try Data(text.utf8).write(to: file)
-    defer { try? FileManager.default.removeItem(at: file) }
-    let process = Process()
-    process.executableURL = URL(fileURLWithPath: promtool)
-    process.arguments = ["check", "metrics"]
-    let output = Pipe()
-    process.standardInput = try FileHandle(forReadingFrom: file)
-    process.standardOutput = output
-    process.standardError = output
-    try process.run()
-    let said = try output.fileHandleForReading.readToEnd() ?? Data()
-    process.waitUntilExit()
-    return (process.terminationStatus, String(decoding: said, as: UTF8.self))
+private func promtoolCheck(_ text: String) throws -> (status: ChildEnd, output: String) {
+    let result = try ChildProcess.run(promtool, ["check", "metrics"], input: Array(text.utf8))
+    return (result.status, result.output + result.errors)
 }
 
 private let promtoolIsThere = FileManager.default.isExecutableFile(atPath: promtool)
@@ -60,7 +48,7 @@ private let promtoolIsThere = FileManager.default.isExecutableFile(atPath: promt
     @Test(.enabled(if: promtoolIsThere, "promtool is not at \(promtool)"))
     func promtoolIsContent() throws {
         let verdict = try promtoolCheck(text(fullSnapshot()))
-        #expect(verdict.status == 0 && verdict.output.isEmpty, "\(verdict.output)")
+        #expect(verdict.status == .exited(0) && verdict.output.isEmpty, "\(verdict.output)")
     }
 
     /// What a peer or a host may put into a label.
@@ -91,7 +79,7 @@ private let promtoolIsThere = FileManager.default.isExecutableFile(atPath: promt
             .map { $0.prefix(upTo: $0.lastIndex(of: " ") ?? $0.endIndex) }
         #expect(Set(samples).count == samples.count, "a series was written twice")
         let verdict = try promtoolCheck(text)
-        #expect(verdict.status == 0 && verdict.output.isEmpty, "\(verdict.output)")
+        #expect(verdict.status == .exited(0) && verdict.output.isEmpty, "\(verdict.output)")
     }
 
     @Test func escapesLabelValues() {

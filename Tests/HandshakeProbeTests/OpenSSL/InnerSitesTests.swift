@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 
 @testable import HandshakeProbe
@@ -375,7 +376,7 @@ import Testing
 
     @Test("Garbled code crashes nothing, and no site leaves the function", .timeLimit(.minutes(1)))
     func fuzz() throws {
-        var generator = SeededGenerator(seed: 11)
+        var generator = SplitMix(seed: 11)
         let whole = Self.entry + Self.lower + Self.leave + Self.asksSize + Self.works + Self.end
         for _ in 0..<3_000 {
             var code = whole

@@ -1,4 +1,5 @@
 import CBPF
+import TestSupport
 import Testing
 
 @testable import HandshakeProbe

@@ -1,4 +1,5 @@
 import CBPF
+import TestSupport
 import Testing
 
 @testable import HandshakeProbe
@@ -114,7 +115,7 @@ import Testing
         let capacity = 256
         var table = table(capacity: capacity)
         var model: [UInt64: UInt64] = [:]
-        var random = SeededGenerator(seed: 11)
+        var random = SplitMix(seed: 11)
         for time in UInt64(1_000)..<6_000 {
             if Bool.random(using: &random), let moved = model.keys.sorted().randomElement(using: &random) {
                 table.callReturned(back(time, from: time, result: -1, flow: 2, io: -11, object: moved))

@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 
 @testable import HandshakeProbe
@@ -8,7 +9,7 @@ import Testing
 
     @Test("A cell holds what is above the bound before it, up to its own bound")
     func cells() {
-        var generator = SeededGenerator(seed: 17)
+        var generator = SplitMix(seed: 17)
         var values = (0..<200_000).map { _ in
             UInt64.random(in: 0...UInt64.max >> UInt64.random(in: 0...63, using: &generator))
         }
@@ -33,7 +34,7 @@ import Testing
     /// Prometheus's own definition: bucket i of schema s is (2^((i-1) / 2^s), 2^(i / 2^s)] seconds.
     @Test("A cell's native bucket is the one that Prometheus puts every duration of it into")
     func nativeBuckets() {
-        var generator = SeededGenerator(seed: 5)
+        var generator = SplitMix(seed: 5)
         for _ in 0..<200_000 {
             let value = min(
                 UInt64.random(in: 0...UInt64.max >> UInt64.random(in: 18...63, using: &generator)),

@@ -1,10 +1,11 @@
+import TestSupport
 import Testing
 
 @testable import HandshakeProbe
 
 /// Streams that break histograms: name, and values in nanoseconds.
 private let streams: [(name: String, values: [UInt64])] = {
-    var generator = SeededGenerator(seed: 7)
+    var generator = SplitMix(seed: 7)
     return [
         ("one value", [1_834_211]),
         ("all equal", Array(repeating: 1_234_567, count: 5_000)),
@@ -58,7 +59,7 @@ private let streams: [(name: String, values: [UInt64])] = {
     }
 
     @Test func subtractionLeavesWhatWasMergedBesides() {
-        var generator = SeededGenerator(seed: 11)
+        var generator = SplitMix(seed: 11)
         var kept = LogHistogram()
         var passing = LogHistogram()
         for _ in 0..<3_000 {
@@ -76,7 +77,7 @@ private let streams: [(name: String, values: [UInt64])] = {
     }
 
     @Test func memoryIsBoundedAndReusedAfterReset() {
-        var generator = SeededGenerator(seed: 3)
+        var generator = SplitMix(seed: 3)
         var histogram = LogHistogram()
         for _ in 0..<100_000 {
             histogram.insert(UInt64.random(in: 0...UInt64.max >> UInt64.random(in: 0...63, using: &generator)))

@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 
 @testable import HandshakeProbe
@@ -20,7 +21,7 @@ import Testing
 
     @Test(arguments: [1, 2, 100, 255, 256])
     func isExactUpToTheLimit(count: UInt64) {
-        var generator = SeededGenerator(seed: count)
+        var generator = SplitMix(seed: count)
         let window = SlidingWindowBox()
         let values = (0..<count).map { _ in generator.handshakeNanoseconds() }
         for value in values { window.insert(value, at: 5 * second, now: 5 * second) }
@@ -29,7 +30,7 @@ import Testing
     }
 
     @Test func isExactAgainOnceTheCountFallsBack() {
-        var generator = SeededGenerator(seed: 5)
+        var generator = SplitMix(seed: 5)
         let window = SlidingWindowBox()
         for _ in 0..<10_000 { window.insert(generator.handshakeNanoseconds(), at: second, now: second) }
         let kept = (0..<256).map { _ in generator.handshakeNanoseconds() }
@@ -82,7 +83,7 @@ import Testing
     /// Bursts, lulls, late values, jumps and steps back, against a list and a filter.
     @Test(arguments: [1, 2, 3, 4])
     func agreesWithTheNaiveWindow(seed: UInt64) throws {
-        var generator = SeededGenerator(seed: seed)
+        var generator = SplitMix(seed: seed)
         let window = SlidingWindowBox(window: 10 * second)
         var model = NaiveWindow(seconds: 10)
         var now: UInt64 = 1_000 * second
@@ -117,7 +118,7 @@ import Testing
     }
 
     @Test func leavesNoResidueAfterHours() {
-        var generator = SeededGenerator(seed: 9)
+        var generator = SplitMix(seed: 9)
         let window = SlidingWindowBox()
         var now: UInt64 = 0
         for tick in 0..<6 * 3_600 {
@@ -157,7 +158,7 @@ import Testing
     }
 
     @Test func agreesWithTheNaiveSum() {
-        var generator = SeededGenerator(seed: 21)
+        var generator = SplitMix(seed: 21)
         let window = RatioWindowBox(window: 5 * second)
         var values: [(slot: UInt64, numerator: UInt64, denominator: UInt64)] = []
         var now: UInt64 = 77 * second

@@ -1,21 +1,10 @@
+import TestSupport
+
 /// Nanoseconds.
 let second: UInt64 = 1_000_000_000
 let millisecond: UInt64 = 1_000_000
 
-/// SplitMix64: a seeded generator, so that a failure repeats.
-struct SeededGenerator: RandomNumberGenerator {
-    private var state: UInt64
-
-    init(seed: UInt64) { state = seed }
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var mixed = state
-        mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
-        return mixed ^ (mixed >> 31)
-    }
-
+extension SplitMix {
     /// Roughly log-normal around 2 ms, by the sum of uniform octaves.
     mutating func handshakeNanoseconds() -> UInt64 {
         var value = 2_000_000.0

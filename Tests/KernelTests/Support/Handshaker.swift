@@ -1,5 +1,6 @@
 import Foundation
 import Synchronization
+import TestSupport
 
 /// What `handshaker` knows of one handshake that it made: the witness. Times are CLOCK_MONOTONIC, nanoseconds.
 struct Witness: Codable, Sendable {
@@ -239,12 +240,4 @@ enum Handshaker {
             try decoder.decode(Witness.self, from: Data($0.utf8))
         }
     }
-}
-
-/// A file of the test bundle.
-func resource(_ name: String) throws -> String {
-    guard let path = Bundle.module.path(forResource: name, ofType: nil) else {
-        throw HarnessError("\(name) is not in the test bundle")
-    }
-    return path
 }

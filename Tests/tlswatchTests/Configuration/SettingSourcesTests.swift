@@ -1,11 +1,12 @@
+import TestSupport
 import Testing
 
 @testable import tlswatch
 
 @Suite struct SettingSourcesTests {
-    private let folder: TestFolder
+    private let folder: TemporaryDirectory
 
-    init() throws { folder = try TestFolder() }
+    init() throws { folder = try TemporaryDirectory() }
 
     private func yaml(_ key: String, _ texts: [String]) -> String {
         "\(key): [" + texts.map { "\"\($0)\"" }.joined(separator: ", ") + "]\n"

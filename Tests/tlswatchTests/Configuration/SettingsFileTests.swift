@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 
 @testable import tlswatch
@@ -83,7 +84,7 @@ import Testing
 
     @Test("A file that is too long, is no text or cannot be read is refused")
     func files() throws {
-        let folder = try TestFolder()
+        let folder = try TemporaryDirectory()
         let comment = String(repeating: "#", count: SettingsFile.largest)
         #expect(try SettingsFile(path: folder.write(comment, to: "full.yml")).texts.isEmpty)
         let paths = [

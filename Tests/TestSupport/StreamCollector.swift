@@ -2,7 +2,7 @@ import Foundation
 import Synchronization
 
 /// Reads a pipe to its end on a thread of its own, so that no child ever blocks on a full one.
-final class StreamCollector: Sendable {
+package final class StreamCollector: Sendable {
     private struct State {
         var bytes: [UInt8] = []
         var ended = false
@@ -14,7 +14,7 @@ final class StreamCollector: Sendable {
     private let state = Mutex(State())
 
     /// Takes the descriptor over. `closesAfterFirstLine` makes the reader go away early, as `head -1` does.
-    init(descriptor: Int32, closesAfterFirstLine: Bool) {
+    package init(descriptor: Int32, closesAfterFirstLine: Bool) {
         Thread.detachNewThread { [self] in
             var buffer = [UInt8](repeating: 0, count: 1 << 16)
             while true {
@@ -33,12 +33,12 @@ final class StreamCollector: Sendable {
         }
     }
 
-    var hasEnded: Bool { state.withLock { $0.ended } }
+    package var hasEnded: Bool { state.withLock { $0.ended } }
 
-    var text: String { String(decoding: state.withLock { $0.bytes }, as: UTF8.self) }
+    package var text: String { String(decoding: state.withLock { $0.bytes }, as: UTF8.self) }
 
     /// Whole lines only: the last one counts once it is ended by a newline.
-    var lines: [String] {
+    package var lines: [String] {
         var pieces = text.split(separator: "\n", omittingEmptySubsequences: false).map(String.init)
         if !pieces.isEmpty { pieces.removeLast() }
         return pieces

@@ -3,38 +3,41 @@ import Glibc
 import Synchronization
 
 /// How a child ended.
-enum ExitStatus: Equatable, Sendable {
+package enum ChildEnd: Equatable, Sendable {
     case exited(Int32)
     case signalled(Int32)
 }
 
 /// What a finished program left behind.
-struct Finished: Sendable {
-    let pid: pid_t
-    let status: ExitStatus
-    let output: String
-    let errors: String
+package struct Finished: Sendable {
+    package let pid: pid_t
+    package let status: ChildEnd
+    package let output: String
+    package let errors: String
 }
 
 /// A program that the test started, by its process id. It is killed, at the latest, with this object.
-final class ChildProcess: Sendable {
-    let pid: pid_t
-    let name: String
-    let output: StreamCollector
-    let errors: StreamCollector
-    private let ended = Mutex<ExitStatus?>(nil)
+package final class ChildProcess: Sendable {
+    package let pid: pid_t
+    package let name: String
+    package let output: StreamCollector
+    package let errors: StreamCollector
+    private let ended = Mutex<ChildEnd?>(nil)
 
     /// - Parameters:
     ///   - program: a path, or a name to look up in PATH.
+    ///   - input: what it reads; a file and no pipe, so that neither side can block the other.
     ///   - environment: added to the test's own.
-    init(
-        _ program: String, _ arguments: [String] = [], environment: [String: String] = [:],
+    package init(
+        _ program: String, _ arguments: [String] = [], input: [UInt8] = [], environment: [String: String] = [:],
         closesOutputAfterFirstLine: Bool = false
     ) throws {
         name = ([program] + arguments).joined(separator: " ")
         var merged = ProcessInfo.processInfo.environment
         merged.merge(environment) { _, new in new }
         let strings = merged.map { "\($0.key)=\($0.value)" }
+        let file = try Self.inputFile(input)
+        defer { close(file) }
         // One start at a time: no child may inherit the pipes of another before they are marked.
         let started = try Self.starting.withLock { _ in
             let out = try Self.pipe()
@@ -45,7 +48,7 @@ final class ChildProcess: Sendable {
             }
             do {
                 let pid = try Self.spawn(
-                    program, arguments, environment: strings, output: out.write, errors: err.write)
+                    program, arguments, environment: strings, input: file, output: out.write, errors: err.write)
                 return (pid: pid, output: out.read, errors: err.read)
             } catch {
                 close(out.read)
@@ -69,30 +72,30 @@ final class ChildProcess: Sendable {
     }
 
     /// Runs a program to its end.
-    static func run(
-        _ program: String, _ arguments: [String] = [], environment: [String: String] = [:],
+    package static func run(
+        _ program: String, _ arguments: [String] = [], input: [UInt8] = [], environment: [String: String] = [:],
         within limit: Duration = patience
     ) throws -> Finished {
-        let child = try ChildProcess(program, arguments, environment: environment)
+        let child = try ChildProcess(program, arguments, input: input, environment: environment)
         return try child.wait(within: limit)
     }
 
     /// `nil` while it runs.
-    var status: ExitStatus? {
+    package var status: ChildEnd? {
         ended.withLock { ended in
             if let ended { return ended }
             var raw: Int32 = 0
             guard unsafe waitpid(pid, &raw, WNOHANG) == pid else { return nil }
             let signal = raw & 0x7f
-            let status: ExitStatus = signal == 0 ? .exited((raw >> 8) & 0xff) : .signalled(signal)
+            let status: ChildEnd = signal == 0 ? .exited((raw >> 8) & 0xff) : .signalled(signal)
             ended = status
             return status
         }
     }
 
     /// Its end, or an error that tells what it said so far.
-    func wait(within limit: Duration = patience) throws -> Finished {
-        var found: ExitStatus?
+    package func wait(within limit: Duration = patience) throws -> Finished {
+        var found: ChildEnd?
         let inTime = eventually(within: limit) {
             found = status
             return found != nil
@@ -106,7 +109,7 @@ final class ChildProcess: Sendable {
     }
 
     /// For a failure's message: whether it runs and where in the kernel it waits, and what it said.
-    var situation: String {
+    package var situation: String {
         let state = status.map { "ended (\($0))" }
         let places = ["stat", "wchan", "syscall", "stack"].map { file in
             let text = try? procText("/proc/\(pid)/\(file)")
@@ -115,13 +118,13 @@ final class ChildProcess: Sendable {
         return (state ?? "runs; " + places.joined(separator: "; ")) + "; it said: \(errors.text.suffix(2000))"
     }
 
-    func signal(_ number: Int32) {
+    package func signal(_ number: Int32) {
         if status == nil { kill(pid, number) }
     }
 
     /// Asks it to end, then makes it.
     @discardableResult
-    func stop(_ number: Int32 = SIGTERM, within limit: Duration = .seconds(10)) -> ExitStatus? {
+    package func stop(_ number: Int32 = SIGTERM, within limit: Duration = .seconds(10)) -> ChildEnd? {
         signal(number)
         if !eventually(within: limit, { status != nil }) {
             kill(pid, SIGKILL)
@@ -132,7 +135,7 @@ final class ChildProcess: Sendable {
 
     /// Waits for a line of `stream` and returns it.
     @discardableResult
-    func waitForLine(
+    package func waitForLine(
         in stream: StreamCollector, within limit: Duration = patience, where matches: (String) -> Bool
     ) throws -> String {
         var found: String?
@@ -157,13 +160,28 @@ extension ChildProcess {
         return (ends[0], ends[1])
     }
 
+    /// A file with these bytes, at its beginning; without bytes, /dev/null.
+    private static func inputFile(_ bytes: [UInt8]) throws -> Int32 {
+        if bytes.isEmpty {
+            let null = unsafe open("/dev/null", O_RDONLY | O_CLOEXEC)
+            guard null >= 0 else { throw HarnessError("/dev/null: errno \(errno)") }
+            return null
+        }
+        let path = FileManager.default.temporaryDirectory.path + "/tlswatch-input-" + UUID().uuidString
+        try Data(bytes).write(to: URL(fileURLWithPath: path))
+        defer { unsafe _ = unlink(path) }
+        let file = unsafe open(path, O_RDONLY | O_CLOEXEC)
+        guard file >= 0 else { throw HarnessError("\(path): errno \(errno)") }
+        return file
+    }
+
     private static func spawn(
-        _ program: String, _ arguments: [String], environment: [String], output: Int32, errors: Int32
+        _ program: String, _ arguments: [String], environment: [String], input: Int32, output: Int32, errors: Int32
     ) throws -> pid_t {
         var actions = unsafe posix_spawn_file_actions_t()
         unsafe posix_spawn_file_actions_init(&actions)
         defer { unsafe posix_spawn_file_actions_destroy(&actions) }
-        unsafe posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
+        unsafe posix_spawn_file_actions_adddup2(&actions, input, 0)
         unsafe posix_spawn_file_actions_adddup2(&actions, output, 1)
         unsafe posix_spawn_file_actions_adddup2(&actions, errors, 2)
 
