@@ -3,9 +3,9 @@ import Testing
 
 extension KernelTests {
     /// Apache's httpd asks an OCSP responder inside a handshake, and carries other people's TLS inside its own.
-    @Suite struct ApacheTests {
+    @Suite("Apache's httpd") struct ApacheTests {
         @Test("Stapling asks a responder in the middle of a handshake: none of that is the session's")
-        func stapling() throws {
+        func staplingIsNotTheSessions() throws {
             let held = 80
             let certificates = try TestCertificates()
             let responder = try ChildProcess(
@@ -45,7 +45,7 @@ extension KernelTests {
         }
 
         @Test("curl through an HTTPS proxy: TLS inside TLS is two sessions, and only the outer one owns the socket")
-        func proxied() throws {
+        func proxiedTLSIsTwoSessions() throws {
             let certificates = try TestCertificates()
             let server = try Apache(certificates)
             let capture = try Capture()

@@ -4,7 +4,7 @@ import Testing
 
 extension KernelTests {
     /// OpenSSL inside other things: a Python extension with symbols, and a program with none at all.
-    @Suite struct BundledTests {
+    @Suite("OpenSSL inside other things") struct BundledTests {
         private struct Said: Codable {
             let version: String
             let cipher: String
@@ -50,7 +50,7 @@ extension KernelTests {
         }
 
         @Test("A stripped, static nginx: its sessions, their outcomes and reasons, and no fact made up")
-        func stripped() throws {
+        func aStrippedStaticNginxIsObserved() throws {
             let binary = try TLSBuild.cache() + "/nginx-static-3.3.7/nginx"
             try #require(FileManager.default.isExecutableFile(atPath: binary), "\(binary): run `make deps`")
             let certificates = try TestCertificates()

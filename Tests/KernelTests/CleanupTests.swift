@@ -2,7 +2,7 @@ import Foundation
 import Testing
 
 extension KernelTests {
-    @Suite struct CleanupTests {
+    @Suite("What is left behind") struct CleanupTests {
         @Test(
             "The end of a capture leaves no program and no link behind, and the servers serve on",
             arguments: [SIGINT, SIGTERM, SIGKILL])

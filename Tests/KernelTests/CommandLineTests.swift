@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 
 extension KernelTests {
-    @Suite struct CommandLineTests {
+    @Suite("The command line") struct CommandLineTests {
         private func expect(
             _ arguments: [String], exits status: Int32, saying text: String...,
             sourceLocation: SourceLocation = #_sourceLocation
@@ -17,7 +17,7 @@ extension KernelTests {
         }
 
         @Test("Bad usage exits with 64 and says what is wrong")
-        func usage() throws {
+        func badUsageExits64() throws {
             try expect(["capture", "--no-such-flag"], exits: 64, saying: "--no-such-flag")
             try expect(["capture", "--duration", "soon"], exits: 64, saying: "soon")
             try expect(["capture", "--probes", "magic"], exits: 64, saying: "magic")
@@ -26,13 +26,13 @@ extension KernelTests {
         }
 
         @Test("A library that is no ELF file, or has no TLS inside, exits with 65")
-        func library() throws {
+        func anUnusableLibraryExits65() throws {
             try expect(["capture", "--library", "/etc/passwd"], exits: 65, saying: "/etc/passwd")
             try expect(["capture", "--library", "/bin/true"], exits: 65, saying: "/bin/true")
         }
 
         @Test("A missing privilege exits with 77 and names the capability")
-        func privilege() throws {
+        func aMissingPrivilegeExits77() throws {
             for command in [["capture"], ["run", "--listen", "127.0.0.1:0"]] {
                 let result = try Tlswatch.runUnprivileged(command)
                 #expect(result.status == .exited(77), "\(result.errors)")
@@ -42,14 +42,14 @@ extension KernelTests {
         }
 
         @Test("Help needs no privilege and names every command")
-        func help() throws {
+        func helpNeedsNoPrivilege() throws {
             let result = try Tlswatch.runUnprivileged(["--help"])
             #expect(result.status == .exited(0))
             for command in ["run", "capture", "replay", "doctor"] { #expect(result.output.contains(command)) }
         }
 
         @Test("The doctor names this kernel's rung and the library of the host")
-        func doctor() throws {
+        func theDoctorNamesTheRung() throws {
             let result = try Tlswatch.run(["doctor"])
             #expect(result.status == .exited(0), "\(result.errors)")
             #expect(result.output.contains("session"))
@@ -131,7 +131,7 @@ extension KernelTests {
         }
 
         @Test("Ctrl-C ends a capture with status 0 and its summary on standard error")
-        func interrupt() throws {
+        func anInterruptEndsACapture() throws {
             let server = try OpenSSLServer(TestCertificates())
             let capture = try Capture()
             _ = try server.connect()
@@ -188,7 +188,7 @@ extension KernelTests {
         }
 
         @Test("The table fits 100 columns, and neither it nor a summary is coloured in a pipe")
-        func table() throws {
+        func theTableFitsAHundredColumns() throws {
             let certificates = try TestCertificates()
             let nginx = try Nginx(certificates)
             let worker = try #require(nginx.workers.first)

@@ -4,9 +4,9 @@ import TestSupport
 import Testing
 
 extension KernelTests {
-    @Suite struct DaemonTests {
+    @Suite("The daemon") struct DaemonTests {
         @Test("After fifty handshakes the daemon's counts are fifty and every hit is accounted for")
-        func conservation() throws {
+        func fiftyHandshakesAreCountedAsFifty() throws {
             let certificates = try TestCertificates()
             let nginx = try Nginx(certificates)
             let daemon = try Daemon()
@@ -63,7 +63,7 @@ extension KernelTests {
         }
 
         @Test("promtool is content with the metrics before and after traffic")
-        func promtool() throws {
+        func promtoolAcceptsTheMetrics() throws {
             let certificates = try TestCertificates()
             let nginx = try Nginx(certificates)
             let daemon = try Daemon()
@@ -91,7 +91,7 @@ extension KernelTests {
             """
 
         @Test("Each format is what its own strict parser reads; gzip and HEAD are served")
-        func formats() throws {
+        func everyFormatIsServed() throws {
             let certificates = try TestCertificates()
             let nginx = try Nginx(certificates)
             let daemon = try Daemon()
@@ -135,7 +135,7 @@ extension KernelTests {
         }
 
         @Test("The key-exchange failure ratio and the reasons of failures reach the metrics")
-        func failures() throws {
+        func failuresReachTheMetrics() throws {
             let server = try OpenSSLServer(TestCertificates(), ["-www", "-alpn", "http/1.1"])
             let daemon = try Daemon()
             for _ in 0..<4 { _ = try server.connect(["-alpn", "h2"]) }

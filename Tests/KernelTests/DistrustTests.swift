@@ -5,7 +5,7 @@ import Testing
 
 extension KernelTests {
     /// A library whose first sessions make no sense is not believed, and really left alone.
-    @Suite struct DistrustTests {
+    @Suite("A library that is not believed") struct DistrustTests {
         /// A libssl whose SSL_get_state, which only a program asks, reads the wrong field: the handshake's state is derived
         /// from it. There lies the upper half of a pointer, and where the flow's state would be, 20 bytes before, a pointer
         /// that is NULL when a handshake begins.
@@ -23,7 +23,7 @@ extension KernelTests {
         }
 
         @Test("Its probes are taken off, that is reported, and it is hit no more; others are observed as ever")
-        func detached() throws {
+        func probesOfADistrustedLibraryAreTakenOff() throws {
             let certificates = try TestCertificates()
             let directory = try TemporaryDirectory()
             let copy = try misleading(directory)

@@ -4,9 +4,9 @@ import Testing
 
 extension KernelTests {
     /// What peers of the HTTP endpoint do must not reach the measuring.
-    @Suite struct EndpointTests {
+    @Suite("Peers of the daemon's endpoint") struct EndpointTests {
         @Test("Under slow senders, silent connections and ten scrapers every handshake is counted and nothing is lost")
-        func load() throws {
+        func slowPeersCostNoHandshake() throws {
             let certificates = try TestCertificates()
             let nginx = try Nginx(certificates)
             let daemon = try Daemon()
@@ -43,7 +43,7 @@ extension KernelTests {
         }
 
         @Test("The log has the address in full, numbers as numbers, and a warning where everybody can read")
-        func exposed() throws {
+        func anExposedAddressIsWarnedOf() throws {
             for (host, isExposed) in [("127.0.0.1", false), ("0.0.0.0", true)] {
                 let daemon = try ChildProcess(
                     Tlswatch.binary(), ["run", "--listen", "\(host):0", "--log-format", "json"])
@@ -62,7 +62,7 @@ extension KernelTests {
         }
 
         @Test("The daemon serves TLS to those with a password")
-        func secured() throws {
+        func theDaemonServesTLSWithPasswords() throws {
             let certificates = try TestCertificates()
             let directory = try TemporaryDirectory()
             let file = try directory.write(

@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 
 extension KernelTests {
-    @Suite struct FailureTests {
+    @Suite("Handshakes that fail") struct FailureTests {
         private func expectFailure(
             _ row: SessionRow?, _ reason: String, alert: Int, _ direction: String,
             sourceLocation: SourceLocation = #_sourceLocation
@@ -16,7 +16,7 @@ extension KernelTests {
         }
 
         @Test("A client that does not trust the authority sends unknown_ca and the server receives it")
-        func untrusted() throws {
+        func anUntrustedAuthorityIsSentAndReceived() throws {
             let certificates = try TestCertificates()
             let nginx = try Nginx(certificates)
             let capture = try Capture()
@@ -76,7 +76,7 @@ extension KernelTests {
         }
 
         @Test("A session idle longer than --handshake-timeout is a timeout, once")
-        func timeout() throws {
+        func anIdleSessionTimesOutOnce() throws {
             let server = try OpenSSLServer(TestCertificates())
             let capture = try Capture(["--handshake-timeout", "1s"])
             let client = try ChildProcess(
@@ -94,7 +94,7 @@ extension KernelTests {
         }
 
         @Test("A process killed in its handshake leaves an abandoned session")
-        func killed() throws {
+        func aKilledProcessLeavesAnAbandonedSession() throws {
             let listener = try SilentListener()
             let capture = try Capture()
             let client = try ChildProcess(

@@ -7,7 +7,7 @@ import Testing
 
 extension KernelTests {
     /// What observing must not do to the observed, whatever happens to the observer.
-    @Suite struct HarmTests {
+    @Suite("What observing must not do") struct HarmTests {
         @Test("Probes go on and off a thousand times under a load, and no handshake of it fails")
         func attachCycles() throws {
             let load = try SteadyLoad()
@@ -57,7 +57,7 @@ extension KernelTests {
         @Test(
             "A daemon that is killed leaves nothing, harms nothing, and the next one is whole",
             arguments: Moment.allCases)
-        func killed(_ moment: Moment) throws {
+        func aKilledDaemonLeavesNothing(_ moment: Moment) throws {
             let load = try SteadyLoad()
             for _ in 0..<3 {
                 let child: ChildProcess

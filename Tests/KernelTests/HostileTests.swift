@@ -5,7 +5,7 @@ import Testing
 
 extension KernelTests {
     /// What the host and its programs may be like at their worst.
-    @Suite struct HostileTests {
+    @Suite("Host and programs at their worst") struct HostileTests {
         private static let name = "a\n\"\\\u{1b}[31m<b>"
 
         private func hasControls(_ text: String) -> Bool {
@@ -13,7 +13,7 @@ extension KernelTests {
         }
 
         @Test("Names with line feeds, quotes, escape sequences, markup and broken UTF-8 break no output")
-        func names() throws {
+        func hostileNamesBreakNoOutput() throws {
             let certificates = try TestCertificates()
             let directory = try TemporaryDirectory()
             let odd = directory.file("d\n\u{1b}]0;x\u{7} {\"")
@@ -95,7 +95,7 @@ extension KernelTests {
         }
 
         @Test("Out of descriptors the daemon lives, rests, and goes on when there are some again")
-        func descriptors() throws {
+        func theDaemonOutlivesALackOfDescriptors() throws {
             let certificates = try TestCertificates()
             let directory = try TemporaryDirectory()
             let copy = try LibraryCopy(into: directory.path)

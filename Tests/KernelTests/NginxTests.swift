@@ -2,7 +2,7 @@ import Foundation
 import Testing
 
 extension KernelTests {
-    @Suite struct NginxTests {
+    @Suite("nginx") struct NginxTests {
         @Test("Thirty curl requests to nginx are thirty server and thirty client sessions with true facts")
         func nginxAndCurl() throws {
             let certificates = try TestCertificates()
@@ -18,7 +18,7 @@ extension KernelTests {
         @Test(
             "Every rung of the probe ladder tells the same sessions",
             arguments: ["session", "multi", "perf"])
-        func rung(_ probes: String) throws {
+        func everyRungReportsTheSameSessions(_ probes: String) throws {
             let certificates = try TestCertificates()
             let nginx = try Nginx(certificates)
             let capture = try Capture(["--probes", probes])
@@ -62,7 +62,7 @@ extension KernelTests {
         }
 
         @Test("A capture ends by itself after --count sessions and after --duration")
-        func bounds() throws {
+        func aCaptureEndsAtItsBounds() throws {
             let certificates = try TestCertificates()
             let nginx = try Nginx(certificates)
             let worker = try #require(nginx.workers.first)

@@ -5,7 +5,7 @@ import Testing
 extension KernelTests {
     /// Every session against a program that stamps its own handshakes with the same clock and asks its own library
     /// for the facts: nothing missing, nothing too much, nothing that contradicts.
-    @Suite struct OracleTests {
+    @Suite("Every session against a program's own stamps") struct OracleTests {
         private static let offers = ["--alpn", "h2,http/1.1", "--sni", "a.example"]
 
         /// On every build: what differs between versions.
@@ -51,16 +51,16 @@ extension KernelTests {
             ]
 
         @Test("The distribution's OpenSSL")
-        func distribution() throws { try compare(.distribution, Self.everywhere + Self.once) }
+        func theDistributionsOpenSSL() throws { try compare(.distribution, Self.everywhere + Self.once) }
 
         @Test("OpenSSL 1.1.1")
-        func oldest() throws { try compare(.fetched("openssl-1.1.1w", suffix: "1.1"), Self.everywhere) }
+        func theOldestOpenSSL() throws { try compare(.fetched("openssl-1.1.1w", suffix: "1.1"), Self.everywhere) }
 
         @Test("OpenSSL 3.3")
-        func afterTheSplit() throws { try compare(.fetched("openssl-3.3.1"), Self.everywhere) }
+        func anOpenSSLAfterTheSplit() throws { try compare(.fetched("openssl-3.3.1"), Self.everywhere) }
 
         @Test("OpenSSL 3.5, with a hybrid group and QUIC")
-        func newest() throws {
+        func theNewestOpenSSL() throws {
             let more = [["--group", "X25519MLKEM768", "--count", "3"], ["--scenario", "quic"] + Self.offers]
             try compare(.fetched("openssl-3.5.4"), Self.everywhere + more)
         }
@@ -162,7 +162,7 @@ extension KernelTests {
         @Test(
             "A peer that holds each flight back by a known time: every figure has it in or leaves it out",
             arguments: ["1.2", "1.3"], ["client", "server"])
-        func delayedFlights(_ version: String, _ slow: String) throws {
+        func delayedFlightsAreInTheirFigures(_ version: String, _ slow: String) throws {
             let delay = 40_000_000
             let line = ["--tls", version, "--count", "2", "--delay-\(slow)-ms", "40", "--alpn", "h2"]
             let run = try #require(try Handshaker.observe(.distribution, [line]).runs.first)
@@ -219,7 +219,7 @@ extension KernelTests {
         @Test(
             "P50 and P99 of 2,000 handshakes are the program's own, within 1 % or 20 µs",
             arguments: ["1.2", "1.3"], [["--blocking"], ["--nonblocking"], ["--nonblocking", "--resume"]])
-        func distributions(_ version: String, _ options: [String]) throws {
+        func quantilesAreTheProgramsOwn(_ version: String, _ options: [String]) throws {
             let observed = try Handshaker.observe(.distribution, [["--tls", version, "--count", "2000"] + options])
             let run = try #require(observed.runs.first)
             try #require(run.status == 0)
@@ -243,7 +243,7 @@ extension KernelTests {
         }
 
         @Test("20,000 handshakes by 64 threads: every one is told, or is in the drop counters")
-        func load() throws {
+        func everyHandshakeUnderLoadIsCounted() throws {
             let daemon = try Daemon()
             let count = 20_032  // a multiple of the threads
             let run = try ChildProcess.run(
@@ -268,7 +268,7 @@ extension KernelTests {
         }
 
         @Test("A stopped consumer loses records and says so: no session is told that did not take place so")
-        func losses() throws {
+        func aStoppedConsumerReportsItsLosses() throws {
             let daemon = try Daemon(["--ring-size", "1"])
             daemon.child.signal(SIGSTOP)
             let stalled = try ChildProcess.run(

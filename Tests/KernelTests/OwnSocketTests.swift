@@ -4,7 +4,7 @@ import Testing
 
 extension KernelTests {
     /// A session's socket, times and records are its own: what callbacks and impatient programs do beside it is not.
-    @Suite struct OwnSocketTests {
+    @Suite("A session's own socket and times") struct OwnSocketTests {
         /// Each session beside what the program knows of it; `events` are those that are handshakes of their own.
         private func observe(
             _ lines: [[String]], options: [String] = [], before: [String] = [], events: Set<String> = []
@@ -121,7 +121,7 @@ extension KernelTests {
         }
 
         @Test("Below TLS 1.3 an RSA key exchange holds the private-key operation, as the program's own stamps have it")
-        func rsaKeyExchange() throws {
+        func anRSAExchangeHoldsThePrivateKeyOperation() throws {
             let certificates = try Handshaker.certificates()
             let line = [
                 "--tls", "1.2", "--cipher", "AES128-GCM-SHA256", "--cert", certificates + "/rsa.pem", "--key",
@@ -157,7 +157,7 @@ extension KernelTests {
         }
 
         @Test("A client that spins is one session with every call counted, and loses nobody a record")
-        func spin() throws {
+        func aSpinningClientIsOneSession() throws {
             let daemon = try Daemon()
             let before = try daemon.metrics().sum("tlswatch_events_total")
             let line = ["--spin", "--delay-server-ms", "1500", "--count", "1"]
@@ -176,7 +176,7 @@ extension KernelTests {
         }
 
         @Test("Children that end at once have their parent's executable, and threads their own names")
-        func names() throws {
+        func shortLivedChildrenAreNamed() throws {
             let pairs = try observe([["--scenario", "children", "--count", "20"]])
             #expect(pairs.count == 40)
             for (row, witness) in pairs {
@@ -191,7 +191,7 @@ extension KernelTests {
         }
 
         @Test("With TCP Fast Open the connect time begins with the SYN, not with connect(2)")
-        func fastOpen() throws {
+        func fastOpenConnectsWithItsSYN() throws {
             let pairs = try observe(
                 [["--scenario", "fast-open", "--hold-ms", "100", "--count", "3"]],
                 before: network("echo 3 > /proc/sys/net/ipv4/tcp_fastopen &&"))
@@ -204,7 +204,7 @@ extension KernelTests {
         }
 
         @Test("MPTCP connections have addresses and times on both sides")
-        func multipath() throws {
+        func multipathConnectionsHaveAddresses() throws {
             let pairs = try observe([["--io", "mptcp", "--count", "3"]], before: network())
             #expect(pairs.count == 6)
             for (row, witness) in pairs {

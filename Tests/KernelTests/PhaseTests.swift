@@ -3,9 +3,9 @@ import TestSupport
 import Testing
 
 extension KernelTests {
-    @Suite struct PhaseTests {
+    @Suite("Phases of a handshake") struct PhaseTests {
         @Test("Without phases sessions are complete and tell no phase")
-        func off() throws {
+        func withoutPhasesSessionsAreComplete() throws {
             let certificates = try TestCertificates()
             let nginx = try Nginx(certificates)
             let capture = try Capture(["--phases", "off"])
@@ -22,7 +22,7 @@ extension KernelTests {
         }
 
         @Test("With phases each lies inside its handshake, on both sides")
-        func on() throws {
+        func withPhasesEachLiesInside() throws {
             let certificates = try TestCertificates()
             let nginx = try Nginx(certificates)
             let capture = try Capture()

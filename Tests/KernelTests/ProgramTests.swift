@@ -15,7 +15,7 @@ struct ScriptReport: Codable {
 }
 
 extension KernelTests {
-    @Suite struct ProgramTests {
+    @Suite("Programs of many kinds") struct ProgramTests {
         private func runScript(_ name: String, count: Int, capturing check: (ScriptReport, [SessionRow]) throws -> Void)
             throws
         {
@@ -131,7 +131,7 @@ extension KernelTests {
         }
 
         @Test("haproxy's ten sessions are seen with their facts")
-        func haproxy() throws {
+        func haproxysSessionsAreObserved() throws {
             let certificates = try TestCertificates()
             let haproxy = try Haproxy(certificates)
             let capture = try Capture()

@@ -6,11 +6,11 @@ import Testing
 
 /// How the figures fare in a real Prometheus, which scrapes, stores and evaluates this project's rules.
 extension KernelTests {
-    @Suite struct PrometheusTests {
+    @Suite("Prometheus") struct PrometheusTests {
         @Test(
             "Prometheus's P99 of real handshakes is the daemon's own",
             arguments: [Prometheus.Histograms.classic, .native])
-        func live(_ histograms: Prometheus.Histograms) throws {
+        func prometheusReadsTheDaemonsOwnQuantile(_ histograms: Prometheus.Histograms) throws {
             let certificates = try TestCertificates()
             let nginx = try Nginx(certificates)
             // Others on this host make handshakes too.
@@ -125,7 +125,7 @@ extension KernelTests {
         @Test(
             "Fifty daemons: the fleet's P99 is that of all handshakes, the mean of the hosts' P99s is not",
             arguments: [Prometheus.Histograms.classic, .native])
-        func fleet(_ histograms: Prometheus.Histograms) throws {
+        func aFleetsQuantileIsOfAllHandshakes(_ histograms: Prometheus.Histograms) throws {
             let directory = try TemporaryDirectory()
             let ports = try (0..<50).map { _ in try FreePort() }
             let prometheus = try Prometheus(ports.map(\.number), histograms)

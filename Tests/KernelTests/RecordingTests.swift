@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 
 extension KernelTests {
-    @Suite struct RecordingTests {
+    @Suite("Recordings") struct RecordingTests {
         @Test("A recording replays without privilege to the rows that were captured live")
         func recordAndReplay() throws {
             let certificates = try TestCertificates()

@@ -4,7 +4,7 @@ import Testing
 
 extension KernelTests {
     /// The daemon with a settings file, and what SIGHUP makes of another.
-    @Suite struct ReloadTests {
+    @Suite("Settings that change under the daemon") struct ReloadTests {
         private let folder: TemporaryDirectory
 
         init() throws { folder = try TemporaryDirectory() }
@@ -24,7 +24,7 @@ extension KernelTests {
         }
 
         @Test("SIGHUP shortens the timeout under a handshake that stalls; what cannot change is named")
-        func timeout() throws {
+        func aReloadShortensTheTimeout() throws {
             let daemon = try daemon("handshake-timeout: 10m\nwindow: [60s]\n")
             // A client whose server never answers: it stays in its handshake.
             let listener = try SilentListener()
@@ -45,7 +45,7 @@ extension KernelTests {
         }
 
         @Test("A wrong file leaves the old settings in force and is told; the next right one is taken")
-        func wrong() throws {
+        func aWrongFileChangesNothing() throws {
             let daemon = try daemon("handshake-timeout: 60s\n", ["--sweep-interval", "45s"])
             for (text, reason) in [
                 ("handshake-timeout: soon\n", ":1: handshake-timeout: must be a duration"),
@@ -70,7 +70,7 @@ extension KernelTests {
         }
 
         @Test("A daemon with a wrong file or variable does not start; check-config says the same")
-        func start() throws {
+        func aWrongFileStopsTheStart() throws {
             let path = try folder.write("ring-sise: 8\n", to: "wrong.yml")
             for arguments in [["run", "--config", path], ["check-config", path]] {
                 let result = try Tlswatch.runUnprivileged(arguments)
@@ -89,7 +89,7 @@ extension KernelTests {
         }
 
         @Test("check-config prints value, source and default, as text and as JSON")
-        func check() throws {
+        func checkConfigPrintsEverySource() throws {
             let path = try folder.write("ring-size: 16\nwindow: [60s, 15m]\n", to: "right.yml")
             let environment = ["TLSWATCH_MAX_SESSIONS": "2000"]
             let text = try ChildProcess.run(Tlswatch.binary(), ["check-config", path], environment: environment)
@@ -110,7 +110,7 @@ extension KernelTests {
         }
 
         @Test("check-config checks the web configuration that the settings name")
-        func web() throws {
+        func checkConfigChecksTheWebConfiguration() throws {
             let web = try folder.write("basic_auth_user: {}\n", to: "web.yml")
             let path = try folder.write("web-config-file: \(web)\n", to: "named.yml")
             let result = try Tlswatch.run(["check-config", path])

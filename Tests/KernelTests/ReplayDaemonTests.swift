@@ -3,9 +3,9 @@ import TestSupport
 import Testing
 
 extension KernelTests {
-    @Suite struct ReplayDaemonTests {
+    @Suite("A daemon that replays") struct ReplayDaemonTests {
         @Test("A recording of real handshakes is served without privilege, until a signal")
-        func served() throws {
+        func aRecordingIsServedWithoutPrivilege() throws {
             let certificates = try TestCertificates()
             let nginx = try Nginx(certificates)
             let directory = try TemporaryDirectory()
@@ -30,7 +30,7 @@ extension KernelTests {
         }
 
         @Test("What cannot be served is told before anything is")
-        func refused() throws {
+        func anUnusableRecordingIsRefusedFirst() throws {
             let directory = try TemporaryDirectory()
             let good = directory.file("good")
             try SyntheticRecording.write([1_000_000], every: 1, to: good)

@@ -4,7 +4,7 @@ import Testing
 
 extension KernelTests {
     /// Figures against clocks that are not ours: each test prints the two side by side.
-    @Suite struct WitnessTests {
+    @Suite("Figures against other clocks") struct WitnessTests {
         private func port(_ address: String?) -> Int? {
             address.flatMap { $0.split(separator: ":").last }.flatMap { Int($0) }
         }
@@ -66,7 +66,7 @@ extension KernelTests {
         }
 
         @Test("TCP connect, first record and the handshake's span are what tshark sees on the wire")
-        func wire() throws {
+        func timesAreThoseOnTheWire() throws {
             let certificates = try TestCertificates()
             let nginx = try Nginx(certificates)
             let directory = try TemporaryDirectory()

@@ -4,7 +4,7 @@ import Testing
 
 @testable import tlswatch
 
-@Suite struct AuthenticationTests {
+@Suite("Passwords of the endpoint") struct AuthenticationTests {
     /// Of "secret".
     private static let hash = "$2y$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW"
 
@@ -17,7 +17,7 @@ import Testing
     }
 
     @Test("Right, wrong, unknown, missing and malformed credentials, over HTTP; the headers are on every answer")
-    func requests() async throws {
+    func credentialsDecideEveryRequest() async throws {
         let folder = try TemporaryDirectory()
         let file = try folder.write(
             "basic_auth_users: {alice: \(Self.hash)}\nhttp_server_config: {headers: {X-Frame-Options: deny}}\n",
@@ -49,7 +49,7 @@ import Testing
     }
 
     @Test("bcrypt as others computed it")
-    func vectors() async throws {
+    func hashesAreThoseOfOthers() async throws {
         let users = [
             "empty": "$2a$06$DCq7YPn5Rq63x1Lad4cll.TV4S6ytwfsfvkgY8jIucDrjc8deX1s.",
             "abc": "$2a$06$If6bvum7DFjUnE9p2uDeDu0YHzrHM6tf.iqN8.yx.jNN1ILEf7h0i", "y": Self.hash,
@@ -64,7 +64,7 @@ import Testing
     }
 
     @Test("What was asked before is not hashed again, and wrong passwords do not push the right one out")
-    func memory() async throws {
+    func knownPasswordsAreNotHashedAgain() async throws {
         let authentication = BasicAuthentication(waitingLimit: 4)
         let users = ["alice": Self.hash]
         func check(_ text: String, _ users: [String: String]) async throws -> BasicAuthentication.Verdict {
@@ -90,7 +90,7 @@ import Testing
     }
 
     @Test("Passwords queue up to a limit; who comes later is told to come again")
-    func queue() async throws {
+    func passwordsQueueUpToALimit() async throws {
         let authentication = BasicAuthentication(waitingLimit: 3)
         // Some tenths of a second each.
         let users = ["alice": Self.hash.replacing("$04$", with: "$11$")]

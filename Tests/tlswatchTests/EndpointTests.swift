@@ -5,9 +5,9 @@ import Testing
 
 @testable import tlswatch
 
-@Suite struct EndpointTests {
+@Suite("Requests to the endpoint") struct EndpointTests {
     @Test("The routes answer GET and HEAD; others are told which methods there are")
-    func methods() async throws {
+    func onlyGetAndHeadAreAnswered() async throws {
         try await serving { (server) async throws in
             for (path, text) in [("/metrics", "tlswatch_build_info"), ("/healthz", "ok\n"), ("/readyz", "ready\n")] {
                 let answer = try await server.get(path)
@@ -32,7 +32,7 @@ import Testing
     }
 
     @Test("HTTP/1.0 closes after its answer unless asked not to; HTTP/1.1 the other way round; pipelined in order")
-    func persistence() async throws {
+    func connectionsPersistByTheirVersion() async throws {
         try await serving { (server) async throws in
             let old = try await server.connect()
             try await old.send("GET /healthz HTTP/1.0\r\n\r\n")
@@ -57,7 +57,7 @@ import Testing
     }
 
     @Test("What is no HTTP gets 400 and the end, after the answers before it")
-    func malformed() async throws {
+    func malformedRequestsGetAnEnd() async throws {
         try await serving { (server) async throws in
             for text in ["nonsense\r\n\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "\u{16}\u{3}\u{1}\u{0}hello"] {
                 let client = try await server.connect()
@@ -92,7 +92,7 @@ import Testing
     }
 
     @Test("Not ready says what is missing")
-    func readiness() async throws {
+    func notReadySaysWhatIsMissing() async throws {
         let refused = LibraryState.unobserved(reason: .noCheapSite, detail: "")
         let now = monotonicNow()
         let metrics = try #require(MetricsSource.quiet.snapshot()?.metrics)

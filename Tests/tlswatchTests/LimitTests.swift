@@ -5,11 +5,11 @@ import Testing
 
 @testable import tlswatch
 
-@Suite struct LimitTests {
+@Suite("Limits of the endpoint") struct LimitTests {
     private static let request = "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"
 
     @Test("A head above the limit is 431, whichever part of it is long and however it comes")
-    func heads() async throws {
+    func longHeadsAreRefused() async throws {
         try await serving { (server) async throws in
             let long = String(repeating: "x", count: 17 << 10)
             let many = (0..<120).map { "X-\($0): y\r\n" }.joined()
@@ -47,7 +47,7 @@ import Testing
     }
 
     @Test("Small bodies are dropped, larger ones refused, declared or not")
-    func bodies() async throws {
+    func largeBodiesAreRefused() async throws {
         try await serving { (server) async throws in
             let client = try await server.connect()
             for body in ["Content-Length: 5\r\n\r\nhello", "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"]
@@ -72,7 +72,7 @@ import Testing
     @Test(
         "A request that comes a little at a time is cut off, in its head and in its body",
         arguments: ["GET /", "GET /healthz HTTP/1.1\r\nContent-Length: 4000\r\n\r\n"])
-    func slowloris(_ beginning: String) async throws {
+    func slowRequestsAreCutOff(_ beginning: String) async throws {
         var limits = EndpointLimits()
         limits.readTimeout = .milliseconds(200)
         // Not this one's doing.
@@ -94,7 +94,7 @@ import Testing
     }
 
     @Test("A connection that sends nothing is closed, at its beginning and after a request, and is no refusal")
-    func idle() async throws {
+    func idleConnectionsAreClosed() async throws {
         var limits = EndpointLimits()
         limits.idleTimeout = .milliseconds(300)
         try await serving(limits: limits) { (server) async throws in
@@ -121,7 +121,7 @@ import Testing
     }
 
     @Test("A peer that stays after its last answer does not keep the connection")
-    func linger() async throws {
+    func lingeringPeersAreLetGo() async throws {
         var limits = EndpointLimits()
         limits.lingerTimeout = .milliseconds(200)
         limits.openConnections = 1
@@ -201,7 +201,7 @@ import Testing
     }
 
     @Test("Stopping waits for no peer")
-    func shutdown() async throws {
+    func stoppingWaitsForNoPeer() async throws {
         var limits = EndpointLimits()
         limits.lingerTimeout = .milliseconds(100)
         limits.sendBufferBytes = 64 << 10

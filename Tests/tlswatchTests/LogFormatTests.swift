@@ -4,7 +4,7 @@ import Testing
 
 @testable import tlswatch
 
-@Suite struct LogFormatTests {
+@Suite("Formats of the log") struct LogFormatTests {
     private func line(_ format: LogFormat, journal: Bool = false, _ message: String, _ metadata: Logger.Metadata)
         -> String
     {
@@ -13,7 +13,7 @@ import Testing
     }
 
     @Test("JSON is one object a line, whatever the message holds")
-    func json() throws {
+    func jsonIsAnObjectALine() throws {
         let text = line(
             .json, "a \"quoted\"\nline\u{1b}[2J",
             [
@@ -34,21 +34,21 @@ import Testing
     }
 
     @Test("Text is one line with its time; control characters of others do not reach the terminal")
-    func text() {
+    func textIsALineWithItsTime() {
         #expect(
             line(.text, "attached", ["path": "/x\ny\u{1b}[2J\u{2028}", "a": "1"])
                 == "2023-11-14T22:13:20.123456789Z warning attached a=1 path=/x\\u{a}y\\u{1b}[2J\\u{2028}")
     }
 
     @Test("For the journal, text has the priority and no time")
-    func journal() {
+    func theJournalGetsAPriority() {
         #expect(line(.text, journal: true, "attached", [:]) == "<4>attached")
         #expect(line(.json, journal: true, "attached", [:]).hasPrefix("{"))
         #expect(Logger.Level.allCases.map(\.priority) == [7, 7, 6, 5, 4, 3, 2])
     }
 
     @Test("JOURNAL_STREAM counts only where it names this very stream")
-    func stream() {
+    func onlyThisStreamIsTheJournal() {
         #expect(JournalStream.matches("8:4711", device: 8, inode: 4711))
         #expect(!JournalStream.matches("8:4711", device: 8, inode: 4712))
         #expect(!JournalStream.matches("8:4711", device: 9, inode: 4711))

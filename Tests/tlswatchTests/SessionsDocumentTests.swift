@@ -5,7 +5,7 @@ import Testing
 @testable import tlswatch
 
 /// docs/sessions.md and docs/sessions.schema.json list the fields that are written, and no others.
-@Suite struct SessionsDocumentTests {
+@Suite("Sessions as documented") struct SessionsDocumentTests {
     private func bare() -> Handshake {
         Handshake(
             wallTime: 1_767_323_045_678_901_234, start: 1, end: 11, pid: 7, tid: 8, comm: "nginx", stack: "openssl",
@@ -62,21 +62,21 @@ import Testing
     }
 
     @Test("The example of this test leaves no fact out")
-    func complete() {
+    func theExampleLeavesNoFactOut() {
         for child in Mirror(reflecting: full()).children {
             #expect("\(child.value)" != "nil", "\(child.label ?? "")")
         }
     }
 
     @Test("The document lists every field in the order in which they are written, and says which are always there")
-    func document() throws {
+    func theDocumentListsEveryField() throws {
         let rows = try rows()
         #expect(rows.map(\.key) == keys(full()))
         #expect(rows.filter(\.isAlwaysThere).map(\.key) == keys(bare()))
     }
 
     @Test("The schema has the same fields, each with a description, and requires those that are always there")
-    func schema() throws {
+    func theSchemaListsEveryField() throws {
         let text = try SettingDocuments.text("docs/sessions.schema.json")
         let schema = try #require(try JSONSerialization.jsonObject(with: Data(text.utf8)) as? [String: Any])
         let properties = try #require(schema["properties"] as? [String: [String: Any]])

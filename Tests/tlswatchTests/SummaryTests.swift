@@ -3,7 +3,7 @@ import Testing
 
 @testable import tlswatch
 
-@Suite struct SummaryTests {
+@Suite("The summary of a capture") struct SummaryTests {
     private func handshake(_ duration: UInt64, _ role: Role = .client) -> Handshake {
         Handshake(
             wallTime: 0, start: 1, end: 1 + duration, pid: 7, tid: 7, comm: "curl", stack: "openssl", library: "/l",
@@ -25,7 +25,7 @@ import Testing
     }
 
     @Test("Quantiles are of the values themselves up to the limit; past it the summary says how far off they may be")
-    func limit() {
+    func quantilesPastTheLimitSayTheirError() {
         var summary = Summary(exactLimit: 4)
         for duration in [4_010_000, 4_020_000, 4_030_000, 4_090_000] as [UInt64] { summary.add(handshake(duration)) }
         let exact = summary.text(inFlight: 0, lost: 0)

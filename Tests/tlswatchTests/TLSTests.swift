@@ -5,7 +5,7 @@ import Testing
 @testable import tlswatch
 
 /// Real curl against TLS as web configurations ask for it.
-@Suite struct TLSTests {
+@Suite("TLS of the endpoint") struct TLSTests {
     private let folder: TemporaryDirectory
     private let authority: CertificateAuthority
     private let stranger: CertificateAuthority
@@ -55,7 +55,7 @@ import Testing
     }
 
     @Test("TLS is served, plain HTTP and other versions are not")
-    func versions() async throws {
+    func onlyTLSVersionsAskedForAreServed() async throws {
         try await serving(webConfiguration: try configuration()) { (server) async throws in
             let result = try await curl(server, ["-w", "%{http_version} %{ssl_verify_result}", "--http2"])
             #expect(result.output == "ok\n1.1 0", "\(result)")
@@ -81,7 +81,7 @@ import Testing
     }
 
     @Test("Cipher suites and curves are those of the file")
-    func parameters() async throws {
+    func suitesAndCurvesAreTheFiles() async throws {
         let suites = try configuration("cipher_suites: [TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384]")
         try await serving(webConfiguration: suites) { (server) async throws in
             let twelve = ["--tls-max", "1.2", "--ciphers"]
@@ -107,7 +107,7 @@ import Testing
     }
 
     @Test("Client certificates: each client_auth_type with none, a good one and a stranger's")
-    func clientCertificates() async throws {
+    func clientCertificatesDecideByType() async throws {
         let ca = "client_ca_file: ca.pem"
         try await expect(
             try configuration("client_auth_type: NoClientCert"), serves: [nil, "client", "other"], refuses: [])
@@ -147,7 +147,7 @@ import Testing
     }
 
     @Test("Certificate, key and authority inline")
-    func inline() async throws {
+    func inlineCertificatesAreServed() async throws {
         func block(_ key: String, _ file: String) throws -> String {
             "  \(key): |\n" + (try folder.text(file)).split(separator: "\n").map { "    \($0)\n" }.joined()
         }
@@ -194,7 +194,7 @@ import Testing
     }
 
     @Test("A renewed certificate is served without a restart; a bad one leaves the old in force, and is told once")
-    func renewal() async throws {
+    func aRenewedCertificateIsServed() async throws {
         try await authority.issue("renewed", names: "DNS:localhost")
         try await serving(webConfiguration: try configuration()) { (server) async throws in
             #expect(try await served(server).contains("CN = server"))
@@ -240,7 +240,7 @@ import Testing
     }
 
     @Test("Sessions are resumed with client certificates too")
-    func resumption() async throws {
+    func sessionsAreResumedWithClientCertificates() async throws {
         let file = try configuration("client_auth_type: RequireAndVerifyClientCert", "client_ca_file: ca.pem")
         try await serving(webConfiguration: file) { (server) async throws in
             let session = folder.file("session.pem")

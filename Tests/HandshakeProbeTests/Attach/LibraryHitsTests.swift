@@ -2,7 +2,7 @@ import Testing
 
 @testable import HandshakeProbe
 
-@Suite struct LibraryHitsTests {
+@Suite("Probe hits a library") struct LibraryHitsTests {
     private func library(_ path: String, profile: Int, hitsBefore: UInt64 = 0) -> ObservedLibrary {
         var library = ObservedLibrary(
             profile: profile, path: path, inode: MappedInode(device: 1, inode: 2, generation: 3, size: 4),
@@ -12,7 +12,7 @@ import Testing
     }
 
     @Test("The hits of libraries that are gone are kept under other, also when their profile goes to another")
-    func gone() {
+    func hitsOfGoneLibrariesAreKeptUnderOther() {
         var hits = LibraryHits()
         var counters: [Int: UInt64] = [1: 0, 2: 0]
         let (first, second) = (library("/a", profile: 1), library("/b", profile: 2))
@@ -34,7 +34,7 @@ import Testing
     }
 
     @Test("A libcrypto's hits are its libssl's, and two files of one name make one series")
-    func companions() {
+    func hitsOfACompanionAreItsLibrarys() {
         var hits = LibraryHits()
         var (first, second) = (library("/libssl", profile: 1), library("/libssl", profile: 2))
         hits.register(first)

@@ -4,7 +4,7 @@ import Testing
 @testable import HandshakeProbe
 
 /// How facts are brought with few reads, and that each is found where it was put.
-@Suite struct ReadPlanTests {
+@Suite("Facts with few reads") struct ReadPlanTests {
     /// OpenSSL 3.0's layout.
     private static let paths: [Fact: FactPath] = [
         .version: FactPath(offsets: [0], size: 4), .role: FactPath(offsets: [0x38], size: 4),
@@ -80,7 +80,7 @@ import Testing
     }
 
     @Test("Where there are more reads than the kernel side does, the least telling facts go, and are named")
-    func tooMany() {
+    func theLeastUsefulFactsGiveWay() {
         var paths = Self.paths
         paths[.references] = FactPath(offsets: [0x4000], size: 4)
         paths[.flags] = FactPath(offsets: [0x8000], size: 4)
@@ -94,7 +94,7 @@ import Testing
     }
 
     @Test("The widest OpenSSL so far, 3.5.4, leaves no fact out")
-    func widest() {
+    func theWidestLibraryKeepsAllFacts() {
         func scalar(_ offsets: Int32..., size: Int = 4) -> FactPath { FactPath(offsets: offsets, size: size) }
         func text(_ offsets: Int32...) -> FactPath { FactPath(offsets: offsets, size: 0) }
         let plan = ReadPlan([
@@ -120,7 +120,7 @@ import Testing
     }
 
     @Test("Paths that no reader could follow are left out")
-    func unreadable() {
+    func unreadablePathsAreLeftOut() {
         let plan = ReadPlan([
             .version: FactPath(offsets: [], size: 4), .sni: FactPath(offsets: [8], size: 0),
             .handState: FactPath(offsets: [8], size: 3),

@@ -3,7 +3,7 @@ import Testing
 
 @testable import HandshakeProbe
 
-struct AbstractInterpreterTests {
+@Suite("Following values through code") struct AbstractInterpreterTests {
     private typealias Event = AbstractInterpreter.Event
 
     private func run(
@@ -18,12 +18,12 @@ struct AbstractInterpreterTests {
         Set(events.compactMap { if case .returned(let value) = $0 { value.field } else { nil } })
     }
 
-    @Test func aPlainGetter() throws {
+    @Test("A plain getter is one load from its parameter") func aPlainGetter() throws {
         // mov eax, [rdi+0x38]; ret
         #expect(fields(try run([0x8b, 0x47, 0x38, 0xc3])) == [Field(root: 0, offsets: [0x38], width: 4)])
     }
 
-    @Test func bothWaysOfABranchAndTwoLoads() throws {
+    @Test("Both ways of a branch are followed, and a load through a load") func bothWaysOfABranchAndTwoLoads() throws {
         // mov rax, [rdi+0x918]; test rax, rax; je end; mov rax, [rax+0x2f8]; end: ret
         let events = try run([
             0x48, 0x8b, 0x87, 0x18, 0x09, 0, 0, 0x48, 0x85, 0xc0, 0x74, 0x07, 0x48, 0x8b, 0x80, 0xf8, 0x02, 0, 0, 0xc3,
@@ -34,7 +34,7 @@ struct AbstractInterpreterTests {
             ])
     }
 
-    @Test func savedRegistersSurviveACall() throws {
+    @Test("Registers that a callee saves survive a call, others do not") func savedRegistersSurviveACall() throws {
         // push rbx; mov rbx, rdi; call +0; mov rax, [rbx+8]; pop rbx; ret
         let events = try run([0x53, 0x48, 0x89, 0xfb, 0xe8, 0, 0, 0, 0, 0x48, 0x8b, 0x43, 0x08, 0x5b, 0xc3])
         #expect(fields(events) == [Field(root: 0, offsets: [8], width: 8)])
@@ -42,7 +42,7 @@ struct AbstractInterpreterTests {
         #expect(fields(try run([0xe8, 0, 0, 0, 0, 0x48, 0x8b, 0x47, 0x08, 0xc3])).isEmpty)
     }
 
-    @Test func storesThroughParameters() throws {
+    @Test("Stores through parameters are seen with place and value") func storesThroughParameters() throws {
         // mov rax, [rdi+0x488]; mov [rsi], rax; ret
         let events = try run([0x48, 0x8b, 0x87, 0x88, 0x04, 0, 0, 0x48, 0x89, 0x06, 0xc3])
         let stored = events.compactMap { event -> Field? in
@@ -51,7 +51,9 @@ struct AbstractInterpreterTests {
         #expect(stored == [Field(root: 0, offsets: [0x488], width: 8)])
     }
 
-    @Test func anAssumptionDecidesTheKindOfObject() throws {
+    @Test("An assumption decides which way the kind of object sends the code") func anAssumptionDecidesTheKindOfObject()
+        throws
+    {
         // cmp dword [rdi], 0; je tls; mov eax, [rdi+0x40]; ret; tls: mov eax, [rdi+0x48]; ret
         let code: [UInt8] = [0x83, 0x3f, 0, 0x74, 0x04, 0x8b, 0x47, 0x40, 0xc3, 0x8b, 0x47, 0x48, 0xc3]
         #expect(fields(try run(code)).count == 2)
@@ -76,7 +78,7 @@ struct AbstractInterpreterTests {
         #expect(fields(events) == [Field(root: 0, offsets: [offset], width: 4)])
     }
 
-    @Test func endlessLoopsEnd() throws {
+    @Test("An endless loop ends") func endlessLoopsEnd() throws {
         // loop: nop; jmp loop, behind the entry
         #expect(try run([0x90, 0x90, 0xeb, 0xfd]).isEmpty)
         // loop: jne loop; je loop; jmp loop, with ever new stack depths
@@ -85,7 +87,7 @@ struct AbstractInterpreterTests {
         _ = try run([0x48, 0x8b, 0x3f, 0x75, 0xfb, 0xc3])
     }
 
-    @Test func arbitraryBytesDecodeOrEnd() throws {
+    @Test("Arbitrary bytes are decoded, or are the end") func arbitraryBytesDecodeOrEnd() throws {
         var generator = SplitMix(seed: 7)
         for _ in 0..<400 {
             let code = (0..<200).map { _ in UInt8.random(in: 0...255, using: &generator) }

@@ -30,13 +30,13 @@ enum Image32 {
     }
 }
 
-@Suite struct ELF32Tests {
+@Suite("32-bit files") struct ELF32Tests {
     private func stack(_ bytes: [UInt8]) -> String? {
         ELF32(ELFSource(bytes: bytes)).flatMap { UnsupportedStacks.recognise($0) }
     }
 
     @Test("A 32-bit library of a TLS stack is known by its soname, whatever the machine")
-    func sonames() {
+    func thirtyTwoBitLibrariesAreKnownBySoname() {
         #expect(ELF32(ELFSource(bytes: Image32.bytes(soName: "libssl.so.3")))?.soName == "libssl.so.3")
         #expect(stack(Image32.bytes(soName: "libssl.so.3")) == "openssl")
         #expect(stack(Image32.bytes(soName: "libssl.so.1.1", machine: 40)) == "openssl")
@@ -48,7 +48,7 @@ enum Image32 {
     }
 
     @Test("A 32-bit program with a TLS stack inside is known by its texts, and none with as little code as a client")
-    func texts() {
+    func thirtyTwoBitProgramsAreKnownByTexts() {
         let openssl = "client finished\0ssl/statem/statem.c"
         #expect(stack(Image32.bytes(soName: nil, code: 2 << 20, text: openssl)) == "openssl")
         #expect(stack(Image32.bytes(soName: nil, code: 2 << 20, text: "crypto/tls.(*Conn).handshakeContext")) == "go")
@@ -57,7 +57,7 @@ enum Image32 {
     }
 
     @Test("What is cut short, or points anywhere, is read without harm")
-    func hostile() {
+    func hostileFilesAreReadWithoutHarm() {
         let whole = Image32.bytes(soName: "libssl.so.3", code: 64)
         for length in 0..<whole.count { _ = stack(Array(whole.prefix(length))) }
         for place in 16..<148 {
@@ -71,7 +71,7 @@ enum Image32 {
     }
 
     @Test("A 32-bit file is told from one that holds nothing, and a 64-bit one is not taken for it")
-    func files() throws {
+    func thirtyTwoBitFilesAreToldApart() throws {
         let directory = try TemporaryDirectory()
         let path = directory.file("library")
         try Data(Image32.bytes(soName: "libssl.so.3")).write(to: URL(fileURLWithPath: path))

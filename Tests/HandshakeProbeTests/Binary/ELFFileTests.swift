@@ -3,9 +3,9 @@ import Testing
 
 @testable import HandshakeProbe
 
-@Suite(.enabled(if: Machine.has(Machine.libssl, Machine.libcrypto, "/usr/bin/readelf", "/usr/bin/nm")))
+@Suite("ELF files", .enabled(if: Machine.has(Machine.libssl, Machine.libcrypto, "/usr/bin/readelf", "/usr/bin/nm")))
 struct ELFFileTests {
-    @Test func dynamicSymbolsAreWhereNmSaysTheyAre() throws {
+    @Test("Dynamic symbols are where nm says they are") func dynamicSymbolsAreWhereNmSaysTheyAre() throws {
         let file = try ELFFile(path: Machine.libssl)
         let witness = try Tool.symbols(["-D", "--defined-only", Machine.libssl]).filter { $0.key.hasPrefix("SSL_") }
         #expect(witness.count > 300)
@@ -15,7 +15,7 @@ struct ELFFileTests {
         #expect(file.symbol("SSL_no_such_function") == nil)
     }
 
-    @Test(.enabled(if: Machine.has(Machine.node)))
+    @Test("Static symbols are where nm says they are", .enabled(if: Machine.has(Machine.node)))
     func staticSymbolsAreWhereNmSaysTheyAre() throws {
         let file = try ELFFile(path: Machine.node)
         // In .symtab only: it is local.
@@ -25,7 +25,7 @@ struct ELFFileTests {
         #expect(file.interpreter == "/lib64/ld-linux-x86-64.so.2")
     }
 
-    @Test func namesOfTheDynamicSection() throws {
+    @Test("The dynamic section's names are those that readelf shows") func namesOfTheDynamicSection() throws {
         let file = try ELFFile(path: Machine.libssl)
         #expect(file.neededLibraries == ["libcrypto.so.3", "libc.so.6"])
         #expect(file.soName == "libssl.so.3")
@@ -34,7 +34,7 @@ struct ELFFileTests {
         #expect(notes.contains("Build ID: \(try #require(file.buildID))"))
     }
 
-    @Test func extentsAreThoseOfTheUnwindEntries() throws {
+    @Test("A function's extent is its unwind entry's") func extentsAreThoseOfTheUnwindEntries() throws {
         let file = try ELFFile(path: Machine.libssl)
         let stripped = try ELFFile(bytes: Self.withoutSections(Machine.bytes(Machine.libssl)))
         let unindexed = try ELFFile(bytes: Self.withoutUnwindIndex(Machine.bytes(Machine.libssl)))
@@ -52,7 +52,8 @@ struct ELFFileTests {
         #expect(count > 1000)
     }
 
-    @Test func pointersAreTheRelocationsReadelfShows() throws {
+    @Test("Pointers in data are the relocations that readelf shows") func pointersAreTheRelocationsReadelfShows() throws
+    {
         let file = try ELFFile(path: Machine.libssl)
         var relative = 0
         var slots = 0
@@ -70,7 +71,7 @@ struct ELFFileTests {
         #expect(relative > 2000 && slots == 1)
     }
 
-    @Test func aFileWithoutSectionHeadersGivesTheSame() throws {
+    @Test("A file without section headers gives the same") func aFileWithoutSectionHeadersGivesTheSame() throws {
         let whole = try ELFFile(path: Machine.libssl)
         let stripped = try ELFFile(bytes: Self.withoutSections(Machine.bytes(Machine.libssl)))
         #expect(stripped.sections.isEmpty && !whole.sections.isEmpty)
@@ -83,7 +84,7 @@ struct ELFFileTests {
         #expect(try OpenSSL.analyse(stripped).sites == OpenSSL.analyse(whole).sites)
     }
 
-    @Test(.enabled(if: Machine.has(Machine.compiler)))
+    @Test("Packed relocations and a run path are read", .enabled(if: Machine.has(Machine.compiler)))
     func packedRelocationsAndRunPath() throws {
         let path = try Machine.compile(
             "extern int other; int a, b; int *table[40] = {&a, &b, 0, &a}; int *far[9] = {[8] = &b};",
@@ -99,7 +100,7 @@ struct ELFFileTests {
         #expect(file.runPath == "/opt/x:/opt/y" || file.rPath == "/opt/x:/opt/y")
     }
 
-    @Test func addressesAndOffsets() throws {
+    @Test("Addresses and offsets are each other's, inside a segment only") func addressesAndOffsets() throws {
         let file = try CodeImage.file([0x90, 0xc3], data: Array("text\0".utf8))
         #expect(file.fileOffset(ofAddress: 0x1001) == 177)
         #expect(file.address(ofFileOffset: 177) == 0x1001)
@@ -111,7 +112,7 @@ struct ELFFileTests {
         #expect(file.isCode(0x1000) && !file.isCode(0x2000))
     }
 
-    @Test func refusals() throws {
+    @Test("What is no ELF file of this machine is refused with its reason") func refusesWhatIsNoUsableFile() throws {
         #expect(throws: ELFError(.open, "/no/such/file", "No such file or directory")) {
             try ELFFile(path: "/no/such/file")
         }

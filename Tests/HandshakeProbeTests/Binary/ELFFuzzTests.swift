@@ -4,7 +4,7 @@ import Testing
 @testable import HandshakeProbe
 
 /// Hostile files: nothing here may crash or hang; what is read does not matter.
-@Suite(.enabled(if: Machine.has(Machine.compiler, Machine.libssl)))
+@Suite("Hostile ELF files", .enabled(if: Machine.has(Machine.compiler, Machine.libssl)))
 struct ELFFuzzTests {
     private static func exercise(_ bytes: [UInt8]) {
         guard let file = try? ELFFile(bytes: bytes) else { return }
@@ -20,21 +20,21 @@ struct ELFFuzzTests {
         if OpenSSL.recognises(file) { _ = try? OpenSSL.analyse(file) }
     }
 
-    @Test func mutatedSmallLibrary() throws {
+    @Test("A small library with bytes changed at random") func mutatedSmallLibrary() throws {
         let path = try Machine.compile(
             "int a, b; int *table[4] = {&a, &b, 0, &a}; int *TLS_method(void) { return &a; }",
             ["-shared", "-fPIC", "-nostdlib", "-Wl,-z,pack-relative-relocs"])
         try Self.mutate(Machine.bytes(path), rounds: 3000, seed: 1)
     }
 
-    @Test func truncatedSmallLibrary() throws {
+    @Test("A small library cut short anywhere") func truncatedSmallLibrary() throws {
         let path = try Machine.compile("int a; int *table = &a;", ["-shared", "-fPIC", "-nostdlib"])
         let bytes = try Machine.bytes(path)
         for count in stride(from: 0, to: bytes.count, by: 37) { Self.exercise(Array(bytes.prefix(count))) }
     }
 
     /// The headers, the dynamic section, relocations, unwind tables and code of a real library.
-    @Test func mutatedLibSSL() throws {
+    @Test("The host's libssl with bytes changed at random") func mutatedLibSSL() throws {
         try Self.mutate(Machine.bytes(Machine.libssl), rounds: 25, seed: 2)
     }
 

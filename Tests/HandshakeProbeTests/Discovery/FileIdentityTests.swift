@@ -4,7 +4,7 @@ import Testing
 
 @testable import HandshakeProbe
 
-@Suite struct FileIdentityTests {
+@Suite("Which file is the same file") struct FileIdentityTests {
     private let directory: TemporaryDirectory
     private var path: String { directory.file("library") }
 
@@ -13,7 +13,7 @@ import Testing
     private func write(_ path: String) throws { try Data("library".utf8).write(to: URL(fileURLWithPath: path)) }
 
     @Test("A file stays the same when it is renamed, linked and given other permissions")
-    func same() throws {
+    func renamesKeepTheIdentity() throws {
         try write(path)
         let first = try #require(OpenFile(path)?.identity)
         try FileManager.default.setAttributes([.posixPermissions: 0o600], ofItemAtPath: path)
@@ -25,7 +25,7 @@ import Testing
     }
 
     @Test("A file is not the one before it, though its inode's number is used again")
-    func successor() throws {
+    func aReusedInodeIsAnotherFile() throws {
         var identities: [FileIdentity] = []
         for _ in 0..<200 {
             try write(path)
@@ -40,7 +40,7 @@ import Testing
     }
 
     @Test("Where the file system keeps the time of birth, that is what counts")
-    func birth() throws {
+    func theTimeOfBirthCounts() throws {
         try write(path)
         let told = try Tool.run("/usr/bin/stat", ["-c", "%W", path]).trimmingCharacters(in: .whitespacesAndNewlines)
         let identity = try #require(OpenFile(path)?.identity)

@@ -6,7 +6,7 @@ import Testing
 
 @testable import HandshakeProbe
 
-@Suite struct ForeignReaderTests {
+@Suite("Reading files that may hang") struct ForeignReaderTests {
     private static let short = ForeignReader.Patience(each: 100_000_000, total: .max)
 
     /// A name whose opening waits until somebody opens it for writing.
@@ -34,7 +34,7 @@ import Testing
     }
 
     @Test("A look that does not end is given up on; others go on, and nothing else is looked at where it hangs")
-    func hangs() throws {
+    func aHangingLookIsGivenUpOn() throws {
         let reader = ForeignReader(Self.short)
         let fifo = try Fifo()
         let late = Mutex<[Bool]>([])
@@ -55,7 +55,7 @@ import Testing
     }
 
     @Test("Where a server may not answer a process asks first; whatever it is told is an answer")
-    func asks() {
+    func aProcessAsksFirst() {
         let reader = ForeignReader(Self.short)
         let directory = FileManager.default.temporaryDirectory.path
         #expect(reader.look(at: .path("/fine"), asking: Machine.libssl) { 1 }.value == 1)
@@ -65,7 +65,7 @@ import Testing
     }
 
     @Test("What computes is waited for")
-    func computes() {
+    func aComputingLookIsWaitedFor() {
         let reader = ForeignReader(Self.short)
         let answer = reader.look(at: .path("/slow")) { () -> UInt64 in
             var start = timespec()
@@ -79,7 +79,7 @@ import Testing
     }
 
     @Test("So many threads may hang and no more; each that comes back makes room")
-    func limit() throws {
+    func hangingThreadsAreLimited() throws {
         let reader = ForeignReader(Self.short, limit: 2)
         let fifos = try (0..<2).map { _ in try Fifo() }
         for (number, fifo) in fifos.enumerated() {
@@ -97,7 +97,7 @@ import Testing
     }
 
     @Test("All looks together hang no longer than their patience, which may be shortened while one hangs")
-    func total() throws {
+    func allLooksShareOnePatience() throws {
         let reader = ForeignReader(ForeignReader.Patience(each: .max, total: 300_000_000))
         let fifos = try (0..<3).map { _ in try Fifo() }
         let start = ContinuousClock.now

@@ -4,7 +4,7 @@ import Testing
 
 @testable import HandshakeProbe
 
-@Suite struct LibraryRetentionTests {
+@Suite("How long a library is kept") struct LibraryRetentionTests {
     private static let second: UInt64 = 1_000_000_000
 
     /// A library whose file is really there, until `remove`.
@@ -27,7 +27,7 @@ import Testing
     }
 
     @Test("A named library is kept while its file is there, and goes when it is asked next")
-    func kept() throws {
+    func aNamedLibraryStaysWhileItsFileDoes() throws {
         let sample = try Sample()
         var retention = LibraryRetention(reader: ForeignReader())
         func isOver(_ seconds: UInt64) -> Bool {
@@ -41,7 +41,7 @@ import Testing
 
     @Test(
         "What is not attached, or was replaced, goes after a moment, also where the new file has the old inode number")
-    func gone() throws {
+    func unattachedAndReplacedLibrariesGo() throws {
         let unattached = try Sample(.unobserved(reason: .noCheapSite, detail: ""))
         let removed = try Sample()
         try removed.remove()
@@ -62,7 +62,7 @@ import Testing
     }
 
     @Test("One whose file system does not answer is kept")
-    func hanging() throws {
+    func aLibraryOnAHungFileSystemStays() throws {
         let sample = try Sample()
         let reader = ForeignReader(ForeignReader.Patience(each: 100_000_000, total: .max))
         let gate = DispatchSemaphore(value: 0)
@@ -80,7 +80,7 @@ import Testing
     }
 
     @Test("Room is made by the one that was unused longest, and long enough; a process begins it anew")
-    func longest() throws {
+    func theLongestUnusedLibraryMakesRoom() throws {
         let sample = try Sample()
         defer { try? sample.remove() }
         var retention = LibraryRetention(reader: ForeignReader())

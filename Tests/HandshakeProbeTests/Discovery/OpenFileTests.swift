@@ -4,9 +4,9 @@ import Testing
 
 @testable import HandshakeProbe
 
-@Suite struct OpenFileTests {
+@Suite("Whether an open file has changed") struct OpenFileTests {
     @Test("A file is unchanged until somebody writes it, once what was written before is old enough to tell")
-    func unchanged() throws {
+    func aFileIsUnchangedUntilItIsWritten() throws {
         let directory = try TemporaryDirectory()
         let path = try directory.write("content", to: "library")
         var isWritten = false

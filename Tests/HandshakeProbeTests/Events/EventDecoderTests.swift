@@ -6,7 +6,7 @@ import Testing
 @testable import HandshakeProbe
 
 /// The decoder against records that the kernel would not write, and recordings that somebody else made.
-@Suite struct EventDecoderTests {
+@Suite("Decoding records") struct EventDecoderTests {
     private func consumer() -> EventConsumer {
         let consumer = EventConsumer(
             table: SessionTable(capacity: 1000, timeout: 1_000_000_000, wallClockOffset: 0),
@@ -34,7 +34,7 @@ import Testing
     }
 
     @Test("Each kind of bad record is rejected for its own reason, and the books balance")
-    func rejections() {
+    func eachBadRecordHasItsReason() {
         let consumer = consumer()
         feed([1, 2, 3], to: consumer)
         feed(record(kind: 1, size: 104, claimed: 105), to: consumer)
@@ -64,7 +64,7 @@ import Testing
     }
 
     @Test("Random records crash nothing, and every one is decoded or rejected")
-    func fuzz() {
+    func randomRecordsAreDecodedOrRejected() {
         let consumer = consumer()
         var generator = SplitMix(seed: 42)
         let sizes = [0, 8, 40, 56, 72, 104, 112, 176, 208, 304, 312, 500, 700]

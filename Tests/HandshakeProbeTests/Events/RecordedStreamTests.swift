@@ -7,7 +7,7 @@ import Testing
 @testable import HandshakeProbe
 
 /// Losses and closed sockets in a recording: a replay must judge the same sessions in the same way as the capture did.
-@Suite struct RecordedStreamTests: SessionStream {
+@Suite("Losses and closed sockets in a recording") struct RecordedStreamTests: SessionStream {
     private static let header = RecordingHeader(
         wireVersion: Int(TLSWATCH_WIRE_VERSION), version: "test", host: "host", kernel: "kernel", wallClockOffset: 0)
     static let library = RecordedLibrary(
@@ -83,7 +83,7 @@ import Testing
     @Test(
         "A replay claims nothing of a handshake that a recorded loss overlaps",
         arguments: [(150, 160, Outcome.abandoned), (10, 20, .completed)] as [(UInt64, UInt64, Outcome)])
-    func replayed(_ from: UInt64, _ to: UInt64, _ outcome: Outcome) throws {
+    func replayClaimsNothingDuringALoss(_ from: UInt64, _ to: UInt64, _ outcome: Outcome) throws {
         let records = [entered(100), returned(250, from: 210)]
         let bytes = try recording { writer in
             var writer = writer
@@ -100,7 +100,7 @@ import Testing
     }
 
     @Test("The consumer writes a loss before the record that it found it before, and judges as a replay does")
-    func consumed() throws {
+    func consumerAndReplayJudgeAlike() throws {
         let losses = Mutex<(now: UInt64, told: tlswatch_losses)>((50, tlswatch_losses()))
         var live: [Handshake] = []
         let bytes = try recording { writer in
@@ -148,7 +148,7 @@ import Testing
     }
 
     @Test("A loss that does not say from when to when is refused", arguments: [#"{"from":1}"#, "[]", ""])
-    func garbled(_ text: String) throws {
+    func aLossWithoutTimesIsRefused(_ text: String) throws {
         var bytes = try recording { writer in
             var writer = writer
             try writer.flush()

@@ -5,7 +5,7 @@ import Testing
 @testable import HandshakeProbe
 
 /// Recordings of the first release, which holds them in wire version 2.
-@Suite struct RecordingUpgradeTests {
+@Suite("Recordings of the first release") struct RecordingUpgradeTests {
     private func first() throws -> [UInt8] {
         let file = try #require(
             Bundle.module.url(forResource: "handshakes", withExtension: "recording", subdirectory: "Fixtures"))
@@ -13,7 +13,7 @@ import Testing
     }
 
     @Test("Each record of the first release becomes one of this release, and none is rejected")
-    func sizes() throws {
+    func firstReleaseRecordsAreUpgraded() throws {
         var reader = try RecordingReader(bytes: try first(), name: "first")
         try #require(reader.header.wireVersion == 2)
         var sizes: [UInt32: Set<Int>] = [:]

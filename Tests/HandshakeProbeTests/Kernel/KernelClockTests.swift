@@ -3,7 +3,7 @@ import Testing
 
 @testable import HandshakeProbe
 
-@Suite struct KernelClockTests {
+@Suite("The kernel's clocks") struct KernelClockTests {
     private func host(_ clock: clockid_t) -> Int64 {
         var time = timespec()
         unsafe _ = clock_gettime(clock, &time)
@@ -11,7 +11,7 @@ import Testing
     }
 
     @Test("The clocks are the host's")
-    func clocks() {
+    func theClocksAreTheHosts() {
         let before = host(CLOCK_MONOTONIC)
         let now = Int64(monotonicNow()) + TimeNamespace.monotonicOffset
         #expect(before <= now && now <= host(CLOCK_MONOTONIC))
@@ -21,7 +21,7 @@ import Testing
     }
 
     @Test("A time namespace's offset is read as the kernel writes it")
-    func offsets() {
+    func namespaceOffsetsAreRead() {
         #expect(
             TimeNamespace.offset(in: "monotonic      100000         5\nboottime            7         0\n")
                 == 100_000_000_000_005)

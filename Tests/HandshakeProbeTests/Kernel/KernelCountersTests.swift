@@ -3,9 +3,9 @@ import Testing
 
 @testable import HandshakeProbe
 
-@Suite struct KernelCountersTests {
+@Suite("The kernel side's counters") struct KernelCountersTests {
     @Test("Only losses are dropped events; hits that need none are skipped, and all of them add up")
-    func split() {
+    func droppedAndSkippedAddUp() {
         var counters = tlswatch_counters()
         (counters.hits, counters.submitted) = (128, 1)
         counters.dropped = (2, 4, 8, 16, 32, 64, 1)

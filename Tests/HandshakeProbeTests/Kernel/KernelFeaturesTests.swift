@@ -5,7 +5,7 @@ import Testing
 @testable import HandshakeProbe
 
 /// What is made of a kernel's features: which programs are loaded, and what doctor says of it.
-@Suite struct KernelFeaturesTests {
+@Suite("What a kernel offers") struct KernelFeaturesTests {
     private static func kernel(_ rungs: [ProbeRung], without missing: Set<Tracepoint> = []) -> KernelFeatures {
         KernelFeatures(
             release: "test", hasBTF: true, rungs: rungs,
@@ -28,7 +28,7 @@ import Testing
     }
 
     @Test("A tracepoint's sentence says what stands in, what is lost, or nothing where nobody needs it")
-    func sentences() {
+    func aMissingTracepointIsExplained() {
         let recent = Self.kernel([.session, .multi, .perf])
         #expect(recent.sentence(on: .systemCallExit) == nil)
         #expect(recent.sentence(on: .socketReceive) == "available (\(Tracepoint.socketReceive.gain))")
@@ -42,7 +42,7 @@ import Testing
     }
 
     @Test("An enumerator of the running kernel is found by its name, in its own enumeration")
-    func enumerators() {
+    func enumeratorsAreFoundByName() {
         guard let types = unsafe btf__load_vmlinux_btf() else {
             Issue.record("this kernel has no BTF")
             return
@@ -77,7 +77,7 @@ import Testing
     }
 
     @Test("A refusal of bpf(2) is a missing privilege, and says what stands in between")
-    func refusals() throws {
+    func aRefusalIsAMissingPrivilege() throws {
         let seccomp = try #require(BPFAccess.refusal(EPERM, confinement: .seccomp))
         #expect(seccomp.category == .privilege)
         #expect(
@@ -91,7 +91,7 @@ import Testing
     }
 
     @Test("Perf probes need CAP_SYS_ADMIN; the others do without it")
-    func privileges() {
+    func probesNeedTheirPrivileges() {
         // CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH
         let four: UInt64 = 1 << 39 | 1 << 38 | 1 << 19 | 1 << 2
         for rung in [ProbeRung.session, .multi] {

@@ -2,7 +2,7 @@ import Testing
 
 @testable import HandshakeProbe
 
-@Suite struct ObservationChangesTests {
+@Suite("What the log says of libraries and losses") struct ObservationChangesTests {
     private func library(_ path: String, inode: UInt64, _ state: LibraryState) -> ObservedLibrary {
         ObservedLibrary(
             profile: 0, path: path, inode: MappedInode(device: 1, inode: inode, generation: 0, size: 9),
@@ -10,7 +10,7 @@ import Testing
     }
 
     @Test("A file is reported once, and again when its state changes")
-    func libraries() {
+    func aFileIsReportedWhenItsStateChanges() {
         var changes = ObservationChanges()
         let one = library("/a", inode: 1, .attached)
         let two = library("/b", inode: 2, .unobserved(reason: .noCheapSite, detail: "why"))
@@ -28,7 +28,7 @@ import Testing
     }
 
     @Test("A file that is let go and found again, as short programs and containers do, is not reported again")
-    func again() {
+    func aFileFoundAgainIsNoNews() {
         var changes = ObservationChanges()
         for state in [LibraryState.attached, .unobserved(reason: .unsupportedStack, detail: "why")] {
             let file = library("/a", inode: 1, state)
@@ -45,7 +45,7 @@ import Testing
     }
 
     @Test("Of more files than are remembered, those not seen for longest are forgotten")
-    func bounded() {
+    func theLongestUnseenFilesAreForgotten() {
         var changes = ObservationChanges()
         let kept = library("/kept", inode: 1, .attached)
         let old = library("/old", inode: 2, .attached)
@@ -59,7 +59,7 @@ import Testing
     }
 
     @Test("A loss is told with what it adds and what it comes to")
-    func losses() {
+    func aLossIsReportedWithItsTotal() {
         var changes = ObservationChanges()
         #expect(changes.take(libraries: [], lost: 0).isEmpty)
         let told = changes.take(libraries: [], lost: 7)

@@ -4,7 +4,7 @@ import Testing
 @testable import HandshakeProbe
 
 /// What is written about the metrics is what the code serves. `make docs` writes it anew.
-@Suite struct CatalogueDocumentTests {
+@Suite("The metrics as documented") struct CatalogueDocumentTests {
     private static let rewrites = ProcessInfo.processInfo.environment["TLSWATCH_WRITE_DOCS"] == "1"
 
     private func expect(_ path: String, toBe wanted: String) throws {
@@ -15,7 +15,7 @@ import Testing
     }
 
     @Test("metrics/catalogue.json is the catalogue")
-    func json() throws {
+    func theCatalogueFileIsTheCatalogue() throws {
         try expect("metrics/catalogue.json", toBe: CatalogueDocuments.json())
     }
 
@@ -24,14 +24,14 @@ import Testing
         arguments: [
             ("metrics/README.md", MetricCatalogue.all, true), ("README.md", CatalogueDocuments.main, false),
         ])
-    func table(_ path: String, _ descriptors: [MetricDescriptor], _ wide: Bool) throws {
+    func theTablesAreTheCatalogues(_ path: String, _ descriptors: [MetricDescriptor], _ wide: Bool) throws {
         let document = try CatalogueDocuments.text(path)
         let table = CatalogueDocuments.table(descriptors, wide: wide)
         try expect(path, toBe: #require(CatalogueDocuments.document(document, with: table)))
     }
 
     @Test("The cost that a family tells begins with the lines that one label set makes")
-    func cost() {
+    func costsAreCountedInLines() {
         for family in fullSnapshot().families {
             guard case .histograms = family.samples else { continue }
             let name = family.descriptor.name

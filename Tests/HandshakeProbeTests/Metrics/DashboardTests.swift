@@ -8,7 +8,7 @@ private let promtool = "/usr/bin/promtool"
 private let promtoolIsThere = FileManager.default.isExecutableFile(atPath: promtool)
 
 /// The dashboard, the rules and the alerts ask for what the daemon serves, in words that Prometheus understands.
-@Suite struct DashboardTests {
+@Suite("Dashboard, rules and alerts") struct DashboardTests {
     private static let ruleFiles = [
         "recording-rules.yml", "recording-rules-classic.yml", "recording-rules-native.yml", "alerts.yml",
     ]
@@ -54,7 +54,7 @@ private let promtoolIsThere = FileManager.default.isExecutableFile(atPath: promt
     }
 
     @Test("Prometheus's own parser reads every expression", .enabled(if: promtoolIsThere, "no promtool"))
-    func syntax() throws {
+    func prometheusReadsEveryExpression() throws {
         let rules = try rules()
         for file in Self.ruleFiles {
             // As many as promtool finds were found here: none was overlooked.
@@ -74,7 +74,7 @@ private let promtoolIsThere = FileManager.default.isExecutableFile(atPath: promt
     }
 
     @Test("Every panel says what it shows, in which unit, from the chosen data source; none lies on another")
-    func panels() throws {
+    func everyPanelExplainsItself() throws {
         let dashboard = try Dashboard.read()
         #expect((36...39).contains(dashboard.schemaVersion), "Grafana 9 and 10")
         #expect(dashboard.templating.list.map(\.name) == ["datasource", "job", "instance", "role"])
@@ -104,7 +104,7 @@ private let promtoolIsThere = FileManager.default.isExecutableFile(atPath: promt
             ("TLSWatchProcessesUnobserved", "Unobserved by host"), ("TLSWatchLosesEvents", "Lost events"),
             ("TLSWatchRejectsEvents", "Rejected events"),
         ])
-    func thresholds(_ alert: String, _ title: String) throws {
+    func thresholdsAreTheAlerts(_ alert: String, _ title: String) throws {
         let rule = try #require(try rules().first { $0.isAlert && $0.name == alert })
         let limit = try #require(rule.expression.firstMatch(of: /> ([0-9.]+)/))
         let panel = try #require(try Dashboard.read().panels.first { $0.title == title })
@@ -142,7 +142,7 @@ private let promtoolIsThere = FileManager.default.isExecutableFile(atPath: promt
     }
 
     @Test("Functions, keywords, numbers, durations and strings are no metrics")
-    func tokens() {
+    func onlyMetricsAreTakenForMetrics() {
         let query = PromQLNames(
             #"""
             topk by (role) (3, rate(a_total{b="c{d}",e=~'\'f'}[5m:1m] offset 1h)) or 1e3 * Inf > bool 0x1f

@@ -3,7 +3,7 @@ import Testing
 
 @testable import HandshakeProbe
 
-@Suite struct ExpositionFormatTests {
+@Suite("Formats of an exposition") struct ExpositionFormatTests {
     /// What Prometheus 2.53 and 3.x send, a browser, curl, and others.
     /// What Prometheus 2.42, 2.53 and 3.x send, a browser, curl, and others.
     private static let requests: [(String?, Exposition)] = [
@@ -39,7 +39,7 @@ import Testing
     ]
 
     @Test("The format that the scraper weighs most, of those there are", arguments: requests)
-    func negotiation(_ accept: String?, _ expected: Exposition) {
+    func theHeaviestFormatIsServed(_ accept: String?, _ expected: Exposition) {
         #expect(Exposition.negotiate(accept) == expected)
     }
 
@@ -55,7 +55,7 @@ import Testing
     }
 
     @Test("The escaping scheme dots doubles underscores in every name, as Prometheus's own library does")
-    func dots() {
+    func dotsAreEscapedAsPrometheusDoes() {
         var bytes: [UInt8] = []
         TextExposition.encode(fullSnapshot(), as: Exposition(.text100, escaping: .dots), into: &bytes)
         let text = String(decoding: bytes, as: UTF8.self)
@@ -95,7 +95,7 @@ import Testing
     }
 
     @Test("The rules ask for metrics and labels that there are", arguments: ["recording-rules.yml", "alerts.yml"])
-    func rules(_ name: String) throws {
+    func theRulesAskForKnownMetrics(_ name: String) throws {
         let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
             .deletingLastPathComponent().deletingLastPathComponent()
         let text = try String(contentsOf: root.appendingPathComponent("metrics/\(name)"), encoding: .utf8)

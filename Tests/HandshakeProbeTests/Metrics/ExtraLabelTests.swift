@@ -3,7 +3,7 @@ import Testing
 
 @testable import HandshakeProbe
 
-@Suite struct ExtraLabelTests {
+@Suite("Labels that are asked for") struct ExtraLabelTests {
     private func handshake(_ sni: String?, end: UInt64 = second, outcome: Outcome = .completed) -> Handshake {
         var handshake = completedHandshake(end: end)
         handshake.sni = sni
@@ -46,7 +46,7 @@ import Testing
     }
 
     @Test("Past its cap a label's values are other, and every session is still counted once")
-    func cap() {
+    func labelValuesPastTheCapAreOther() {
         var registry = MetricsRegistry(version: "1", options: options(labels: [ExtraLabelOption(.sni, cap: 5)]))
         for number in 0..<100 { registry.record(handshake("host-\(number).example"), now: second) }
         registry.record(handshake(nil), now: second)
@@ -81,7 +81,7 @@ import Testing
     }
 
     @Test("A window that has been idle makes room for another, and that is told")
-    func eviction() {
+    func anIdleWindowMakesRoom() {
         var limits = MetricsRegistry.Limits()
         limits.series = 100
         let labels = [ExtraLabelOption(.sni, cap: 10_000)]
@@ -121,7 +121,7 @@ import Testing
     }
 
     @Test("An exemplar is the newest session of its bucket, only when asked for, within OpenMetrics's length")
-    func exemplars() throws {
+    func exemplarsAreTheNewestSessions() throws {
         for asked in [false, true] {
             var registry = MetricsRegistry(version: "1", options: options(exemplars: asked))
             var first = handshake("old.example")
@@ -172,7 +172,7 @@ import Testing
             ("0::/machine/libpod-\(id)x/a", "0123456789ab"),
             ("0::/libpod-\(id).scope/container/\(other)", "ffffffffffff"), ("0::/\(id)0", nil),
         ] as [(String, String?)])
-    func container(_ cgroup: String, _ expected: String?) {
+    func containersAreNamedByTheirDigits(_ cgroup: String, _ expected: String?) {
         #expect(Container.identifier(in: Array(cgroup.utf8)) == expected)
     }
 

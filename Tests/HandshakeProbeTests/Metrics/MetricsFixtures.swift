@@ -72,17 +72,17 @@ func fullSnapshot() -> MetricsSnapshot {
         SessionTally(role: .client, stack: "gnutls", started: 4, inFlight: 0),
     ])
     var kernel = KernelCounters()
-    kernel.submitted = [.init(program: "tls_exit", count: 40), .init(program: "tcp_state", count: 12)]
-    kernel.dropped = [.init(program: "tls_exit", reason: "ring_full", count: 0)]
-    kernel.skipped = [.init(program: "tls_exit", reason: "noted", count: 3)]
-    kernel.rejected = [.init(reason: "size", count: 1)]
+    kernel.submitted = [.init(program: "tls_return", count: 40), .init(program: "socket_state", count: 12)]
+    kernel.dropped = [.init(program: "tls_return", reason: "ring_full", count: 0)]
+    kernel.skipped = [.init(program: "tls_return", reason: "noted", count: 3)]
+    kernel.rejected = [.init(reason: "wrong_size", count: 1)]
     kernel.decoded = 51
     registry.update(kernel: kernel, now: now)
     var coverage = CoverageSample()
     coverage.probeHits = [.init(stack: "openssl", library: "/usr/lib/libssl.so.3", count: 40)]
     coverage.probes = [.init(stack: "openssl", library: "/usr/lib/libssl.so.3", state: "emulated", count: 6)]
     coverage.processes = [
-        .init(state: .observed, reason: nil, count: 2), .init(state: .unobserved, reason: "static", count: 1),
+        .init(state: .observed, reason: nil, count: 2), .init(state: .unobserved, reason: "unsupported_stack", count: 1),
     ]
     registry.update(coverage: coverage)
     var process = ProcessSample()

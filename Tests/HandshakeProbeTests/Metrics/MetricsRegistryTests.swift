@@ -2,8 +2,8 @@ import Testing
 
 @testable import HandshakeProbe
 
-@Suite struct MetricsRegistryTests {
-    @Test func onlyCompletedSessionsEnterDurations() {
+@Suite("The metrics registry") struct MetricsRegistryTests {
+    @Test("Only completed sessions enter the durations") func onlyCompletedSessionsEnterDurations() {
         var registry = MetricsRegistry(version: "1")
         let now = 10 * second
         for outcome in [Outcome.failed, .abandoned, .timeout] {
@@ -21,7 +21,7 @@ import Testing
         #expect(!text.contains("tlswatch_key_exchange_duration"))
     }
 
-    @Test func missingFactsAreUnknown() {
+    @Test("A fact that is missing is the label value unknown") func missingFactsAreUnknown() {
         var registry = MetricsRegistry(version: "1")
         registry.record(unfinishedHandshake(end: second, outcome: .completed, reason: nil), now: second)
         let text = text(registry.snapshot(now: second))
@@ -52,7 +52,7 @@ import Testing
         }
     }
 
-    @Test func windowQuantilesExpireAndSessionsSayZero() {
+    @Test("Quantiles of a window expire, and its sessions are then 0") func windowQuantilesExpireAndSessionsSayZero() {
         var registry = MetricsRegistry(version: "1", options: options(windows: [10]))
         registry.record(completedHandshake(end: 100 * second), now: 100 * second)
         let full = text(registry.snapshot(now: 109 * second))
@@ -66,7 +66,7 @@ import Testing
         #expect(empty.contains(#"tlswatch_key_exchange_failure_ratio{role="server",window="10s"} NaN"#))
     }
 
-    @Test func ratiosAreOfSums() {
+    @Test("A ratio is that of the sums, not the mean of ratios") func ratiosAreOfSums() {
         var registry = MetricsRegistry(version: "1")
         var handshake = completedHandshake(end: second, duration: 1_000)
         handshake.alpnNegotiation = 500
@@ -84,10 +84,10 @@ import Testing
         #expect(text.contains(#"tlswatch_key_exchanges_total{role="server",group="x25519",result="failure"} 2"#))
     }
 
-    @Test func growingLossMakesTheWindowIncomplete() {
+    @Test("A loss that grows makes the window incomplete") func growingLossMakesTheWindowIncomplete() {
         var registry = MetricsRegistry(version: "1", options: options(windows: [10]))
         var kernel = KernelCounters()
-        kernel.dropped = [.init(program: "tls_exit", reason: "ring_full", count: 0)]
+        kernel.dropped = [.init(program: "tls_return", reason: "ring_full", count: 0)]
         registry.update(kernel: kernel, now: 100 * second)
         let quiet = text(registry.snapshot(now: 100 * second))
         kernel.dropped[0].count = 1
@@ -103,7 +103,7 @@ import Testing
         #expect(marked.contains(#"tlswatch_window_incomplete{window="10s"} 1"#))
     }
 
-    @Test func protocolsPastTheCapAreOther() {
+    @Test("Protocols past their cap are counted as other") func protocolsPastTheCapAreOther() {
         var registry = MetricsRegistry(version: "1")
         for number in 0..<1_000 {
             var handshake = completedHandshake(end: second)
@@ -117,7 +117,8 @@ import Testing
         #expect(text.contains("tlswatch_series_capped_total 936"))
     }
 
-    @Test func seriesPastTheBudgetAreOtherAndNothingIsLost() {
+    @Test("Series past the budget are other, and no session is lost") func seriesPastTheBudgetAreOtherAndNothingIsLost()
+    {
         var limits = MetricsRegistry.Limits()
         limits.series = 100
         limits.stacks = .max
@@ -140,7 +141,8 @@ import Testing
         }
     }
 
-    @Test func goneCoverageLeavesAndItsBudgetReturns() {
+    @Test("Coverage that is gone leaves the answer, and its budget returns")
+    func goneCoverageLeavesAndItsBudgetReturns() {
         var limits = MetricsRegistry.Limits()
         limits.series = 3
         var registry = MetricsRegistry(version: "1", options: options(limits: limits))
@@ -155,7 +157,7 @@ import Testing
                 == [#"tlswatch_probes{stack="openssl",library="/lib/19",state="attached"} 1"#])
     }
 
-    @Test func snapshotsDoNotChange() {
+    @Test("A snapshot does not change with what is recorded after it") func snapshotsDoNotChange() {
         var registry = MetricsRegistry(version: "1")
         registry.record(completedHandshake(end: second), now: second)
         let snapshot = registry.snapshot(now: second)

@@ -6,7 +6,7 @@ import Testing
 
 @testable import HandshakeProbe
 
-@Suite struct NativeBucketsTests {
+@Suite("Native histograms") struct NativeBucketsTests {
     private func histogram(_ values: [UInt64]) -> DurationHistogram {
         var histogram = DurationHistogram()
         for value in values { histogram.observe(value) }
@@ -31,7 +31,7 @@ import Testing
     }
 
     @Test("Past the limit neighbours are merged, and nothing is lost")
-    func merging() {
+    func neighboursAreMergedPastTheLimit() {
         // Fifteen powers of two in full.
         let values = (0..<40_000).map { UInt64(exp2(Double($0) * 15 / 40_000) * 100_000) }
         let native = NativeBuckets(histogram(values))
@@ -43,7 +43,7 @@ import Testing
     }
 
     @Test("Classic and native buckets count the same durations")
-    func agreement() {
+    func classicAndNativeBucketsAgree() {
         var generator = SplitMix(seed: 3)
         for name in [DurationBounds.Name.handshake, .phase] {
             var histogram = DurationHistogram(name)
@@ -81,7 +81,7 @@ import Testing
     }
 
     @Test("The messages say what the text says, and the native buckets beside it")
-    func protobuf() throws {
+    func messagesSayWhatTheTextSays() throws {
         var bytes: [UInt8] = []
         ProtobufExposition.encode(fullSnapshot(), created: 1_500_000_000_250_000_000, into: &bytes)
         let families = try Self.families(bytes)
@@ -114,7 +114,7 @@ import Testing
     }
 
     @Test("An empty histogram is told from one without native buckets by a span of nothing")
-    func empty() throws {
+    func anEmptyHistogramHasASpanOfNothing() throws {
         var series = Series<DurationHistogram>()
         series.append(LabelSet(names: ["role"], values: ["client"]), DurationHistogram(.phase))
         let snapshot = MetricsSnapshot(

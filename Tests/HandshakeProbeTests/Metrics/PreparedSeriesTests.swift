@@ -3,11 +3,11 @@ import Testing
 @testable import HandshakeProbe
 
 /// Counters that exist before their first sample.
-@Suite struct PreparedSeriesTests {
+@Suite("Series before their first sample") struct PreparedSeriesTests {
     private func told(_ registry: inout MetricsRegistry) -> String { text(registry.snapshot(now: second)) }
 
     @Test("An observed stack has every outcome and known reason at 0 in both roles, and nothing is counted by that")
-    func observed() {
+    func anObservedStackHasEverySeries() {
         var registry = MetricsRegistry(version: "1")
         registry.observe(stack: "openssl")
         registry.observe(stack: "openssl")
@@ -69,7 +69,7 @@ import Testing
     }
 
     @Test("What is made beforehand keeps to the cap on series and takes no sample's place under other")
-    func cap() {
+    func preparedSeriesKeepToTheCap() {
         var limits = MetricsRegistry.Limits()
         limits.series = 20
         var registry = MetricsRegistry(version: "1", options: options(limits: limits))

@@ -3,9 +3,9 @@ import Testing
 
 @testable import HandshakeProbe
 
-@Suite struct StatusBoardTests {
+@Suite("Figures of the status page") struct StatusBoardTests {
     @Test("The chart has a point for each second of the window, as the window then stood")
-    func points() throws {
+    func theChartHasAPointASecond() throws {
         var board = StatusBoard(WindowLength(seconds: 10))
         for step in 0..<30 as Range<UInt64> {
             let now = (100 + step) * second
@@ -25,7 +25,7 @@ import Testing
     }
 
     @Test("A jump of the clock makes no more points than the chart has")
-    func jump() throws {
+    func aClockJumpMakesNoMorePoints() throws {
         var board = StatusBoard(WindowLength(seconds: 3_600))
         board.completed(completedHandshake(end: 5 * second), now: 5 * second)
         let figures = board.figures(now: 5_000_000 * second)
@@ -33,7 +33,7 @@ import Testing
     }
 
     @Test("The slowest of the window, slowest first, at most ten, and no longer than it")
-    func slowest() {
+    func theSlowestComeFirst() {
         var generator = SplitMix(seed: 2)
         var slowest = SlowestSessions(window: 60 * second)
         var truth: [(end: UInt64, duration: UInt64)] = []
@@ -53,7 +53,7 @@ import Testing
     }
 
     @Test("Counts are summed over stacks and extra labels, the most frequent reason first")
-    func ended() {
+    func endedSessionsAreSummed() {
         var registry = MetricsRegistry(version: "1", options: options(labels: [ExtraLabelOption(.sni)]))
         for (sni, reason, count) in [("a", "unknown_ca", 2), ("b", "unknown_ca", 1), ("a", "peer_closed", 1)] {
             for _ in 0..<count {

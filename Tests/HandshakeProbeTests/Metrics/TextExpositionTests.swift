@@ -14,8 +14,8 @@ private func promtoolCheck(_ text: String) throws -> (status: ChildEnd, output: 
 
 private let promtoolIsThere = FileManager.default.isExecutableFile(atPath: promtool)
 
-@Suite struct TextExpositionTests {
-    @Test func matchesTheGoldenText() throws {
+@Suite("The text exposition") struct TextExpositionTests {
+    @Test("The text is the golden one, line by line") func matchesTheGoldenText() throws {
         let text = text(fullSnapshot())
         let file = try #require(
             Bundle.module.url(forResource: "metrics", withExtension: "txt", subdirectory: "Fixtures"))
@@ -27,12 +27,12 @@ private let promtoolIsThere = FileManager.default.isExecutableFile(atPath: promt
         for (line, wanted) in zip(lines, golden) { #expect(line == wanted) }
     }
 
-    @Test func servesEveryFamilyOfTheCatalogueSorted() {
+    @Test("Every family of the catalogue is served, in order") func servesEveryFamilyOfTheCatalogueSorted() {
         let names = fullSnapshot().families.map(\.descriptor.name)
         #expect(names == MetricCatalogue.all.map(\.name).sorted())
     }
 
-    @Test func catalogueIsConsistent() {
+    @Test("The catalogue's names, types and labels go together") func catalogueIsConsistent() {
         for descriptor in MetricCatalogue.all {
             #expect(descriptor.name.hasSuffix("_total") == (descriptor.type == .counter), "\(descriptor.name)")
             #expect(descriptor.labels.count <= LabelValues.limit)
@@ -45,7 +45,7 @@ private let promtoolIsThere = FileManager.default.isExecutableFile(atPath: promt
         }
     }
 
-    @Test(.enabled(if: promtoolIsThere, "promtool is not at \(promtool)"))
+    @Test("promtool has nothing to say about the text", .enabled(if: promtoolIsThere, "promtool is not at \(promtool)"))
     func promtoolIsContent() throws {
         let verdict = try promtoolCheck(text(fullSnapshot()))
         #expect(verdict.status == .exited(0) && verdict.output.isEmpty, "\(verdict.output)")
@@ -58,7 +58,9 @@ private let promtoolIsThere = FileManager.default.isExecutableFile(atPath: promt
         String(repeating: "x", count: 100_000), "{}", "# HELP x y",
     ]
 
-    @Test(.enabled(if: promtoolIsThere, "promtool is not at \(promtool)"))
+    @Test(
+        "What a peer or a host puts into a label does not break the scrape",
+        .enabled(if: promtoolIsThere, "promtool is not at \(promtool)"))
     func hostileLabelsDoNotBreakTheScrape() throws {
         var registry = MetricsRegistry(version: "1\"\n")
         var coverage = CoverageSample()
@@ -82,37 +84,41 @@ private let promtoolIsThere = FileManager.default.isExecutableFile(atPath: promt
         #expect(verdict.status == .exited(0) && verdict.output.isEmpty, "\(verdict.output)")
     }
 
-    @Test func escapesLabelValues() {
+    @Test("Label values are escaped") func escapesLabelValues() {
         let set = LabelSet(names: ["a", "b"], values: ["x\"y\\z\nw", "\u{1}"])
         #expect(String(decoding: set.text, as: UTF8.self) == #"a="x\"y\\z\nw",b="\#u{FFFD}""#)
     }
 
-    @Test func boundsTheLengthOfLabelValues() {
+    @Test("The length of a label value is bounded") func boundsTheLengthOfLabelValues() {
         let set = LabelSet(names: ["a"], values: [String(repeating: "é", count: 50_000)])
         #expect(set.values == [String(repeating: "é", count: Label.byteLimit / 2)])
     }
 
-    @Test(arguments: [
-        (0, "0"), (1, "0.000000001"), (1_500_000, "0.0015"), (1_000_000_000, "1"), (60_000_000_001, "60.000000001"),
-        (UInt64.max, "18446744073.709551615"),
-    ])
+    @Test(
+        "Seconds are written to the nanosecond",
+        arguments: [
+            (0, "0"), (1, "0.000000001"), (1_500_000, "0.0015"), (1_000_000_000, "1"), (60_000_000_001, "60.000000001"),
+            (UInt64.max, "18446744073.709551615"),
+        ])
     func writesSecondsToTheNanosecond(nanoseconds: UInt64, wanted: String) {
         var bytes: [UInt8] = []
         DecimalText.append(seconds: nanoseconds, to: &bytes)
         #expect(String(decoding: bytes, as: UTF8.self) == wanted)
     }
 
-    @Test(arguments: [
-        (0.0, "0"), (0.05, "0.05"), (3.0, "3"), (-1.5, "-1.5"), (Double.nan, "NaN"), (.infinity, "+Inf"),
-        (-.infinity, "-Inf"), (1e-9, "1e-09"), (1e300, "1e+300"),
-    ])
+    @Test(
+        "Numbers are written as Prometheus reads them",
+        arguments: [
+            (0.0, "0"), (0.05, "0.05"), (3.0, "3"), (-1.5, "-1.5"), (Double.nan, "NaN"), (.infinity, "+Inf"),
+            (-.infinity, "-Inf"), (1e-9, "1e-09"), (1e300, "1e+300"),
+        ])
     func writesNumbersAsPrometheusReadsThem(number: Double, wanted: String) {
         var bytes: [UInt8] = []
         DecimalText.append(number, to: &bytes)
         #expect(String(decoding: bytes, as: UTF8.self) == wanted)
     }
 
-    @Test func bucketBoundsAreInclusiveAndCumulative() {
+    @Test("Bounds of buckets are inclusive, their counts cumulative") func bucketBoundsAreInclusiveAndCumulative() {
         var histogram = DurationHistogram()
         for value in [99_999, 100_000, 100_001, 30_000_000_000, 30_000_000_001] as [UInt64] {
             histogram.observe(value)

@@ -5,10 +5,12 @@ import Testing
 
 /// The derived places, checked on real connections: a C program makes a handshake with itself, and
 /// reads the facts at the places as well as through the API.
-@Suite(.enabled(if: Machine.has(Machine.libssl, Machine.compiler, "/usr/include/openssl/ssl.h")))
+@Suite(
+    "Places of facts in OpenSSL's objects",
+    .enabled(if: Machine.has(Machine.libssl, Machine.compiler, "/usr/include/openssl/ssl.h")))
 struct FactFinderTests {
     /// What a file without symbols is asked for must agree with what the getters say.
-    @Test func theStateMachineTellsTheSame() throws {
+    @Test("The state machine's function leads to the same places") func theStateMachineTellsTheSame() throws {
         let file = try ELFFile(path: Machine.libssl)
         let code = CodeReader(file)
         let symbols = file.symbols(named: SymbolNames.all)

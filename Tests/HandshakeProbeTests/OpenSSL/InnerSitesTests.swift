@@ -4,7 +4,7 @@ import Testing
 @testable import HandshakeProbe
 
 /// Sites inside functions, on small assembled ones: each form that is known, and each that must be refused.
-@Suite struct InnerSitesTests {
+@Suite("Sites inside functions") struct InnerSitesTests {
     /// push r15; mov r15, rdi; call; add dword [r15+0x6c], 1
     private static let entry: [UInt8] =
         [0x41, 0x57, 0x49, 0x89, 0xff, 0xe8, 0, 0, 0, 0, 0x41, 0x83, 0x47, 0x6c, 0x01]
@@ -21,7 +21,7 @@ import Testing
     private func place(_ offset: Int) -> UInt64 { CodeImage.codeAddress + UInt64(offset) }
 
     @Test("The call behind the lowered count, with the object in the register that holds it")
-    func found() throws {
+    func theCallBehindTheLoweredCountIsFound() throws {
         let code = Self.entry + Self.lower + Self.leave
         let site = InnerSites.Site(
             address: place(Self.entry.count + Self.lower.count + 3), object: ObjectPlace(.r15, offset: 0))
@@ -64,7 +64,7 @@ import Testing
             ("a byte that is no instruction may hide a way out", entry + lower + leave + [0x06] + lower + leave),
             ("one of two ways out is not shown", entry + lower + leave + lower + [0xc3]),
         ])
-    func refused(_ why: String, _ code: [UInt8]) throws {
+    func doubtfulFormsAreRefused(_ why: String, _ code: [UInt8]) throws {
         #expect(try exits(code) == nil, "\(why)")
     }
 
@@ -92,7 +92,9 @@ import Testing
             ("r13", .r13, [0x49, 0x89, 0xfd], [0x41, 0xff, 0x45, 0x6c], [0x41, 0xff, 0x4d, 0x6c]),
             ("r14", .r14, [0x49, 0x89, 0xfe], [0x41, 0xff, 0x46, 0x6c], [0x41, 0xff, 0x4e, 0x6c]),
         ] as [(String, ValuePlace, [UInt8], [UInt8], [UInt8])])
-    func forms(_ name: String, _ register: ValuePlace, _ copy: [UInt8], _ up: [UInt8], _ down: [UInt8]) throws {
+    func everyFormOfCountingIsKnown(
+        _ name: String, _ register: ValuePlace, _ copy: [UInt8], _ up: [UInt8], _ down: [UInt8]
+    ) throws {
         // …; call; ret
         let code = copy + up + down + [0xe8, 0, 0, 0, 0, 0xc3]
         let site = InnerSites.Site(
@@ -101,7 +103,7 @@ import Testing
     }
 
     @Test("The longest and the shortest way to an address inside the object", arguments: [Int32(-0x7fff), 0x7fff, 1])
-    func distances(_ distance: Int32) throws {
+    func theFarthestAddressesAreReached(_ distance: Int32) throws {
         // lea rbx, [rdi+distance]; inc dword [rbx+0x24]; dec dword [rbx+0x24]; nop; ret
         let code = Self.lea(distance) + [0xff, 0x43, 0x24, 0xff, 0x4b, 0x24, 0x90, 0xc3]
         #expect(try exits(code)?.map(\.object) == [ObjectPlace(.rbx, offset: Int16(-distance))])
@@ -125,14 +127,14 @@ import Testing
             ("rep ret; nop", [0xf3, 0xc3, 0x90], nil), ("pop r15; nop", [0x41, 0x5f, 0x90], nil),
             ("mov r15b, al; nop", [0x41, 0x88, 0xc7, 0x90], nil),
         ] as [(String, [UInt8], Int?)])
-    func ways(_ name: String, _ behind: [UInt8], _ offset: Int?) throws {
+    func onlyEmulatedSitesAreTaken(_ name: String, _ behind: [UInt8], _ offset: Int?) throws {
         let before = Self.entry + Self.lower
         #expect(
             try exits(before + behind + [0xc3])?.map(\.address) == offset.map { [place(before.count + $0)] }, "\(name)")
     }
 
     @Test("The site is among the twelve instructions behind the count, or there is none")
-    func reach() throws {
+    func theSiteIsNearTheCount() throws {
         let before = Self.entry + Self.lower
         for (fillers, found) in [(0, true), (11, true), (12, false)] {
             // mov ecx, eax
@@ -142,7 +144,7 @@ import Testing
     }
 
     @Test("What restores a register does not count as using it for something else")
-    func restored() throws {
+    func restoredRegistersAreNotUsed() throws {
         // push rbp; mov rbp, rdi; je +2; leave; ret; inc dword [rbp+8]; dec dword [rbp+8]; nop; pop rbp; ret
         let leave: [UInt8] = [
             0x55, 0x48, 0x89, 0xfd, 0x74, 0x02, 0xc9, 0xc3, 0xff, 0x45, 0x08, 0xff, 0x4d, 0x08, 0x90, 0x5d, 0xc3,
@@ -229,7 +231,7 @@ import Testing
     }
 
     @Test("Of the call that asks for the size and the one that works, the second, and the jump on its result")
-    func working() throws {
+    func theWorkingCallIsFound() throws {
         let code = Self.begin + Self.asksSize + Self.works + Self.end
         let found = try #require(try agreement(code, calls: [6, 18]))
         #expect(found.call == InnerSites.Site(address: place(18), object: ObjectPlace(.rbx)))
@@ -258,7 +260,7 @@ import Testing
             ("xor esi, esi; mov rsi, rbp", [0x31, 0xf6, 0x48, 0x89, 0xee], false),
             ("xor esi, esi; another call", [0x31, 0xf6, 0xe8, 0, 0, 0, 0], false), ("nothing", [0x90], false),
         ] as [(String, [UInt8], Bool)])
-    func null(_ name: String, _ sets: [UInt8], _ isNull: Bool) throws {
+    func waysToPassNullAreKnown(_ name: String, _ sets: [UInt8], _ isNull: Bool) throws {
         // …; call; mov rsi, rbp; call; test eax, eax; jle
         let code = Self.begin + sets + [0xe8, 0, 0, 0, 0] + Self.works + Self.end
         let (first, second) = (Self.begin.count + sets.count, Self.begin.count + sets.count + 8)
@@ -267,7 +269,7 @@ import Testing
     }
 
     @Test("The working call may come first, and both may be addr32 calls")
-    func order() throws {
+    func theWorkingCallMayComeFirst() throws {
         // mov rsi, rbp; addr32 call; test eax, eax; jle; xor esi, esi; addr32 call; …
         let works: [UInt8] = [0x48, 0x89, 0xee, 0x67, 0xe8, 0, 0, 0, 0, 0x85, 0xc0, 0x7e, 0x00]
         let asks: [UInt8] = [0x31, 0xf6, 0x67, 0xe8, 0, 0, 0, 0]
@@ -334,7 +336,7 @@ import Testing
     }
 
     @Test("In a file: the functions as its unwind table bounds them", .enabled(if: Machine.has(Machine.compiler)))
-    func extents() throws {
+    func functionsEndWhereTheUnwindTableSays() throws {
         let (finder, symbols) = try Self.finder(Self.source("nowhere"))
         let machine = try #require(symbols["state_machine"])
         // push, mov, add, je, then sub and mov before the call; the second way is 16 bytes on.
@@ -347,7 +349,7 @@ import Testing
     @Test(
         "In a file: the caller that is named, or every function that calls twice, its own or through a stub",
         .enabled(if: Machine.has(Machine.compiler)))
-    func callers() throws {
+    func callersInAFileAreFound() throws {
         let (own, symbols) = try Self.finder(
             Self.source("EVP_PKEY_derive") + " void EVP_PKEY_derive(void) {}")
         let (another, derive) = (try #require(symbols["another"]), try #require(symbols["ssl_derive"]))
@@ -366,7 +368,7 @@ import Testing
     }
 
     @Test("A body without end, full of counts, is read in bounded time", .timeLimit(.minutes(1)))
-    func large() throws {
+    func aLargeBodyIsReadInBoundedTime() throws {
         // mov r15, rdi; nop …; add dword [r15+0x6c], 1; then (sub dword [r15+0x6c], 1; nop) …
         let nops = [UInt8](repeating: 0x90, count: 500)
         let ways = Array(repeating: Self.lower + [0x90], count: 500).joined()
@@ -375,7 +377,7 @@ import Testing
     }
 
     @Test("Garbled code crashes nothing, and no site leaves the function", .timeLimit(.minutes(1)))
-    func fuzz() throws {
+    func garbledCodeLeavesNoFunction() throws {
         var generator = SplitMix(seed: 11)
         let whole = Self.entry + Self.lower + Self.leave + Self.asksSize + Self.works + Self.end
         for _ in 0..<3_000 {

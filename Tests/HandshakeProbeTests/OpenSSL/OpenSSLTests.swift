@@ -3,13 +3,13 @@ import Testing
 
 @testable import HandshakeProbe
 
-@Suite(.enabled(if: Machine.has(Machine.libssl, Machine.libcrypto, "/usr/bin/nm")))
+@Suite("Recognising OpenSSL", .enabled(if: Machine.has(Machine.libssl, Machine.libcrypto, "/usr/bin/nm")))
 struct OpenSSLTests {
     private func offsets(_ analysis: LibraryAnalysis, _ hook: HookKind) -> [UInt64] {
         analysis.sites.filter { $0.hook == hook }.map(\.fileOffset)
     }
 
-    @Test func sharedLibSSL() throws {
+    @Test("The host's shared libssl is known with version and hooks") func sharedLibSSL() throws {
         let file = try ELFFile(path: Machine.libssl)
         #expect(OpenSSL.recognises(file))
         let analysis = try OpenSSL.analyse(file)
@@ -31,7 +31,7 @@ struct OpenSSLTests {
         if cipher[1] == 0x2f8 { #expect(analysis.facts[.sessionGroup]?.offsets == [cipher[0], cipher[1] + 0x10]) }
     }
 
-    @Test func libCryptoAlone() throws {
+    @Test("A libcrypto by itself has the hooks of its own functions") func libCryptoAlone() throws {
         let file = try ELFFile(path: Machine.libcrypto)
         #expect(OpenSSL.recognises(file))
         let analysis = try OpenSSL.analyse(file)
@@ -40,7 +40,7 @@ struct OpenSSLTests {
         #expect(analysis.version?.hasPrefix("3.") == true)
     }
 
-    @Test func othersAreNotRecognised() throws {
+    @Test("Files of other kinds are not taken for OpenSSL") func othersAreNotRecognised() throws {
         #expect(!OpenSSL.recognises(try ELFFile(path: "/usr/lib/x86_64-linux-gnu/libc.so.6")))
         #expect(!OpenSSL.recognises(try CodeImage.file([0xc3])))
     }
@@ -59,7 +59,7 @@ struct OpenSSLTests {
     }
 
     /// Node names its hidden functions: the ways that need no names must lead to the same places.
-    @Test(.enabled(if: Machine.has(Machine.node)))
+    @Test("A program with OpenSSL inside is known like a library", .enabled(if: Machine.has(Machine.node)))
     func programWithOpenSSLInside() throws {
         let file = try ELFFile(path: Machine.node)
         let analysis = try OpenSSL.analyse(file)
@@ -102,7 +102,7 @@ struct OpenSSLTests {
     func versionText(_ text: String, _ expected: String?) { #expect(VersionText.parse(text) == expected) }
 
     /// An attacker's file: the tables lead everywhere but to the code.
-    @Test func aMethodFunctionThatReturnsNoTable() throws {
+    @Test("A method function that returns no table gives no hook") func aMethodFunctionThatReturnsNoTable() throws {
         guard Machine.has(Machine.compiler) else { return }
         let path = try Machine.compile(
             "void *TLS_method(void) { return 0; } void *TLS_client_method(void) { return TLS_method; }"

@@ -5,10 +5,12 @@ import Testing
 @testable import HandshakeProbe
 
 /// Where a BIO keeps its descriptor, held against the library's own functions.
-@Suite(.enabled(if: Machine.has(Machine.libcrypto, Machine.compiler, "/usr/include/openssl/bio.h")))
+@Suite(
+    "Places of facts in OpenSSL's transports",
+    .enabled(if: Machine.has(Machine.libcrypto, Machine.compiler, "/usr/include/openssl/bio.h")))
 struct TransportFinderTests {
     @Test("The descriptor, kind and next of real BIOs stand where libcrypto's code says")
-    func places() throws {
+    func fieldsOfABIOStandWhereTheCodeSays() throws {
         let analysis = try OpenSSL.analyse(ELFFile(path: Machine.libcrypto))
         let layout = try #require(analysis.transport)
         let program = try Machine.compile(Self.source, ["-O1", "-lcrypto"])
@@ -21,7 +23,7 @@ struct TransportFinderTests {
     }
 
     @Test("A file without BIOs has no layout, and a profile without one knows no transport")
-    func none() throws {
+    func aFileWithoutBIOsHasNoLayout() throws {
         let analysis = try OpenSSL.analyse(ELFFile(path: Machine.libssl))
         #expect(analysis.transport == nil && analysis.facts[.transport] != nil)
         let plan = ReadPlan(analysis.facts)

@@ -5,7 +5,7 @@ import Testing
 @testable import HandshakeProbe
 
 /// How a session ends, and what may be told of it then: the edges of each rule, on streams made by hand.
-@Suite struct SessionOutcomeTests: SessionStream {
+@Suite("How sessions end") struct SessionOutcomeTests: SessionStream {
     /// One call of a handshake, from 100 to 130.
     private func oneCall(
         server: UInt32 = 1, result: Int32 = 1, flow: UInt32 = 4, io: Int32 = 5, scalars: [Fact: UInt32] = [:],
@@ -205,7 +205,7 @@ import Testing
             (1, 0x0303, 19, false), (1, 0x0303, 0, true), (0, 0x0303, 19, true), (0, 0x0304, 0, false),
             (1, 0x0304, 0, false), (1, 0xfefd, 19, false), (1, 0xfefd, 0, true),
         ] as [(UInt32, UInt32, UInt32, Bool)])
-    func renegotiation(_ server: UInt32, _ version: UInt32, _ request: UInt32, _ begins: Bool) {
+    func onlyARenegotiationBeginsAnew(_ server: UInt32, _ version: UInt32, _ request: UInt32, _ begins: Bool) {
         var table = table()
         var entry = enter(300, flow: 4, version: version, server: server)
         entry.request_state = request
@@ -294,7 +294,7 @@ import Testing
     }
 
     @Test("Below TLS 1.3 the exchange begins with the share of the master secret, not with what was read after it")
-    func rsaKeyExchange() {
+    func anRSAExchangeBeginsWithTheMasterSecret() {
         let steps = [
             step(180, .masterSecret, input: 110), step(190, .keyChange, argument: 0x21, input: 185),
         ]
@@ -342,7 +342,7 @@ import Testing
     // MARK: sockets
 
     @Test("A connection that comes about after its first bytes is told by a second record of its socket")
-    func fastOpen() {
+    func aLateConnectionHasASecondRecord() {
         var table = table()
         table.callEntered(enter(100, server: 0))
         var first = used(110)
@@ -448,7 +448,7 @@ import Testing
             (-1, 156, nil, "http_request"), (256, 267, nil, "wrong_version_number"),
             (-1, 777, nil, "library_error_777"), (-1, 207, nil, "protocol_is_shutdown"),
         ] as [(Int32, Int32, UInt8?, String)])
-    func reasons(_ alert: Int32, _ reason: Int32, _ code: UInt8?, _ text: String) {
+    func theReasonStandsWhereTheAlertIsSilent(_ alert: Int32, _ reason: Int32, _ code: UInt8?, _ text: String) {
         let failed = oneCall(
             result: -1, flow: 1, steps: [step(120, .fatal, argument: alert, argument2: reason)])
         #expect(failed?.reason == text && failed?.alert == code)
@@ -456,7 +456,7 @@ import Testing
     }
 
     @Test("close_notify is the peer's, received: this side's own ends nothing")
-    func closeNotify() {
+    func onlyAReceivedCloseNotifyEnds() {
         let received = oneCall(result: -1, flow: 2, io: 31, scalars: [.want: 3, .shutdown: 3])
         #expect(received?.outcome == .failed && received?.reason == "close_notify")
         #expect(received?.alert == 0 && received?.alertDirection == .received)
@@ -468,7 +468,7 @@ import Testing
         "A call that waits is no end: not while the transport may be asked again",
         arguments: [(-11, 3, nil), (-4, 3, nil), (5, 2, nil), (1 << 30, 3, nil), (5, 1, .failed), (-104, 3, .failed)]
             as [(Int32, UInt32, Outcome?)])
-    func waits(_ io: Int32, _ want: UInt32, _ outcome: Outcome?) {
+    func aWaitingCallIsNoEnd(_ io: Int32, _ want: UInt32, _ outcome: Outcome?) {
         #expect(oneCall(result: -1, flow: 2, io: io, scalars: [.want: want])?.outcome == outcome)
     }
 
@@ -498,7 +498,9 @@ import Testing
             (0x0304, 0, 0x2001d, 24, "secp384r1"), (0x0304, 0, 9999, 24, "secp384r1"), (0x0303, 0, 29, 24, "secp384r1"),
             (0x0303, 0, 29, nil, nil), (0x0303, 1, 29, 24, nil), (0x0303, nil, 29, 24, nil), (0x0303, 0, 29, 9999, nil),
         ] as [(UInt32, UInt32?, UInt32?, UInt32?, String?)])
-    func group(_ version: UInt32, _ resumed: UInt32?, _ own: UInt32?, _ session: UInt32?, _ expected: String?) {
+    func onlyARegisteredGroupIsReported(
+        _ version: UInt32, _ resumed: UInt32?, _ own: UInt32?, _ session: UInt32?, _ expected: String?
+    ) {
         let told: [Fact: UInt32?] = [.version: version, .resumed: resumed, .group: own, .sessionGroup: session]
         let finished = oneCall(server: 0, scalars: told.compactMapValues { $0 })
         #expect(finished?.outcome == .completed && finished?.group == expected)
@@ -553,7 +555,7 @@ import Testing
             (1, [0x121], 20), (1, [0x122], nil), (1, [0x111], nil), (1, [0xa1], nil), (1, [0x21], nil),
             (0, [0x121], nil), (1, [0x122, 0x121], 21), (1, [0x121, 0x121], 20),
         ] as [(UInt32, [Int32], UInt64?)])
-    func finished(_ server: UInt32, _ changes: [Int32], _ expected: UInt64?) {
+    func aServerVerifiesFinishedAtItsReadKeys(_ server: UInt32, _ changes: [Int32], _ expected: UInt64?) {
         let steps = changes.enumerated().map { step(120 + UInt64($0.offset), .keyChange, argument: $0.element) }
         let done = oneCall(server: server, scalars: [.version: 0x0304], steps: steps)
         #expect(done?.outcome == .completed && done?.finished == expected)
@@ -585,7 +587,7 @@ import Testing
     }
 
     @Test("A pause leaves the call, a second one none, and the paused job's end does not begin it anew")
-    func pause() {
+    func aPausedCallIsLeftOnce() {
         var table = table()
         table.callEntered(enter(100))
         table.stepped(alone(step(130, .pause)))

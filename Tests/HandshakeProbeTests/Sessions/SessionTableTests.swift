@@ -5,7 +5,7 @@ import Testing
 @testable import HandshakeProbe
 
 /// Streams made by hand: every rule of the session table, without a kernel.
-@Suite struct SessionTableTests: SessionStream {
+@Suite("The session table") struct SessionTableTests: SessionStream {
     @Test("Two calls with a wait between them are one session; busy and wait add up")
     func twoCalls() {
         var table = table()
@@ -70,7 +70,7 @@ import Testing
     }
 
     @Test("Freed, cleared and used again, closed, or its process gone: abandoned")
-    func abandoned() {
+    func freedObjectsAreAbandoned() {
         var table = table()
         table.callEntered(enter(100))
         table.callReturned(back(110, from: 100, result: -1, flow: 2, io: -11))
@@ -88,7 +88,7 @@ import Testing
     }
 
     @Test("An idle session times out; one that moves does not")
-    func expires() {
+    func idleSessionsTimeOut() {
         var table = table()
         table.callEntered(enter(1_000))
         table.expire(now: 1_000 + Self.timeout)
@@ -98,7 +98,7 @@ import Testing
     }
 
     @Test("The table is bounded: the one idle longest makes room, and is counted")
-    func bounded() {
+    func theLongestIdleSessionMakesRoom() {
         var table = table(capacity: 3)
         for index in 0..<10 as Range<UInt64> { table.callEntered(enter(100 + index, object: 0x1000 + index)) }
         let finished = table.takeFinished()
@@ -133,7 +133,7 @@ import Testing
     }
 
     @Test("Key exchange runs from the input before the agreement to the handshake keys; ALPN to the choice")
-    func phases() {
+    func phasesRunBetweenTheirEvents() {
         var table = table()
         table.callEntered(enter(100))
         let steps = [
@@ -184,7 +184,7 @@ import Testing
     }
 
     @Test("Of a session in flight during a loss nothing is claimed, unless one call told all of it")
-    func losses() {
+    func nothingIsClaimedDuringALoss() {
         var table = table()
         table.callEntered(enter(100))
         table.note(loss: LossSpan(from: 150, to: 160))
@@ -245,7 +245,7 @@ import Testing
     }
 
     @Test("close_notify is told where bytes came, and not where an end of file only looks like it")
-    func closeNotify() {
+    func closeNotifyTakesBytes() {
         var table = table()
         for (io, reason) in [(Int32(7), "close_notify"), (0, "peer_closed"), (1 << 30, "peer_closed")] {
             table.callEntered(enter(100))
@@ -259,7 +259,7 @@ import Testing
         arguments: [
             (0x0304, 0, "X25519MLKEM768"), (0x0304, 1, "X25519MLKEM768"), (0x0303, 0, "secp384r1"), (0x0303, 1, nil),
         ] as [(UInt32, UInt32, String?)])
-    func group(_ version: UInt32, _ resumed: UInt32, _ expected: String?) {
+    func theGroupIsTheHandshakesOwn(_ version: UInt32, _ resumed: UInt32, _ expected: String?) {
         var table = table()
         table.callEntered(enter(100, server: 0))
         let facts: [Fact: UInt32] = [.version: version, .resumed: resumed, .group: 4588, .sessionGroup: 24]
@@ -268,7 +268,7 @@ import Testing
     }
 
     @Test("Client certificates: what a server asks in this handshake, and what a client was asked")
-    func clientCertificates() {
+    func clientCertificatesAreThisHandshakes() {
         var table = table()
         func facts(_ server: UInt32, _ scalars: [Fact: UInt32]) -> [Bool?] {
             table.callEntered(enter(100, server: server))
@@ -303,7 +303,7 @@ import Testing
     }
 
     @Test("A paused job leaves its call; a return whose entry is not known counts no other")
-    func paused() {
+    func aPausedJobLeavesItsCall() {
         var table = table()
         table.callEntered(enter(100))
         table.stepped(alone(step(130, .pause)))
@@ -313,7 +313,7 @@ import Testing
     }
 
     @Test("A library whose first records make no sense is distrusted")
-    func implausible() {
+    func anImplausibleLibraryIsDistrusted() {
         var table = table()
         for time in [100, 200, 300] as [UInt64] { table.callEntered(enter(time, version: 0x7777)) }
         #expect(table.takeRejections().count == 3)

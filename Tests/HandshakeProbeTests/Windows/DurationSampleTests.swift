@@ -2,9 +2,9 @@ import Testing
 
 @testable import HandshakeProbe
 
-@Suite struct DurationSampleTests {
+@Suite("A sample of durations") struct DurationSampleTests {
     @Test("Up to the limit a quantile is one of the values, by nearest rank as a window's is")
-    func exact() {
+    func quantilesAreExactUpToTheLimit() {
         var sample = DurationSample(limit: 200)
         var window = SlidingWindow(window: 60 * second, slotLength: second)
         var scratch: [UInt64] = []
@@ -25,7 +25,7 @@ import Testing
     }
 
     @Test("Past the limit every value still counts, in a histogram, and it says so")
-    func beyond() throws {
+    func valuesPastTheLimitStillCount() throws {
         var sample = DurationSample(limit: 100)
         for value in 1...1_000 as ClosedRange<UInt64> { sample.insert(value * millisecond) }
         #expect(!sample.isExact && sample.count == 1_000)

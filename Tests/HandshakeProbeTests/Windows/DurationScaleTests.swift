@@ -4,11 +4,11 @@ import Testing
 
 @testable import HandshakeProbe
 
-@Suite struct DurationScaleTests {
+@Suite("The scale of durations") struct DurationScaleTests {
     private let scale = DurationScale.shared
 
     @Test("A cell holds what is above the bound before it, up to its own bound")
-    func cells() {
+    func aCellHoldsValuesUpToItsBound() {
         var generator = SplitMix(seed: 17)
         var values = (0..<200_000).map { _ in
             UInt64.random(in: 0...UInt64.max >> UInt64.random(in: 0...63, using: &generator))
@@ -25,7 +25,7 @@ import Testing
     }
 
     @Test("Bounds ascend, and are as many as an index of a page allows")
-    func bounds() {
+    func boundsAscendThroughAPage() {
         #expect(zip(scale.bounds, scale.bounds.dropFirst()).allSatisfy { $0 < $1 })
         #expect(scale.count <= 48 * 128)
         #expect(scale.bounds.last == DurationScale.largestValue)
@@ -65,7 +65,7 @@ import Testing
     }
 
     @Test("A cell's middle is within 0.32 % of all that is in it")
-    func middles() {
+    func aMiddleIsCloseToItsCell() {
         for cell in 1..<scale.count {
             let middle = Double(scale.middle(of: cell))
             let (low, high) = (Double(scale.bounds[cell - 1] + 1), Double(scale.bounds[cell]))

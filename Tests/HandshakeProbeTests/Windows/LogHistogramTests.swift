@@ -19,8 +19,8 @@ private let streams: [(name: String, values: [UInt64])] = {
     ]
 }()
 
-@Suite struct LogHistogramTests {
-    @Test(arguments: streams)
+@Suite("Logarithmic histograms") struct LogHistogramTests {
+    @Test("A quantile is within half a percent of the truth", arguments: streams)
     func staysWithinHalfAPercent(name: String, values: [UInt64]) throws {
         var histogram = LogHistogram()
         for value in values { histogram.insert(value) }
@@ -32,11 +32,11 @@ private let streams: [(name: String, values: [UInt64])] = {
         }
     }
 
-    @Test func emptyHasNoQuantile() {
+    @Test("An empty histogram has no quantile") func emptyHasNoQuantile() {
         #expect(LogHistogram().quantile(0.5) == nil)
     }
 
-    @Test func refusesQuantilesOutsideTheUnitInterval() {
+    @Test("A quantile outside 0 to 1 is refused") func refusesQuantilesOutsideTheUnitInterval() {
         var histogram = LogHistogram()
         histogram.insert(1)
         #expect(histogram.quantile(-0.1) == nil)
@@ -44,21 +44,21 @@ private let streams: [(name: String, values: [UInt64])] = {
         #expect(histogram.quantile(.nan) == nil)
     }
 
-    @Test func clampsToTheLargestValue() throws {
+    @Test("What is larger than the largest cell is in it") func clampsToTheLargestValue() throws {
         var histogram = LogHistogram()
         histogram.insert(.max)
         let answer = try #require(histogram.quantile(1))
         #expect(isWithinHalfPercent(answer, of: LogHistogram.largestValue))
     }
 
-    @Test func rankIsExactWhereFloatingPointIsNot() {
+    @Test("The rank is exact where floating point is not") func rankIsExactWhereFloatingPointIsNot() {
         for count in UInt64(1)...20_000 {
             #expect(nearestRank(0.999, of: count) == (count * 999 + 999) / 1_000)
             #expect(nearestRank(0.9, of: count) == (count * 9 + 9) / 10)
         }
     }
 
-    @Test func subtractionLeavesWhatWasMergedBesides() {
+    @Test("Subtraction leaves what was merged besides") func subtractionLeavesWhatWasMergedBesides() {
         var generator = SplitMix(seed: 11)
         var kept = LogHistogram()
         var passing = LogHistogram()
@@ -76,7 +76,7 @@ private let streams: [(name: String, values: [UInt64])] = {
         }
     }
 
-    @Test func memoryIsBoundedAndReusedAfterReset() {
+    @Test("Memory is bounded, and used again after a reset") func memoryIsBoundedAndReusedAfterReset() {
         var generator = SplitMix(seed: 3)
         var histogram = LogHistogram()
         for _ in 0..<100_000 {

@@ -3,14 +3,14 @@ import Testing
 
 @testable import HandshakeProbe
 
-@Suite struct SlidingWindowTests {
-    @Test func emptyWindow() {
+@Suite("Sliding windows") struct SlidingWindowTests {
+    @Test("An empty window has no quantile and no memory") func emptyWindow() {
         let window = SlidingWindowBox()
         #expect(window.quantiles(wantedQuantiles, now: 0).isEmpty)
         #expect(window.count(now: 0) == 0)
     }
 
-    @Test func aValueLeavesWithItsSecond() {
+    @Test("A value leaves with its second") func aValueLeavesWithItsSecond() {
         let window = SlidingWindowBox()
         window.insert(7, at: 100 * second + 500, now: 100 * second + 500)
         #expect(window.count(now: 160 * second - 1) == 1)
@@ -19,7 +19,7 @@ import Testing
         #expect(window.quantiles([0.5], now: 160 * second).isEmpty)
     }
 
-    @Test(arguments: [1, 2, 100, 255, 256])
+    @Test("Quantiles are exact up to the limit", arguments: [1, 2, 100, 255, 256])
     func isExactUpToTheLimit(count: UInt64) {
         var generator = SplitMix(seed: count)
         let window = SlidingWindowBox()
@@ -29,7 +29,7 @@ import Testing
         #expect(window.quantiles(wantedQuantiles, now: 5 * second) == truth)
     }
 
-    @Test func isExactAgainOnceTheCountFallsBack() {
+    @Test("They are exact again once the count falls below the limit") func isExactAgainOnceTheCountFallsBack() {
         var generator = SplitMix(seed: 5)
         let window = SlidingWindowBox()
         for _ in 0..<10_000 { window.insert(generator.handshakeNanoseconds(), at: second, now: second) }
@@ -43,7 +43,7 @@ import Testing
         #expect(window.quantiles(wantedQuantiles, now: 62 * second) == truth)
     }
 
-    @Test func refusesAndCountsWhatIsOlderThanTheWindow() {
+    @Test("What is older than the window is refused and counted") func refusesAndCountsWhatIsOlderThanTheWindow() {
         let window = SlidingWindowBox(window: 10 * second)
         #expect(window.insert(1, at: 100 * second, now: 100 * second))
         #expect(window.insert(2, at: 91 * second, now: 100 * second))
@@ -54,7 +54,7 @@ import Testing
         #expect(window.count(now: 101 * second) == 1)
     }
 
-    @Test func survivesClockJumps() {
+    @Test("A jump of the clock empties the window and breaks nothing") func survivesClockJumps() {
         let window = SlidingWindowBox(window: 10 * second)
         window.insert(1, at: 100 * second, now: 100 * second)
         // Back a little: time stands still.
@@ -70,7 +70,7 @@ import Testing
         #expect(window.quantiles([1], now: .max) == [5])
     }
 
-    @Test func aLossCountsWhileTheWindowOverlapsIt() {
+    @Test("A loss counts as long as the window overlaps it") func aLossCountsWhileTheWindowOverlapsIt() {
         let mark = LossMarkBox(window: 10 * second)
         #expect(!mark.isIncomplete(now: 50 * second))
         mark.mark(at: 52 * second, now: 53 * second)
@@ -81,7 +81,7 @@ import Testing
     }
 
     /// Bursts, lulls, late values, jumps and steps back, against a list and a filter.
-    @Test(arguments: [1, 2, 3, 4])
+    @Test("It agrees with a list that is filtered by second", arguments: [1, 2, 3, 4])
     func agreesWithTheNaiveWindow(seed: UInt64) throws {
         var generator = SplitMix(seed: seed)
         let window = SlidingWindowBox(window: 10 * second)
@@ -117,7 +117,7 @@ import Testing
         }
     }
 
-    @Test func leavesNoResidueAfterHours() {
+    @Test("Nothing is left over after hours") func leavesNoResidueAfterHours() {
         var generator = SplitMix(seed: 9)
         let window = SlidingWindowBox()
         var now: UInt64 = 0
@@ -136,8 +136,9 @@ import Testing
     }
 }
 
-@Suite struct RatioWindowTests {
-    @Test func ratioAppearsAtOnceAndLeavesByTheQuarterSecond() {
+@Suite("Ratios in a window") struct RatioWindowTests {
+    @Test("A ratio appears at once and leaves by the quarter of a second")
+    func ratioAppearsAtOnceAndLeavesByTheQuarterSecond() {
         let window = RatioWindowBox(window: 2 * second)
         #expect(window.ratio(now: 0) == nil)
         window.add(numerator: 1, denominator: 4, at: 0, now: 0)
@@ -148,7 +149,8 @@ import Testing
         #expect(window.ratio(now: 2 * second + second / 4) == nil)
     }
 
-    @Test func lateGoesToItsOwnSlotAndOlderIsRefused() {
+    @Test("What is late goes into its own slot, what is too old is refused")
+    func lateGoesToItsOwnSlotAndOlderIsRefused() {
         let window = RatioWindowBox(window: 2 * second)
         #expect(!window.add(numerator: 0, denominator: 1, at: 0, now: 10 * second))
         #expect(window.expiredOnArrival == 1)
@@ -157,7 +159,7 @@ import Testing
         #expect(window.ratio(now: 11 * second) == nil)
     }
 
-    @Test func agreesWithTheNaiveSum() {
+    @Test("It agrees with a sum over a filtered list") func agreesWithTheNaiveSum() {
         var generator = SplitMix(seed: 21)
         let window = RatioWindowBox(window: 5 * second)
         var values: [(slot: UInt64, numerator: UInt64, denominator: UInt64)] = []

@@ -3,7 +3,7 @@ import Testing
 
 @testable import tlswatch
 
-@Suite struct SettingSourcesTests {
+@Suite("Where settings come from") struct SettingSourcesTests {
     private let folder: TemporaryDirectory
 
     init() throws { folder = try TemporaryDirectory() }
@@ -22,12 +22,12 @@ import Testing
     }
 
     @Test("There is an example of every setting")
-    func complete() {
+    func everySettingHasAnExample() {
         #expect(SettingExample.all.map(\.key) == Setting.all.map(\.key))
     }
 
     @Test("Flags come before environment before file before the default", arguments: SettingExample.all)
-    func precedence(_ example: SettingExample) throws {
+    func flagsComeFirst(_ example: SettingExample) throws {
         let setting = example.setting
         let nowhere = folder.file("nothing.yml")
         var sources = SettingSources(environment: [:], standardPath: nowhere)
@@ -47,14 +47,14 @@ import Testing
     }
 
     @Test("What is set reaches the settings, and each example sets something else", arguments: SettingExample.all)
-    func effect(_ example: SettingExample) {
+    func everyExampleHasAnEffect(_ example: SettingExample) {
         let effects = example.right.map { "\(RunSettings([example.key: $0]))" }
         #expect(effects[0] != "\(RunSettings())")
         #expect(effects[0] != effects[1] && effects[1] != effects[2])
     }
 
     @Test("A wrong value is told with file and line, with the variable, with the flag", arguments: SettingExample.all)
-    func wrong(_ example: SettingExample) throws {
+    func aWrongValueIsReportedWithItsSource(_ example: SettingExample) throws {
         let setting = example.setting
         for text in example.wrong {
             let path = try folder.write("# first\n\(setting.key): '\(text)'\n", to: "wrong.yml")
@@ -77,14 +77,14 @@ import Testing
     }
 
     @Test("What is wrong in a lower source is told although a higher one comes first")
-    func overridden() throws {
+    func wrongValuesInLowerSourcesAreReported() throws {
         let path = try folder.write("ring-size: 3\n", to: "tlswatch.yml")
         let sources = SettingSources(flags: ["ring-size": ["8"]], environment: [:], path: path)
         #expect(throws: CommandFailure.self) { try sources.resolve() }
     }
 
     @Test("A file that is named must be there; the standard one need not")
-    func missing() throws {
+    func aNamedFileMustExist() throws {
         let nowhere = folder.file("nothing.yml")
         let failure = #expect(throws: CommandFailure.self) {
             try SettingSources(environment: [:], path: nowhere).resolve()
@@ -96,7 +96,7 @@ import Testing
     }
 
     @Test("An empty variable is none; one that is nearly a setting's is a notice; others are not ours")
-    func variables() throws {
+    func otherVariablesAreIgnored() throws {
         let nowhere = folder.file("nothing.yml")
         let resolved = try SettingSources(
             environment: [
@@ -114,7 +114,7 @@ import Testing
     }
 
     @Test("The help of run shows every setting's default and cost")
-    func help() {
+    func helpShowsEveryDefault() {
         let words = RunCommand.helpMessage().split(whereSeparator: \.isWhitespace).joined(separator: " ")
         for setting in Setting.all {
             #expect(words.contains(setting.flag), "\(setting.key)")
@@ -124,7 +124,7 @@ import Testing
     }
 
     @Test("SIGHUP changes what can change; the rest waits, and is told until it is back")
-    func changes() throws {
+    func aReloadChangesWhatItCan() throws {
         func resolve(_ text: String) throws -> ResolvedSettings {
             try SettingSources(environment: [:], path: try folder.write(text, to: "tlswatch.yml")).resolve()
         }

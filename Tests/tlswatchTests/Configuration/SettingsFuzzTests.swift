@@ -4,7 +4,7 @@ import Testing
 @testable import tlswatch
 
 /// Mutated files: each is taken or refused with a place. A crash ends the run; what crashed goes into `kept`.
-@Suite struct SettingsFuzzTests {
+@Suite("Mutated settings files") struct SettingsFuzzTests {
     /// Files that a reader of YAML stumbles over.
     private static let kept: [String] = [
         "\u{feff}ring-size: 8\n", "%YAML 1.1\n---\nring-size: 8\n", "%TAG ! tag:x,2000:\n--- !a\nring-size: 8\n",
@@ -31,13 +31,13 @@ import Testing
     }
 
     @Test("Files that others stumbled over are taken or refused")
-    func stumbles() {
+    func knownStumblesAreTakenOrRefused() {
         for text in Self.kept { _ = read(text) }
         #expect(read("? ring-size\n: 8\n") && !read("*a : 1\n") && !read("label: [sni:50, bogus]\n"))
     }
 
     @Test("Ten thousand mutations of whole files are taken or refused", arguments: [1, 2, 3, 4] as [UInt64])
-    func mutations(_ seed: UInt64) {
+    func mutatedSettingsAreTakenOrRefused(_ seed: UInt64) {
         var random = SplitMix(seed: seed)
         let whole = SettingExample.all.map { example in
             let texts = example.right[0].map { "\"\($0)\"" }
