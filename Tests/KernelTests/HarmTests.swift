@@ -41,7 +41,8 @@ extension KernelTests {
             #expect(try eventually { try load.changedBytes() == 0 }, "and the code is the file's again")
             let report = try load.finish()
             print("1,000 times on and off under \(report.made) handshakes, \(report.failed) of which failed")
-            #expect(report.failed == 0 && report.made > 100, "\(report)")
+            #expect(report.failed == 0, "\(report)")
+            #expect(report.made > 100, "\(report)")
         }
 
         /// When a daemon is killed.

@@ -60,7 +60,8 @@ extension KernelTests {
             let server = try OpenSSLServer(TestCertificates())
             #expect(try server.connect().status == .exited(0))
             let rows = try capture.finish(expecting: 2, where: belongs(toPort: server.port))
-            #expect(rows.count == 2 && rows.allSatisfy(\.isCompleted))
+            #expect(rows.count == 2)
+            #expect(rows.allSatisfy { $0.isCompleted })
             #expect(
                 capture.child.errors.lines.contains {
                     $0.hasPrefix("not observed: \(hung.libssl) (python3): ") && $0.hasSuffix(" (file_system_hangs)")

@@ -70,9 +70,9 @@ extension KernelTests {
         private func compare(_ build: TLSBuild, _ lines: [[String]]) throws {
             let (runs, strangers) = try Handshaker.observe(build, lines, within: .seconds(180))
             #expect(strangers.isEmpty, "sessions of no handshake that was made")
-            let supported = runs.filter { !$0.isUnsupported }
-            #expect(supported.count >= runs.count - 3, "\(build) lacks little of what is asked for")
-            for run in supported {
+            // Every build has what every scenario needs that is asked of it.
+            #expect(runs.filter(\.isUnsupported).map(\.arguments) == [], "\(build)")
+            for run in runs where !run.isUnsupported {
                 try compare(run)
             }
         }
@@ -143,7 +143,8 @@ extension KernelTests {
             #expect((row.transport == "quic") == isQUIC)
             if let calls = witness.calls { #expect(row.calls == calls, "\(row) against \(witness)") }
             if ["memory", "unix", "pipe", "quic"].contains(witness.transport) {
-                #expect(row.tcpConnect == nil && row.firstRecordDelay == nil, "there was no TCP: \(row)")
+                #expect(row.tcpConnect == nil, "there was no TCP: \(row)")
+                #expect(row.firstRecordDelay == nil, "there was no TCP: \(row)")
             }
         }
 
@@ -187,12 +188,14 @@ extension KernelTests {
             // The slow side sleeps between its calls: that is waiting.
             if isSlow {
                 let slept = (witness.delays ?? []).reduce(0, +)
-                #expect((row.wait ?? 0) >= slept && (row.busy ?? 0) < (row.duration ?? 0) - slept + 1, text)
+                #expect((row.wait ?? 0) >= slept, text)
+                #expect((row.busy ?? 0) < (row.duration ?? 0) - slept + 1, text)
             }
             // From the peer's share to the keys nobody sleeps.
             let exchange = try #require(row.keyExchange, text)
             let compute = try #require(row.keyExchangeCompute, text)
-            #expect(compute <= exchange && exchange < delay / 2, text)
+            #expect(compute <= exchange, text)
+            #expect(exchange < delay / 2, text)
             let alpn = try #require(row.alpnNegotiation, text)
             let slack = 2_000_000
             if row.isServer {
@@ -207,7 +210,8 @@ extension KernelTests {
             } else {
                 // Sent to decided: EncryptedExtensions stand between ServerHello and Finished; below 1.3 it is ServerHello.
                 let last = version == "1.3" ? finishedRead : serverHello
-                #expect(alpn >= serverHello - clientHello - slack && alpn <= last - clientHello + slack, text)
+                #expect(alpn >= serverHello - clientHello - slack, text)
+                #expect(alpn <= last - clientHello + slack, text)
                 // A server sleeps before its first flight. A client need not sleep at all where the answer is there before
                 // it has gone to sleep.
                 if !isSlow { #expect(alpn >= delay - slack, "the peer slept before its flight: \(text)") }
@@ -237,7 +241,8 @@ extension KernelTests {
                     let (most, least, ours) = (outer[index], lower[index], told[index])
                     print("\(role) \(name): program \(least) to \(most) ns, tlswatch \(ours) ns")
                     let slack = max(20_000, most / 100)
-                    #expect(ours <= most + slack && ours >= least - slack, "\(role) \(name)")
+                    #expect(ours <= most + slack, "\(role) \(name)")
+                    #expect(ours >= least - slack, "\(role) \(name)")
                 }
             }
         }
@@ -262,7 +267,8 @@ extension KernelTests {
             if lost == 0 {
                 #expect(told == Double(made))
             } else {
-                #expect(told <= Double(made) && told + lost >= Double(made), "\(told) told, \(lost) lost, \(made) made")
+                #expect(told <= Double(made), "\(told) told, \(lost) lost, \(made) made")
+                #expect(told + lost >= Double(made), "\(told) told, \(lost) lost, \(made) made")
             }
             expectConservation(metrics)
         }
@@ -284,7 +290,8 @@ extension KernelTests {
             #expect(metrics.sum("tlswatch_events_dropped_total", ["reason": "ring_full"]) > 0, "the ring overflowed")
             #expect(metrics.sum("tlswatch_window_incomplete") == 1)
             let completed = metrics.sum("tlswatch_handshakes_total", ["outcome": "completed"])
-            #expect(completed >= 100 && completed < 6100, "\(completed) of 6,100 are known to have completed")
+            #expect(completed >= 100, "\(completed) of 6,100 are known to have completed")
+            #expect(completed < 6100, "\(completed) of 6,100 are known to have completed")
             // Every one completed: what is not told so can only have been lost sight of.
             let others = metrics.sum("tlswatch_handshakes_total") - completed
             #expect(metrics.sum("tlswatch_handshakes_total", ["reason": "events_lost"]) == others)

@@ -55,7 +55,8 @@ extension KernelTests {
                 try awaitLine(daemon, reason)
             }
             let refused = daemon.child.errors.lines.filter { $0.contains("the old settings stay in force") }
-            #expect(refused.count == 3 && refused.allSatisfy { $0.contains(folder.file("tlswatch.yml")) }, "\(refused)")
+            #expect(refused.count == 3, "\(refused)")
+            #expect(refused.allSatisfy { $0.contains(folder.file("tlswatch.yml")) }, "\(refused)")
             #expect(try daemon.get("/readyz").status == 200)
             // The flag comes before the file; what is as it was is not told as a change.
             try reload(daemon, "handshake-timeout: 60s\nsweep-interval: 5s\n")
@@ -85,7 +86,8 @@ extension KernelTests {
                 #expect(result.errors.contains("TLSWATCH_RING_SIZE in the environment: must be a power of two"))
             }
             let none = try Tlswatch.run(["run", "--config", folder.file("none.yml")])
-            #expect(none.status == .exited(65) && none.errors.contains("none.yml: cannot be read"), "\(none.errors)")
+            #expect(none.status == .exited(65), "\(none.errors)")
+            #expect(none.errors.contains("none.yml: cannot be read"), "\(none.errors)")
         }
 
         @Test("check-config prints value, source and default, as text and as JSON")
@@ -93,7 +95,8 @@ extension KernelTests {
             let path = try folder.write("ring-size: 16\nwindow: [60s, 15m]\n", to: "right.yml")
             let environment = ["TLSWATCH_MAX_SESSIONS": "2000"]
             let text = try ChildProcess.run(Tlswatch.binary(), ["check-config", path], environment: environment)
-            #expect(text.status == .exited(0) && text.errors.isEmpty, "\(text.errors)")
+            #expect(text.status == .exited(0), "\(text.errors)")
+            #expect(text.errors.isEmpty, "\(text.errors)")
             let rows = text.output.split(separator: "\n").map { $0.split(separator: " ").map(String.init) }
             #expect(rows.contains(["ring-size", "16", "file", "8"]), "\(text.output)")
             #expect(rows.contains(["max-sessions", "2000", "environment", "65536"]), "\(text.output)")
@@ -105,7 +108,8 @@ extension KernelTests {
             #expect(object["file"] as? String == path)
             let settings = try #require(object["settings"] as? [[String: Any]])
             let window = try #require(settings.first { $0["key"] as? String == "window" })
-            #expect(window["value"] as? [String] == ["60s", "15m"] && window["source"] as? String == "file")
+            #expect(window["value"] as? [String] == ["60s", "15m"])
+            #expect(window["source"] as? String == "file")
             #expect(window["default"] as? [String] == ["60s"])
         }
 
@@ -114,7 +118,8 @@ extension KernelTests {
             let web = try folder.write("basic_auth_user: {}\n", to: "web.yml")
             let path = try folder.write("web-config-file: \(web)\n", to: "named.yml")
             let result = try Tlswatch.run(["check-config", path])
-            #expect(result.status == .exited(65) && result.errors.contains("\(web):1: basic_auth_user: unknown key"))
+            #expect(result.status == .exited(65))
+            #expect(result.errors.contains("\(web):1: basic_auth_user: unknown key"))
         }
     }
 }

@@ -41,7 +41,8 @@ import Testing
                 #expect(try await server.get(path, Self.header("alice:secret")).status == 200)
             }
             let missing = try await server.get("/nothing", Self.header("alice:secret"))
-            #expect(missing.status == 404 && missing.headers["x-frame-options"] == "deny")
+            #expect(missing.status == 404)
+            #expect(missing.headers["x-frame-options"] == "deny")
             let client = try await server.connect()
             try await client.send("POST / HTTP/1.1\r\nHost: a\r\n\r\n")
             #expect(try await client.answer().headers["x-frame-options"] == "deny")
@@ -102,7 +103,8 @@ import Testing
             return try await group.reduce(into: []) { $0.append($1) }
         }
         let busy = verdicts.filter { $0 == .busy }.count
-        #expect(busy > 0 && verdicts.count - busy >= 3)
+        #expect(busy > 0)
+        #expect(verdicts.count - busy >= 3)
         #expect(authentication.hashed == UInt64(verdicts.count - busy))
         #expect(await authentication.check(try Self.credentials("alice:again"), users: users) == .refused)
     }
@@ -131,7 +133,8 @@ import Testing
         let limiter = RateLimiter(.init(interval: 1_000, burst: 3), now: 0)
         #expect((0..<5).map { _ in limiter.admits(now: 10) } == [true, true, true, false, false])
         #expect(!limiter.admits(now: 900))
-        #expect(limiter.admits(now: 1_100) && !limiter.admits(now: 1_100))
+        #expect(limiter.admits(now: 1_100))
+        #expect(!limiter.admits(now: 1_100))
         #expect((0..<5).map { _ in limiter.admits(now: 1_000_000) } == [true, true, true, false, false])
         #expect(!limiter.admits(now: 5))
         #expect(!RateLimiter(.init(interval: 1_000, burst: 0), now: 0).admits(now: 9_000_000))

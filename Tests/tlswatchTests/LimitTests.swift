@@ -21,7 +21,8 @@ import Testing
                 let client = try await server.connect()
                 try await client.send(head)
                 let answer = try await client.answer()
-                #expect(answer.status == 431 && answer.headers["connection"] == "close", "\(head.prefix(40))")
+                #expect(answer.status == 431, "\(head.prefix(40))")
+                #expect(answer.headers["connection"] == "close", "\(head.prefix(40))")
                 #expect(try await client.readToEnd().isEmpty)
             }
             #expect(server.rejected(.headersTooLarge) == 4)
@@ -116,7 +117,8 @@ import Testing
             try await client.send("GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n")
             #expect(await becomesTrue { server.rejected(.writeTimeout) == 1 })
             let received = try await client.readToEnd()
-            #expect(received.hasPrefix("HTTP/1.1 200") && received.utf8.count < 2 << 20)
+            #expect(received.hasPrefix("HTTP/1.1 200"))
+            #expect(received.utf8.count < 2 << 20)
         }
     }
 
@@ -148,7 +150,8 @@ import Testing
                 readers.append(reader)
             }
             let refused = try await server.get("/metrics")
-            #expect(refused.status == 503 && refused.headers["retry-after"] == "1")
+            #expect(refused.status == 503)
+            #expect(refused.headers["retry-after"] == "1")
             #expect(refused.body.contains("Too many scrapes"))
             #expect(try await server.get("/healthz").status == 200)
             #expect(server.rejected(.busy) == 1)

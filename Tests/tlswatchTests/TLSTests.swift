@@ -47,9 +47,8 @@ import Testing
             }
             for client in others {
                 let result = try await curl(server, client: client)
-                #expect(
-                    result.status != .exited(0) && result.output.isEmpty, "\(client ?? "none"): \(result)",
-                    sourceLocation: sourceLocation)
+                #expect(result.status != .exited(0), "\(client ?? "none"): \(result)", sourceLocation: sourceLocation)
+                #expect(result.output.isEmpty, "\(client ?? "none"): \(result)", sourceLocation: sourceLocation)
             }
         }
     }
@@ -250,7 +249,8 @@ import Testing
                 let command =
                     "openssl s_client -tls1_2 -ign_eof \(client) -connect 127.0.0.1:\(server.port) \(option) \(session)"
                 let result = try await run("sh", ["-c", "\(request) | \(command) 2>&1"])
-                #expect(result.output.contains("200 OK") && result.output.contains("ok\n"), "\(result.output)")
+                #expect(result.output.contains("200 OK"), "\(result.output)")
+                #expect(result.output.contains("ok\n"), "\(result.output)")
                 #expect(result.output.contains(option == "-sess_in" ? "Reused, TLSv1.2" : "New, TLSv1.2"))
             }
         }

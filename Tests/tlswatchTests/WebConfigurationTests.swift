@@ -29,8 +29,11 @@ private let hash = "$2y$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW
         let plain = try tls("")
         #expect(plain.certificate == .file("/etc/tlswatch/server.crt", key: "tls_server_config.cert_file"))
         #expect(plain.key == .file("/keys/server.key", key: "tls_server_config.key_file"))
-        #expect(plain.minimumVersion == .tls12 && plain.maximumVersion == .tls13)
-        #expect(plain.clientAuthentication == .none && plain.cipherSuites.isEmpty && plain.curves.isEmpty)
+        #expect(plain.minimumVersion == .tls12)
+        #expect(plain.maximumVersion == .tls13)
+        #expect(plain.clientAuthentication == .none)
+        #expect(plain.cipherSuites.isEmpty)
+        #expect(plain.curves.isEmpty)
 
         let configuration = try parse(
             """
@@ -69,8 +72,10 @@ private let hash = "$2y$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW
         #expect(tls.clientAuthority == .file("/etc/tlswatch/ca.pem", key: "tls_server_config.client_ca_file"))
         #expect(tls.clientAuthentication == .requireAndVerify)
         #expect(tls.clientAllowedNames == ["a.example", "10.0.0.1"])
-        #expect(tls.minimumVersion == .tls10 && tls.maximumVersion == .tls12)
-        #expect(tls.cipherSuites == [.rsaAES256, .ecdsaAES128CBC] && tls.curves == [.x25519, .p521])
+        #expect(tls.minimumVersion == .tls10)
+        #expect(tls.maximumVersion == .tls12)
+        #expect(tls.cipherSuites == [.rsaAES256, .ecdsaAES128CBC])
+        #expect(tls.curves == [.x25519, .p521])
         #expect(
             configuration.headers == [
                 "X-Frame-Options": "deny", "X-XSS-Protection": "1", "X-Content-Type-Options": "nosniff",
@@ -136,7 +141,9 @@ private let hash = "$2y$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW
         ] as [(String, Int, String, String)])
     func errorsHaveFileLineAndKey(_ text: String, _ line: Int, _ key: String, _ reason: String) throws {
         let error = try #require(throws: WebConfigurationError.self) { try parse(text) }
-        #expect(error.line == line && error.key == key && error.reason.contains(reason), "\(error)")
+        #expect(error.line == line, "\(error)")
+        #expect(error.key == key, "\(error)")
+        #expect(error.reason.contains(reason), "\(error)")
         #expect(error.description.hasPrefix("/etc/tlswatch/web.yml:\(line): \(key): "), "\(error)")
     }
 
@@ -245,6 +252,7 @@ private let hash = "$2y$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW
             } catch is WebConfigurationError {}
         }
         // Both ways were taken.
-        #expect(accepted > 0 && accepted < 2_000)
+        #expect(accepted > 0)
+        #expect(accepted < 2_000)
     }
 }

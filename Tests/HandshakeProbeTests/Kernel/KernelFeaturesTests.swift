@@ -15,11 +15,13 @@ import Testing
     @Test("Socket I/O is seen in one way only: by system calls where a socket tracepoint is missing")
     func socketInput() {
         let recent = Self.kernel([.session, .multi, .perf])
-        #expect(recent.uses(.socketSend) && recent.uses(.socketReceive))
+        #expect(recent.uses(.socketSend))
+        #expect(recent.uses(.socketReceive))
         #expect(!recent.uses(.systemCallExit))
         for missing: Set<Tracepoint> in [[.socketSend, .socketReceive], [.socketSend], [.socketReceive]] {
             let old = Self.kernel([.perf], without: missing)
-            #expect(!old.uses(.socketSend) && !old.uses(.socketReceive))
+            #expect(!old.uses(.socketSend))
+            #expect(!old.uses(.socketReceive))
             #expect(old.uses(.systemCallExit))
             #expect(old.uses(.socketState))
         }
@@ -59,8 +61,10 @@ import Testing
 
     @Test("A kernel without BTF is told from one whose /sys is hidden")
     func withoutBTF() throws {
-        #expect(isSysfs(above: "/sys/kernel/no/such/directory") && isSysfs(above: "/sys"))
-        #expect(!isSysfs(above: "/tmp/no/such/directory") && !isSysfs(above: "/no"))
+        #expect(isSysfs(above: "/sys/kernel/no/such/directory"))
+        #expect(isSysfs(above: "/sys"))
+        #expect(!isSysfs(above: "/tmp/no/such/directory"))
+        #expect(!isSysfs(above: "/no"))
         var features = KernelFeatures(release: "test", hasBTF: false, rungs: [], tracepoints: [])
         func told(_ forced: ProbeRung?) throws -> String {
             let error = try #require(throws: BPFError.self) { _ = try features.rung(forced: forced) }

@@ -82,7 +82,8 @@ func fullSnapshot() -> MetricsSnapshot {
     coverage.probeHits = [.init(stack: "openssl", library: "/usr/lib/libssl.so.3", count: 40)]
     coverage.probes = [.init(stack: "openssl", library: "/usr/lib/libssl.so.3", state: "emulated", count: 6)]
     coverage.processes = [
-        .init(state: .observed, reason: nil, count: 2), .init(state: .unobserved, reason: "unsupported_stack", count: 1),
+        .init(state: .observed, reason: nil, count: 2),
+        .init(state: .unobserved, reason: "unsupported_stack", count: 1),
     ]
     registry.update(coverage: coverage)
     var process = ProcessSample()

@@ -91,9 +91,11 @@ import Testing
         #expect(handshakes.metric.reduce(0) { $0 + $1.counter.value } == 8)
         #expect(handshakes.metric.allSatisfy { $0.counter.createdTimestamp.seconds == 1_500_000_000 })
         let durations = try #require(families.first { $0.name == "tlswatch_handshake_duration_seconds" })
-        #expect(durations.type == .histogram && durations.unit == "seconds")
+        #expect(durations.type == .histogram)
+        #expect(durations.unit == "seconds")
         let histogram = try #require(durations.metric.first { $0.label.contains { $0.value == "TLSv1.3" } }).histogram
-        #expect(histogram.schema == 6 && histogram.sampleCount == 4)
+        #expect(histogram.schema == 6)
+        #expect(histogram.sampleCount == 4)
         #expect(histogram.bucket.map(\.upperBound).first == 0.0001)
         #expect(histogram.bucket.last?.cumulativeCount == 4)
         // Four durations, 1 to 4 ms, in four buckets of their own: back from spans and deltas.
@@ -123,6 +125,7 @@ import Testing
         ProtobufExposition.encode(snapshot, into: &bytes)
         let histogram = try #require(Self.families(bytes).first?.metric.first).histogram
         #expect(histogram.positiveSpan.count == 1 && histogram.positiveSpan[0].length == 0)
-        #expect(histogram.sampleCount == 0 && histogram.hasSampleCount)
+        #expect(histogram.sampleCount == 0)
+        #expect(histogram.hasSampleCount)
     }
 }

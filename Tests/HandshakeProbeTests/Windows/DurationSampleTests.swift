@@ -19,16 +19,19 @@ import Testing
             let windows = window.quantiles(wanted, now: second, scratch: &scratch)
             #expect(found == windows)
         }
-        #expect(sample.isExact && sample.count == 200)
+        #expect(sample.isExact)
+        #expect(sample.count == 200)
         let (least, most) = (sample.quantile(0), sample.quantile(1))
-        #expect(least == 4_101_233 && most == 4_101_233 + 199 * 1_001)
+        #expect(least == 4_101_233)
+        #expect(most == 4_101_233 + 199 * 1_001)
     }
 
     @Test("Past the limit every value still counts, in a histogram, and it says so")
     func valuesPastTheLimitStillCount() throws {
         var sample = DurationSample(limit: 100)
         for value in 1...1_000 as ClosedRange<UInt64> { sample.insert(value * millisecond) }
-        #expect(!sample.isExact && sample.count == 1_000)
+        #expect(!sample.isExact)
+        #expect(sample.count == 1_000)
         let found = sample.quantile(0.5)
         let median = try #require(found)
         #expect(abs(Double(median) / Double(500 * millisecond) - 1) < 0.0032)

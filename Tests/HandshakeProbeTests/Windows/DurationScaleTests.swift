@@ -69,7 +69,8 @@ import Testing
         for cell in 1..<scale.count {
             let middle = Double(scale.middle(of: cell))
             let (low, high) = (Double(scale.bounds[cell - 1] + 1), Double(scale.bounds[cell]))
-            #expect(abs(middle - low) <= low * 0.0032 && abs(middle - high) <= high * 0.0032, "cell \(cell)")
+            #expect(abs(middle - low) <= low * 0.0032, "cell \(cell)")
+            #expect(abs(middle - high) <= high * 0.0032, "cell \(cell)")
         }
     }
 }

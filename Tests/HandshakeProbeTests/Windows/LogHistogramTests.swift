@@ -85,7 +85,8 @@ private let streams: [(name: String, values: [UInt64])] = {
         let full = histogram.storageBytes
         #expect(full <= 2 * 48 * 512)
         histogram.reset()
-        #expect(histogram.count == 0 && histogram.quantile(0.5) == nil)
+        #expect(histogram.count == 0)
+        #expect(histogram.quantile(0.5) == nil)
         histogram.insert(42)
         #expect(histogram.storageBytes == full)
         #expect(histogram.quantile(0.5) == 42)

@@ -32,16 +32,20 @@ import Testing
         let nowhere = folder.file("nothing.yml")
         var sources = SettingSources(environment: [:], standardPath: nowhere)
         var found = try entry(sources, example.key)
-        #expect(found.texts == setting.standard && found.source == .standard)
+        #expect(found.texts == setting.standard)
+        #expect(found.source == .standard)
         sources.path = try file(setting, example.right[0])
         found = try entry(sources, example.key)
-        #expect(found.texts == example.right[0] && found.source == .file)
+        #expect(found.texts == example.right[0])
+        #expect(found.source == .file)
         sources.environment = [setting.variable: example.right[1].joined(separator: ",")]
         found = try entry(sources, example.key)
-        #expect(found.texts == example.right[1] && found.source == .environment)
+        #expect(found.texts == example.right[1])
+        #expect(found.source == .environment)
         sources.flags = [setting.key: example.right[2]]
         found = try entry(sources, example.key)
-        #expect(found.texts == example.right[2] && found.source == .flag)
+        #expect(found.texts == example.right[2])
+        #expect(found.source == .flag)
         // The others hold their defaults.
         #expect(try sources.resolve().entries.count { $0.source == .standard } == Setting.all.count - 1)
     }
@@ -89,7 +93,8 @@ import Testing
         let failure = #expect(throws: CommandFailure.self) {
             try SettingSources(environment: [:], path: nowhere).resolve()
         }
-        #expect(failure?.status == .input && failure?.message.contains(nowhere) == true)
+        #expect(failure?.status == .input)
+        #expect(failure?.message.contains(nowhere) == true)
         #expect(try SettingSources(environment: [:], standardPath: nowhere).resolve().file == nil)
         let path = try folder.write("ring-size: 2\n", to: "tlswatch.yml")
         #expect(try SettingSources(environment: [:], standardPath: path).resolve().file == path)

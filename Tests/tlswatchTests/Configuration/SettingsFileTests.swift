@@ -54,7 +54,8 @@ import Testing
         let long = String(repeating: "ring-size", count: 100)
         for key in ["colour", "x", "pid", long] {
             let text = refusal("\(key): 1\n") ?? ""
-            #expect(text.contains("unknown key; known: listen, ") && !text.contains("did you mean"), "\(key)")
+            #expect(text.contains("unknown key; known: listen, "), "\(key)")
+            #expect(!text.contains("did you mean"), "\(key)")
         }
         #expect(NearestName.of(long, among: [long]) == nil)
     }
@@ -79,7 +80,8 @@ import Testing
     @Test("A wrong value is repeated only as far as a line goes")
     func longValue() {
         let found = refusal("ring-size: " + String(repeating: "9", count: 10_000)) ?? ""
-        #expect(found.contains("ring-size: must be a power of two") && found.utf8.count < 300)
+        #expect(found.contains("ring-size: must be a power of two"))
+        #expect(found.utf8.count < 300)
     }
 
     @Test("A file that is too long, is no text or cannot be read is refused")

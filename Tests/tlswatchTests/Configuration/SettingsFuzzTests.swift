@@ -33,7 +33,9 @@ import Testing
     @Test("Files that others stumbled over are taken or refused")
     func knownStumblesAreTakenOrRefused() {
         for text in Self.kept { _ = read(text) }
-        #expect(read("? ring-size\n: 8\n") && !read("*a : 1\n") && !read("label: [sni:50, bogus]\n"))
+        #expect(read("? ring-size\n: 8\n"))
+        #expect(!read("*a : 1\n"))
+        #expect(!read("label: [sni:50, bogus]\n"))
     }
 
     @Test("Ten thousand mutations of whole files are taken or refused", arguments: [1, 2, 3, 4] as [UInt64])

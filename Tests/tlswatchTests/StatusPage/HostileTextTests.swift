@@ -55,7 +55,9 @@ import Testing
         let path = "/begin" + String(repeating: "x", count: 4_000) + "/libssl.so.3"
         let cut = HTML.shortened(path)
         #expect(cut.unicodeScalars.count == HTML.longestText)
-        #expect(cut.hasPrefix("/begin") && cut.hasSuffix("/libssl.so.3") && cut.contains("…"))
+        #expect(cut.hasPrefix("/begin"))
+        #expect(cut.hasSuffix("/libssl.so.3"))
+        #expect(cut.contains("…"))
         #expect(HTML.shortened(String(repeating: "ü", count: HTML.longestText)).contains("…") == false)
     }
 
@@ -96,7 +98,9 @@ import Testing
         #expect(places.count > 100)
         for place in places {
             let (left, width) = (Double(place.1) ?? .nan, Double(place.2) ?? .nan)
-            #expect(left >= 0 && width >= 0 && left + width <= 100.02, "\(place.0)")
+            #expect(left >= 0, "\(place.0)")
+            #expect(width >= 0, "\(place.0)")
+            #expect(left + width <= 100.02, "\(place.0)")
         }
     }
 }

@@ -5,7 +5,7 @@ import Testing
 @testable import HandshakeProbe
 
 /// A recording that happens again, at the pace at which it was recorded.
-extension RecordedStreamTests {
+@Suite("A replay at the recorded pace") struct PacedReplayTests: RecordedStream {
     private static let hour: UInt64 = 3_600 * second
 
     /// Handshakes of 150 ns that begin at `starts`.
@@ -38,7 +38,7 @@ extension RecordedStreamTests {
     }
 
     @Test("What is due now is published, what comes in an hour is not, and a stop does not wait for it")
-    func paced() throws {
+    func onlyWhatIsDueIsPublished() throws {
         let before = Int64(bitPattern: monotonicNow()) &+ wallClockOffset()
         let replay = try replay(stream([7 * Self.hour, 7 * Self.hour + 1_000, 8 * Self.hour]))
         #expect(replay.snapshot == nil)
@@ -58,7 +58,7 @@ extension RecordedStreamTests {
     }
 
     @Test("A loss in the recording makes the windows incomplete")
-    func lossy() throws {
+    func aRecordedLossMakesWindowsIncomplete() throws {
         for loss in [nil, LossSpan(from: 1, to: 2)] {
             let replay = try replay(stream([100], loss: loss))
             try replay.start()
@@ -76,7 +76,7 @@ extension RecordedStreamTests {
     }
 
     @Test("Times that no clock tells do not stop it", arguments: [[UInt64.max - 200, 5], [5, UInt64.max - 200]])
-    func hostile(_ starts: [UInt64]) throws {
+    func impossibleTimesDoNotStopIt(_ starts: [UInt64]) throws {
         let replay = try replay(stream(starts))
         try replay.start()
         #expect(published(replay) { _ in true } != nil)

@@ -43,7 +43,8 @@ import Testing
         let elsewhere: [UInt8] = [0x4c, 0x89, 0xfb, 0x49, 0x89, 0xcf, 0x49, 0x89, 0xdf]
         let code = Self.entry + Self.lower + Self.leave + elsewhere + Self.lower + Self.leave
         let sites = try #require(try exits(code))
-        #expect(sites.count == 2 && sites.allSatisfy { $0.object == ObjectPlace(.r15) })
+        #expect(sites.count == 2)
+        #expect(sites.allSatisfy { $0.object == ObjectPlace(.r15) })
     }
 
     @Test(
@@ -274,7 +275,8 @@ import Testing
         let works: [UInt8] = [0x48, 0x89, 0xee, 0x67, 0xe8, 0, 0, 0, 0, 0x85, 0xc0, 0x7e, 0x00]
         let asks: [UInt8] = [0x31, 0xf6, 0x67, 0xe8, 0, 0, 0, 0]
         let found = try agreement(Self.begin + works + asks + Self.end, calls: [7, 19])
-        #expect(found?.call.address == place(7) && found?.exit.address == place(15))
+        #expect(found?.call.address == place(7))
+        #expect(found?.exit.address == place(15))
     }
 
     @Test("Without one register that holds the object throughout, the call is told without it")
@@ -282,7 +284,9 @@ import Testing
         // push rbx; mov rbx, rsi
         let other = [0x53, 0x48, 0x89, 0xf3] + Self.asksSize + Self.works + Self.end
         let found = try #require(try agreement(other, calls: [6, 18]))
-        #expect(found.call.object == nil && found.exit.object == nil && found.exit.address == place(25))
+        #expect(found.call.object == nil)
+        #expect(found.exit.object == nil)
+        #expect(found.exit.address == place(25))
         // mov rbp, rdi; mov rbx, rdi
         let both = [0x48, 0x89, 0xfd, 0x48, 0x89, 0xfb] + Self.asksSize + Self.works + Self.end
         #expect(try agreement(both, calls: [8, 20])?.call.object == nil)
@@ -391,7 +395,8 @@ import Testing
             #expect(found.allSatisfy { range.contains($0.address) })
             let calls = [Int.random(in: 0..<60, using: &generator), Int.random(in: 0..<60, using: &generator)]
             if let agreement = try agreement(code, calls: calls) {
-                #expect(range.contains(agreement.call.address) && range.contains(agreement.exit.address))
+                #expect(range.contains(agreement.call.address))
+                #expect(range.contains(agreement.exit.address))
             }
         }
     }
