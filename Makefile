@@ -1,10 +1,11 @@
 # The developer's verbs. `make run` and `make test` are all that a newcomer needs.
-.PHONY: deps build run test test-unit test-kernel test-kernels test-packaging bench bench-overhead bench-host bench-soak \
-	fmt docs check install deb dist protobuf
+.PHONY: deps build run test test-unit test-kernel test-kernels test-packaging bench bench-allocations bench-overhead \
+	bench-host bench-soak fmt docs check install deb dist protobuf
 
 SWIFT ?= swift
 PREFIX ?= /usr/local
-SOURCES := Package.swift Plugins Sources Tests Benchmarks/Package.swift Benchmarks/Sources
+SOURCES := Package.swift Plugins Sources Tests Benchmarks/Package.swift Benchmarks/Sources \
+	Benchmarks/Thresholds
 
 deps:
 	@./scripts/deps.sh
@@ -40,8 +41,15 @@ test-packaging: deps build
 	./scripts/test-unit.sh .build/release/tlswatch
 	./scripts/test-packaging.sh .build/release/tlswatch
 
-bench:
+# Figures beside those of others, then those that have a limit: past one, it fails.
+bench: bench-allocations
 	$(SWIFT) run -c release --package-path Benchmarks WindowBenchmarks
+	.build/release/Thresholds
+
+# The limits that a busy machine does not disturb: how often memory is asked for. Links against what `make build` compiled.
+bench-allocations:
+	$(SWIFT) build -c release --static-swift-stdlib --disable-local-rpath --product Thresholds
+	.build/release/Thresholds --allocations
 
 bench-overhead: deps build
 	python3 Benchmarks/overhead/overhead.py --tlswatch .build/release/tlswatch

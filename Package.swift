@@ -81,6 +81,12 @@ let package = Package(
             ],
             swiftSettings: settings
         ),
+        // What must not grow, with its limits: `make bench`, `make bench-allocations`.
+        .target(name: "CAllocations", path: "Benchmarks/CAllocations"),
+        .executableTarget(
+            name: "Thresholds", dependencies: ["CAllocations", "CBPF", "HandshakeProbe"], path: "Benchmarks/Thresholds",
+            swiftSettings: settings
+        ),
         // What several test targets do: child processes, waiting, certificates, random numbers that repeat.
         .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: settings),
         .testTarget(
