@@ -14,25 +14,29 @@ let settings: [SwiftSetting] = [
 let package = Package(
     name: "tlswatch",
     products: [
-        .library(name: "HandshakeProbe", targets: ["HandshakeProbe"]),
+        // For Benchmarks, a package of its own, which brings what it is measured beside.
+        .library(name: "Handshakes", targets: ["Handshakes"]),
         .executable(name: "tlswatch", targets: ["tlswatch"]),
     ],
+    // Exact: what is built is what was tried. Raise them on purpose.
     dependencies: [
-        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
-        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
-        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
-        .package(url: "https://github.com/apple/swift-configuration", from: "1.4.0", traits: []),
-        .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"),
-        .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1", traits: []),
-        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
-        .package(url: "https://github.com/apple/swift-nio-extras", from: "1.35.2"),
-        .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
-        .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+        .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-log", exact: "1.16.2"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", exact: "2.13.0"),
+        .package(url: "https://github.com/apple/swift-configuration", exact: "1.4.0", traits: []),
+        .package(url: "https://github.com/apple/swift-protobuf", exact: "1.39.0"),
+        .package(url: "https://github.com/hummingbird-project/hummingbird", exact: "2.28.1", traits: []),
+        .package(url: "https://github.com/apple/swift-nio", exact: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-nio-extras", exact: "1.35.2"),
+        .package(url: "https://github.com/apple/swift-nio-ssl", exact: "2.37.6"),
+        .package(url: "https://github.com/jpsim/Yams", exact: "6.2.2"),
     ],
     targets: [
-        // libbpf and the kernel's bpf(2), with the wire contract of bpf/event.h.
+        // bpf/event.h, the contract between the BPF programs and their consumer: no libbpf, no kernel.
+        .target(name: "CEvents"),
+        // libbpf and the kernel's bpf(2).
         .target(
-            name: "CBPF",
+            name: "CBPF", dependencies: ["CEvents"],
             linkerSettings: [
                 // Archives: one file to deploy, whatever libbpf the host has.
                 .linkedLibrary(":libbpf.a"), .linkedLibrary(":libelf.a"), .linkedLibrary(":libz.a"),
@@ -51,19 +55,26 @@ let package = Package(
         // libxcrypt's bcrypt, for the HTTP side's passwords. Its archive: one file to deploy.
         .target(name: "CPassword", linkerSettings: [.linkedLibrary(":libcrypt.a")]),
         .plugin(name: "CompileBPF", capability: .buildTool()),
+        // What a handshake is, how many are counted and how they are told: no kernel, no C.
         .target(
-            name: "HandshakeProbe",
-            dependencies: [
-                "CBPF", "CCapstone", "PrometheusProtobuf",
-                .product(name: "SwiftProtobuf", package: "swift-protobuf"),
-            ],
-            swiftSettings: settings,
-            plugins: ["CompileBPF"]
+            name: "Handshakes",
+            dependencies: ["PrometheusProtobuf", .product(name: "SwiftProtobuf", package: "swift-protobuf")],
+            swiftSettings: settings
+        ),
+        // Machine code: ELF files, unwind tables, an interpreter, where a probe costs least.
+        .target(name: "Code", dependencies: ["CCapstone"], swiftSettings: settings),
+        // What is asked of the kernel and of the system: the programs and their ring, links, iterators, files, clocks.
+        .target(
+            name: "Kernel", dependencies: ["CBPF", "CEvents"], swiftSettings: settings, plugins: ["CompileBPF"]
+        ),
+        .target(
+            name: "HandshakeProbe", dependencies: ["CCapstone", "CEvents", "Code", "Handshakes", "Kernel"],
+            swiftSettings: settings
         ),
         .executableTarget(
             name: "tlswatch",
             dependencies: [
-                "HandshakeProbe", "CGzip", "CPassword",
+                "HandshakeProbe", "Handshakes", "Kernel", "CGzip", "CPassword",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
@@ -81,22 +92,45 @@ let package = Package(
             ],
             swiftSettings: settings
         ),
+        // What must not grow, with its limits: `make bench`, `make bench-allocations`.
+        .target(name: "CAllocations", path: "Benchmarks/CAllocations"),
+        .executableTarget(
+            name: "Thresholds", dependencies: ["CAllocations", "CEvents", "Handshakes", "HandshakeProbe"],
+            path: "Benchmarks/Thresholds", swiftSettings: settings
+        ),
+        // What several test targets do: child processes, waiting, certificates, random numbers that repeat.
+        .target(
+            name: "TestSupport", dependencies: ["Code", "Handshakes"], path: "Tests/TestSupport",
+            swiftSettings: settings
+        ),
+        // These two run anywhere.
+        .testTarget(
+            name: "HandshakesTests",
+            dependencies: [
+                "Handshakes", "TestSupport", "PrometheusProtobuf",
+                .product(name: "SwiftProtobuf", package: "swift-protobuf"),
+            ],
+            resources: [.copy("Fixtures")], swiftSettings: settings
+        ),
+        .testTarget(name: "CodeTests", dependencies: ["Code", "TestSupport"], swiftSettings: settings),
         .testTarget(
             name: "HandshakeProbeTests",
-            dependencies: [
-                "HandshakeProbe", "PrometheusProtobuf", .product(name: "SwiftProtobuf", package: "swift-protobuf"),
-            ],
+            dependencies: ["CBPF", "CEvents", "Code", "HandshakeProbe", "Handshakes", "Kernel", "TestSupport"],
             resources: [.copy("Fixtures")], swiftSettings: settings
         ),
         // The command's own parts. No root, no kernel; the status page is tried in Chromium.
         .testTarget(
             name: "tlswatchTests",
-            dependencies: ["tlswatch", "HandshakeProbe", .product(name: "Logging", package: "swift-log")],
+            dependencies: [
+                "tlswatch", "HandshakeProbe", "Handshakes", "Kernel", "TestSupport",
+                .product(name: "Logging", package: "swift-log"),
+            ],
             swiftSettings: settings
         ),
         // Black box: the built command against real programs. Needs root.
         .testTarget(
-            name: "KernelTests", dependencies: ["tlswatch", "HandshakeProbe"],
+            name: "KernelTests",
+            dependencies: ["tlswatch", "CEvents", "Code", "HandshakeProbe", "Handshakes", "Kernel", "TestSupport"],
             resources: [.copy("Scripts"), .copy("Programs")],
             swiftSettings: settings
         ),

@@ -6,13 +6,13 @@ let package = Package(
     dependencies: [
         .package(name: "tlswatch", path: ".."),
         // Measured beside our own windows.
-        .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", from: "0.2.0"),
+        .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", exact: "0.2.0"),
     ],
     targets: [
         .executableTarget(
             name: "WindowBenchmarks",
             dependencies: [
-                .product(name: "HandshakeProbe", package: "tlswatch"),
+                .product(name: "Handshakes", package: "tlswatch"),
                 .product(name: "Histogram", package: "hdrhistogram-swift"),
             ],
             swiftSettings: [

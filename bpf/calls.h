@@ -12,6 +12,44 @@
 #ifndef TLSWATCH_CALLS_H
 #define TLSWATCH_CALLS_H
 
+/* A goroutine's calls in progress, by thread group and g. */
+static __noinline struct frames *frames_of_goroutine(__u64 g, bool create)
+{
+	struct goroutine_key key = { .g = g, .pid = bpf_get_current_pid_tgid() >> 32 };
+	struct frames *frames = bpf_map_lookup_elem(&goroutine_frames, &key), *none;
+	__u32 zero = 0;
+
+	if (frames || !create)
+		return frames;
+	none = bpf_map_lookup_elem(&no_frames, &zero);
+	if (!none || bpf_map_update_elem(&goroutine_frames, &key, none, BPF_NOEXIST))
+		return 0;
+	__sync_fetch_and_add(&shared.goroutines, 1);
+	return bpf_map_lookup_elem(&goroutine_frames, &key);
+}
+
+/* Those of whatever the site's calls are kept by. */
+static __always_inline struct frames *frames_at(struct pt_regs *ctx, const struct tlswatch_site *site, bool create)
+{
+	if (site->context == TLSWATCH_GOROUTINE)
+		return frames_of_goroutine(register_value(ctx, GOROUTINE_REGISTER), create);
+	return bpf_task_storage_get(&thread_frames, bpf_get_current_task_btf(), 0,
+				    create ? BPF_LOCAL_STORAGE_GET_F_CREATE : 0);
+}
+
+/* A goroutine without calls is forgotten; nothing of its frames may be used behind this. */
+static __noinline int forget_goroutine(struct pt_regs *ctx, const struct tlswatch_site *site, struct frames *frames)
+{
+	struct goroutine_key key = { .pid = bpf_get_current_pid_tgid() >> 32 };
+
+	if (site->context != TLSWATCH_GOROUTINE || frames->depth)
+		return 0;
+	key.g = register_value(ctx, GOROUTINE_REGISTER);
+	if (!bpf_map_delete_elem(&goroutine_frames, &key))
+		__sync_fetch_and_add(&shared.goroutines, -1);
+	return 0;
+}
+
 static __always_inline struct frame *top_frame(struct frames *frames)
 {
 	__u64 index;
@@ -72,8 +110,8 @@ static __noinline struct frame *push_frame(struct frames *frames, __u64 object, 
 	frame->steps = 0;
 	frame->began = 0;
 	frame->server = server;
-	frame->flow_state = NO_STATE;
-	frame->hand_state = NO_STATE;
+	frame->state = NO_STATE;
+	frame->detail = NO_STATE;
 	return frame;
 }
 
@@ -98,11 +136,18 @@ __noinline int drop_frame(struct frames *frames, __u64 object)
 	return 0;
 }
 
-/* The steps of an outer call go out before an inner call takes their place. */
-__noinline int flush_steps(struct frames *frames)
+static __always_inline __u32 program_of(const struct tlswatch_step *step)
+{
+	return step->hook == TLSWATCH_HOOK_KEY_AGREEMENT ? TLSWATCH_PROGRAM_RETURN : TLSWATCH_PROGRAM_ENTER;
+}
+
+/*
+ * Accounts for the hits of the innermost call's steps: each goes out as a record of its own (`alone`), or is noted in a later
+ * one, or nowhere. Until then a step's hit is in no count.
+ */
+__noinline int settle_steps(struct frames *frames, bool alone)
 {
 	struct frame *frame = top_frame(frames);
-	__u32 program;
 
 	if (!frame)
 		return 0;
@@ -110,13 +155,19 @@ __noinline int flush_steps(struct frames *frames)
 	for (__u32 i = 0; i < TLSWATCH_STEPS; i++) {
 		if (i >= frame->steps)
 			break;
-		program = frames->step[i].hook == TLSWATCH_HOOK_KEY_AGREEMENT ? TLSWATCH_PROGRAM_RETURN :
-										TLSWATCH_PROGRAM_ENTER;
-		uncount_drop(program, TLSWATCH_DROP_NOTED);
-		submit_step(&frames->step[i], frame->object, frame->profile, program);
+		if (alone)
+			submit_step(&frames->step[i], frame->object, frame->profile, program_of(&frames->step[i]));
+		else
+			count_drop(program_of(&frames->step[i]), TLSWATCH_DROP_NOTED);
 	}
 	frame->steps = 0;
 	return 0;
+}
+
+/* The steps of an outer call go out before an inner call takes their place. */
+static __always_inline void flush_steps(struct frames *frames)
+{
+	settle_steps(frames, true);
 }
 
 /* The calls without effect that came before this record's are told of in it; from now on none are owed. */

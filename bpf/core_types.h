@@ -81,7 +81,7 @@ typedef struct {
 /* A system call's registers, as the kernel keeps them: a flavour, since the probes' contexts have the plain name. */
 #if defined(__TARGET_ARCH_x86)
 struct pt_regs___call {
-	unsigned long orig_ax, di, si;
+	unsigned long r14, orig_ax, di, si;
 };
 #elif defined(__TARGET_ARCH_arm64)
 struct pt_regs___call {

@@ -15,7 +15,7 @@
 #endif
 
 /* Raised whenever a record or the profile changes its layout; recordings carry it. */
-#define TLSWATCH_WIRE_VERSION 3
+#define TLSWATCH_WIRE_VERSION 4
 
 #define TLSWATCH_TEXT_SIZE 256  /* 255 bytes of the peer's text, and room for a NUL */
 #define TLSWATCH_COMM_SIZE 16   /* TASK_COMM_LEN */
@@ -31,19 +31,19 @@ enum tlswatch_kind {
 	TLSWATCH_SOCKET_CLOSED = 5,
 	TLSWATCH_PROCESS_EXEC = 6,
 	TLSWATCH_PROCESS_EXIT = 7,
-	TLSWATCH_NAME = 8,        /* the server name in a ClientHello that is refused before the library has stored it */
+	TLSWATCH_NAME = 8,        /* a failure, with the server name of a ClientHello that the library has not stored */
 };
 
-/* What a probe site stands for. It travels in the attach cookie. */
+/* What a probe site stands for: see struct tlswatch_site. */
 enum tlswatch_hook {
-	TLSWATCH_HOOK_STATE_MACHINE = 1, /* the call begins; object, argument = 1 on a server */
+	TLSWATCH_HOOK_CALL = 1,          /* the call begins; object, argument = the role, where the object does not tell it */
 	TLSWATCH_HOOK_KEY_CHANGE = 2,    /* object, argument = which keys (change_cipher_state) */
 	TLSWATCH_HOOK_KEY_AGREEMENT = 3, /* begins; object, argument = output buffer, 0 asks the size */
 	TLSWATCH_HOOK_ALPN_SELECT = 4,   /* a server chooses the protocol */
 	TLSWATCH_HOOK_ALPN_ANSWER = 5,   /* a client processes the server's answer */
 	TLSWATCH_HOOK_FATAL = 6,         /* object, argument = alert to send (-1 none), argument2 = reason */
 	TLSWATCH_HOOK_OBJECT_FREE = 7,   /* object */
-	TLSWATCH_HOOK_STATE_MACHINE_EXIT = 8, /* the call ends: an instruction inside it; object */
+	TLSWATCH_HOOK_CALL_EXIT = 8,     /* the call ends: an instruction inside it; object, argument = its result */
 	TLSWATCH_HOOK_KEY_AGREEMENT_EXIT = 9, /* the instruction behind it; object, argument = what it returned */
 	TLSWATCH_HOOK_PAUSE = 10,        /* the thread leaves the call without ending it (ASYNC_pause_job) */
 	TLSWATCH_HOOK_MASTER_SECRET = 11, /* object; below TLS 1.3: the peer's share has been read and used */
@@ -64,46 +64,34 @@ struct tlswatch_header {
 	__u16 hook;             /* enum tlswatch_hook; 0 where there is none */
 };
 
-/* Scalar facts, by index. An absent one has its bit in `present` clear. */
+/*
+ * Facts of a TLS object, by number. Those below TLSWATCH_SLOTS are scalars, of which an absent one has its bit in `present`
+ * clear; what they mean is the stack's affair, but for the few that the programs look at themselves.
+ */
 enum tlswatch_fact {
-	TLSWATCH_FACT_VERSION = 0,    /* protocol version on the wire, 0x0304 */
-	TLSWATCH_FACT_ROLE,           /* 1 on a server */
-	TLSWATCH_FACT_FLOW_STATE,     /* message-flow state: 0 uninitialised, 1 error, 2 reading, 3 writing, 4 finished */
-	TLSWATCH_FACT_HAND_STATE,     /* OSSL_HANDSHAKE_STATE */
-	TLSWATCH_FACT_RESUMED,
-	TLSWATCH_FACT_CIPHER,         /* OpenSSL's id: 0x0300 in the upper half, IANA's in the lower */
-	TLSWATCH_FACT_GROUP,          /* named group, IANA, of the connection */
-	TLSWATCH_FACT_SESSION_GROUP,  /* the same, kept in the session object */
-	TLSWATCH_FACT_ALPN_LENGTH,
-	TLSWATCH_FACT_EARLY_DATA,       /* 0 none, 1 rejected, 2 accepted */
-	TLSWATCH_FACT_HELLO_RETRY,      /* 0 none, else a HelloRetryRequest was sent or received */
-	TLSWATCH_FACT_FLAGS,            /* the library's own flags of the connection */
-	TLSWATCH_FACT_VERIFY_MODE,      /* what a server asks of its clients */
-	TLSWATCH_FACT_PEER_CERTIFICATE, /* low half of a pointer: 0 none */
-	TLSWATCH_FACT_CERTIFICATE_REQUEST, /* on a client: 0 none, 1 asked, 2 asked and none to give */
-	TLSWATCH_FACT_REFERENCES,       /* references to the object: freed when the last is dropped */
-	TLSWATCH_FACT_REQUEST_STATE,    /* the state that a renegotiation begins with; 0 none is asked for */
-	TLSWATCH_FACT_WANT,             /* what the library waits for: 1 nothing */
-	TLSWATCH_FACT_SHUTDOWN,         /* 2: the peer's close_notify was received */
-	TLSWATCH_FACT_VERIFY_RESULT,    /* what verifying the peer's certificate gave: X509_V_*, 0 is fine */
-	TLSWATCH_FACT_SCALARS,
-	/* addresses: of a text's first byte, or of another object */
-	TLSWATCH_FACT_ALPN = TLSWATCH_FACT_SCALARS,
-	TLSWATCH_FACT_SNI,
-	TLSWATCH_FACT_SESSION_SNI,    /* host name kept in the session object */
-	TLSWATCH_FACT_TRANSPORT,      /* what the object reads through (a BIO): see tlswatch_transport */
-	TLSWATCH_FACT_HELLO_NAME,     /* the body of the server_name extension (RFC 6066) of the ClientHello being read */
-	TLSWATCH_FACT_COUNT,
+	TLSWATCH_STATE = 0,   /* of the handshake state machine; see the sets of states in the profile */
+	TLSWATCH_DETAIL = 1,  /* what it is about in that state: moves with each message */
+	TLSWATCH_ROLE = 2,    /* which side this is, by the profile's mask and value */
+	/* Those below this come with entries and plain returns, if the first read brings them. */
+	TLSWATCH_STATE_SLOTS = 8,
+	TLSWATCH_ALPN_LENGTH = 8,
+	TLSWATCH_REFERENCES = 9, /* to the object: it is freed when the last is dropped */
+	TLSWATCH_SLOTS = 24,
+	/* addresses: of a text (see tlswatch_shape), or of another object */
+	TLSWATCH_ALPN = TLSWATCH_SLOTS,
+	TLSWATCH_SERVER_NAME,
+	TLSWATCH_OTHER_NAME,  /* the server name, where the one before is not there */
+	TLSWATCH_TEXTS,
+	TLSWATCH_TRANSPORT = TLSWATCH_TEXTS, /* what the object reads through (a BIO): see tlswatch_transport */
+	TLSWATCH_HELLO_NAME,  /* the body of the server_name extension (RFC 6066) of the ClientHello being read */
+	TLSWATCH_FACTS,
 };
 
 struct tlswatch_call_enter {
 	struct tlswatch_header header;
-	__u32 flow_state; /* as found on entry; valid if `present` says so */
-	__u32 hand_state;
-	__u32 version;
-	__u32 server;     /* the call's own argument */
-	__u32 present;    /* 1 << TLSWATCH_FACT_* */
-	__u32 request_state;
+	__u32 server;  /* 1: the object is a server's */
+	__u32 present; /* 1 << tlswatch_fact, of those in `state` */
+	__u32 state[TLSWATCH_STATE_SLOTS]; /* as found on entry */
 	__u32 parent_pid; /* of the parent, where the process runs the same executable file; else 0 */
 	__u32 reserved;
 	char comm[TLSWATCH_COMM_SIZE];   /* the process's name: its main thread's */
@@ -122,7 +110,7 @@ struct tlswatch_step {
 	__s32 argument2;   /* KEY_AGREEMENT: what it returned; KEY_CHANGE: the ALPN protocol's length, 0 if none yet */
 	__u32 duration_ns; /* KEY_AGREEMENT: entry to return, 2^32 - 1 at most */
 	__u16 hook;        /* enum tlswatch_hook */
-	__u16 hand_state;  /* FATAL; TLSWATCH_NO_STATE where it was not read */
+	__u16 detail;      /* FATAL: TLSWATCH_DETAIL; TLSWATCH_NO_STATE where it was not read */
 };
 
 #define TLSWATCH_NO_STATE 0xffff
@@ -144,15 +132,15 @@ struct tlswatch_call_return {
 	__u64 input_ns;      /* last moment at which input became available: the entry, or a receive in the call */
 	__u64 first_send_ns; /* first send in the call; 0 none */
 	__u64 idle_ns;       /* time spent in `idle_calls` */
-	__s32 result;        /* what the state machine returned: 1 done; 1 << 30 unknown */
+	__s32 result;        /* what the call returned; 1 << 30 unknown */
 	__s32 io_result;     /* the last receive in this call: bytes, 0 end of file, -errno; 1 << 30 none */
-	__u32 present;       /* 1 << TLSWATCH_FACT_*: the state alone while the handshake goes on, else all there are */
+	__u32 present;       /* 1 << tlswatch_fact: the state alone while the handshake goes on, else all there are */
 	__u16 steps;
 	__u16 alpn_length;   /* bytes, 255 at most; 0 none */
 	__u16 sni_length;
 	__u16 reserved;
 	__u32 idle_calls;    /* calls before this one that changed nothing and made no record */
-	__u32 scalar[TLSWATCH_FACT_SCALARS];
+	__u32 scalar[TLSWATCH_SLOTS];
 };
 
 #define TLSWATCH_NO_RESULT (1 << 30)
@@ -169,7 +157,7 @@ enum tlswatch_proof {
 
 struct tlswatch_socket {
 	struct tlswatch_header header;
-	__u64 cookie;         /* the socket, by address: an identity within its life */
+	__u64 number;         /* the socket's: counted up with each that a TLS object uses */
 	__u64 connecting_ns;  /* the SYN was sent, or SYN_RECV entered; 0 not seen */
 	__u64 established_ns; /* ESTABLISHED entered; 0 not seen, or not yet: another record of the socket follows */
 	__u16 family;         /* AF_INET, AF_INET6, AF_UNIX, … */
@@ -185,7 +173,7 @@ struct tlswatch_socket {
 
 struct tlswatch_socket_closed {
 	struct tlswatch_header header;
-	__u64 cookie;
+	__u64 number; /* as in tlswatch_socket */
 	__u32 old_state; /* TCP_* */
 	__u32 new_state;
 };
@@ -196,8 +184,10 @@ struct tlswatch_process {
 	char path[TLSWATCH_TEXT_SIZE]; /* TLSWATCH_PROCESS_EXEC: the program as execve resolved it, NUL-terminated */
 };
 
+/* A failure, with the server name in the ClientHello that is refused: later the library has it no more. */
 struct tlswatch_name {
 	struct tlswatch_header header;
+	struct tlswatch_step step; /* FATAL */
 	__u16 length;         /* bytes, 255 at most */
 	__u16 reserved[3];
 	char text[TLSWATCH_TEXT_SIZE];
@@ -249,9 +239,22 @@ struct tlswatch_read {
 
 struct tlswatch_field {
 	__u16 at;     /* where in the scratch: the scalar, or the pointer to the text */
-	__u8 size;    /* of a scalar 1, 2, 4; of a pointer to a text 8; 0: the fact is absent */
-	__u8 read;    /* index of the read that brought it */
-	__s32 offset; /* added to a text's pointer */
+	__u8 size;    /* of a scalar 1, 2, 4; of a pointer 8; 0: the fact is absent */
+	__u8 read;    /* index of the read that brought it; TLSWATCH_FROM_OBJECT: an address inside the object itself */
+	__s32 offset; /* added to a pointer, or to the object's address */
+};
+
+/* How long a text is. */
+enum tlswatch_shape {
+	TLSWATCH_NUL_TERMINATED = 0,
+	TLSWATCH_COUNTED,   /* a slot has its length */
+	TLSWATCH_PREFIX_8,  /* a byte before it has */
+	TLSWATCH_PREFIX_16, /* two bytes before it have, in the machine's order */
+};
+
+struct tlswatch_text {
+	__u16 shape; /* enum tlswatch_shape */
+	__u16 slot;  /* COUNTED: with the length */
 };
 
 /*
@@ -275,46 +278,78 @@ struct tlswatch_transport {
 	__u64 own[TLSWATCH_KINDS]; /* how the names of the library's own kinds begin; 0 none */
 };
 
+/* A set of states; no state beyond 255 is in one. */
+struct tlswatch_states {
+	__u32 word[8];
+};
+
+/* (slot & mask) == value; never where the slot is absent, or with a mask of 0. */
+struct tlswatch_test {
+	__u32 slot; /* below TLSWATCH_STATE_SLOTS */
+	__u32 mask;
+	__u32 value;
+};
+
+#define TLSWATCH_TESTS 2
+
 struct tlswatch_profile {
 	struct tlswatch_read reads[TLSWATCH_READS];
-	struct tlswatch_field fact[TLSWATCH_FACT_COUNT];
+	struct tlswatch_field fact[TLSWATCH_FACTS];
+	struct tlswatch_text text[TLSWATCH_TEXTS - TLSWATCH_SLOTS];
 	__u32 enabled; /* 0: hits of this library are counted and nothing is read */
-	/* Sets of message-flow states, 1 << state. */
-	__u32 start_states; /* an entry in one of these may begin a handshake; 0: any may */
-	__u32 end_states;   /* a return in one of these may end it */
-	__u32 over_states;  /* an object freed in one of these has no handshake in progress */
-	__u32 dead_states;  /* an entry in one of these returns at once, past the exit's probe */
+	__u32 starts_in_any; /* `start` does not tell */
+	struct tlswatch_states start; /* an entry in one of these may begin a handshake */
+	struct tlswatch_states end;   /* a return in one of these may end it */
+	struct tlswatch_states over;  /* an object freed in one of these has no handshake in progress */
+	struct tlswatch_states dead;  /* an entry in one of these returns at once, past the exit's probe */
 	/* Sets of reads, 1 << index, that bring one fact. */
-	__u32 alpn_reads;      /* TLSWATCH_FACT_ALPN_LENGTH */
-	__u32 reference_reads; /* TLSWATCH_FACT_REFERENCES */
-	__u32 transport_reads; /* TLSWATCH_FACT_TRANSPORT */
-	__u32 name_reads;      /* TLSWATCH_FACT_HELLO_NAME */
-	/* A return that is no end by its message-flow state is one all the same with these values. */
-	__u32 idle_want;       /* TLSWATCH_FACT_WANT: it waits for nothing */
-	__u32 over_shutdown;   /* bits of TLSWATCH_FACT_SHUTDOWN: the peer has ended the connection */
-	__u32 exit_hooked;     /* TLSWATCH_HOOK_STATE_MACHINE_EXIT has probes: no return probe is wanted */
+	__u32 alpn_reads;      /* TLSWATCH_ALPN_LENGTH */
+	__u32 reference_reads; /* TLSWATCH_REFERENCES */
+	__u32 transport_reads; /* TLSWATCH_TRANSPORT */
+	__u32 name_reads;      /* TLSWATCH_HELLO_NAME */
+	struct tlswatch_test ended[TLSWATCH_TESTS]; /* a return that is no end by its state is one all the same */
+	struct tlswatch_test server;                /* on TLSWATCH_ROLE, or on the call's argument: this is a server */
+	__s32 done_result;     /* what a call returns that has completed the handshake */
+	__u32 exit_hooked;     /* TLSWATCH_HOOK_CALL_EXIT has probes: no return probe is wanted */
 	__u32 answer_hooked;   /* TLSWATCH_HOOK_ALPN_ANSWER has a probe: a client's key changes need no look */
 	struct tlswatch_transport transport;
 };
 
-/*
- * Attach cookie: bits 0-15 profile, 16-23 hook, 24-27 where the object is (a tlswatch_place), 28-31 where
- * the argument is, 32-35 argument2, 36-51 signed: added to what is where the object is.
- */
-enum tlswatch_place {
-	TLSWATCH_PARAMETER_0 = 0,
-	TLSWATCH_PARAMETER_1,
-	TLSWATCH_PARAMETER_2,
-	TLSWATCH_PARAMETER_3,
-	/* Inside a function: the registers that calls leave alone, and the one with a call's result (x86-64). */
-	TLSWATCH_REGISTER_BX,
-	TLSWATCH_REGISTER_BP,
-	TLSWATCH_REGISTER_12,
-	TLSWATCH_REGISTER_13,
-	TLSWATCH_REGISTER_14,
-	TLSWATCH_REGISTER_15,
-	TLSWATCH_RESULT,
-	TLSWATCH_NO_PARAMETER = 15,
+/* ---- probe sites ---- */
+
+#define TLSWATCH_SITES 32 /* of one profile; those of profile n begin at n * TLSWATCH_SITES */
+#define TLSWATCH_MAX_SITES (TLSWATCH_MAX_PROFILES * TLSWATCH_SITES)
+
+/* Where a value is when a probe is hit. */
+enum tlswatch_place_kind {
+	TLSWATCH_NOWHERE = 0,
+	TLSWATCH_IN_REGISTER, /* the register plus the offset */
+	TLSWATCH_IN_MEMORY,   /* eight bytes at that address: a stack slot, or behind a pointer */
+};
+
+struct tlswatch_place {
+	__s32 offset;
+	__u8 kind; /* enum tlswatch_place_kind */
+	/* As the instruction set numbers it. x86-64: 0 rax, rcx, rdx, rbx, rsp, rbp, rsi, 7 rdi, 8 to 15. arm64: 0 to 7. */
+	__u8 number;
+	__u16 reserved;
+};
+
+/* What a call in progress is kept by. */
+enum tlswatch_context {
+	TLSWATCH_THREAD = 0,
+	TLSWATCH_GOROUTINE, /* Go's g: in R14 on x86-64, in R28 on arm64 (its internal ABI) */
+};
+
+/* The attach cookie is the index of one of these. */
+struct tlswatch_site {
+	__u16 hook;    /* enum tlswatch_hook */
+	__u16 profile;
+	__u16 context; /* enum tlswatch_context */
+	__u16 reserved;
+	struct tlswatch_place object;
+	struct tlswatch_place argument;
+	struct tlswatch_place argument2;
 };
 
 /* ---- counters: one struct a program, one a CPU ---- */
@@ -360,21 +395,28 @@ struct tlswatch_shared {
 	struct tlswatch_losses losses;
 	/* Objects of which calls without effect are kept, at least: at 0 there is no need to look for an object's. */
 	__u64 idle_objects;
+	/* Sockets that were given a number. */
+	__u64 sockets;
+	/* Calls in progress that are kept by goroutine, at least. */
+	__u64 goroutines;
 };
 
 _Static_assert(sizeof(struct tlswatch_header) == 40, "header");
-_Static_assert(sizeof(struct tlswatch_call_enter) == 104, "call_enter");
-_Static_assert(sizeof(struct tlswatch_call_return) == 176, "call_return");
+_Static_assert(sizeof(struct tlswatch_call_enter) == 120, "call_enter");
+_Static_assert(sizeof(struct tlswatch_call_return) == 192, "call_return");
 _Static_assert(sizeof(struct tlswatch_step) == 32, "step");
 _Static_assert(sizeof(struct tlswatch_step_record) == 72, "step_record");
 _Static_assert(sizeof(struct tlswatch_socket) == 112, "socket");
 _Static_assert(sizeof(struct tlswatch_socket_closed) == 56, "socket_closed");
 _Static_assert(sizeof(struct tlswatch_process) == 312, "process");
-_Static_assert(sizeof(struct tlswatch_name) == 304, "name");
+_Static_assert(sizeof(struct tlswatch_name) == 336, "name");
 _Static_assert(sizeof(struct tlswatch_transport) == 88, "transport");
 _Static_assert(sizeof(struct tlswatch_read) == 12, "read");
 _Static_assert(sizeof(struct tlswatch_field) == 8, "field");
+_Static_assert(sizeof(struct tlswatch_place) == 8, "place");
+_Static_assert(sizeof(struct tlswatch_site) == 32, "site");
+_Static_assert(sizeof(struct tlswatch_test) == 12, "test");
 _Static_assert(sizeof(struct tlswatch_counters) == 72, "counters");
-_Static_assert(sizeof(struct tlswatch_shared) == 24, "shared");
+_Static_assert(sizeof(struct tlswatch_shared) == 40, "shared");
 
 #endif

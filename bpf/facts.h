@@ -70,7 +70,7 @@ __noinline __u32 field(const struct tlswatch_profile *profile, const struct fram
 	if (!profile || !frames || !value)
 		return 0;
 	*value = 0;
-	if (fact >= TLSWATCH_FACT_SCALARS)
+	if (fact >= TLSWATCH_SLOTS)
 		return 0;
 	field = &profile->fact[fact];
 	at = place_of(field, done); /* -1 is beyond every bound */
@@ -86,16 +86,18 @@ __noinline __u32 field(const struct tlswatch_profile *profile, const struct fram
 	return 1U << fact;
 }
 
-/* The address of a text, or 0 where it is absent. */
-__noinline __u64 text_address(const struct tlswatch_profile *profile, const struct frames *frames, __u32 done,
-			      __u32 fact)
+/* The address that a fact is, or 0 where it is absent. */
+__noinline __u64 address_of(const struct tlswatch_profile *profile, const struct frames *frames, __u64 object, __u32 done,
+			    __u32 fact)
 {
 	const struct tlswatch_field *field;
 	__u64 at, address;
 
-	if (!profile || !frames || fact >= TLSWATCH_FACT_COUNT)
+	if (!profile || !frames || fact >= TLSWATCH_FACTS)
 		return 0;
 	field = &profile->fact[fact];
+	if (field->size && field->read == TLSWATCH_FROM_OBJECT)
+		return object + field->offset;
 	at = place_of(field, done);
 	asm volatile("" : "+r"(at));
 	if (at > TLSWATCH_SCRATCH_SIZE - sizeof(address))
@@ -104,19 +106,35 @@ __noinline __u64 text_address(const struct tlswatch_profile *profile, const stru
 	return address ? address + field->offset : 0;
 }
 
+/* Whether a state is in a set. */
+static __always_inline bool contains(const struct tlswatch_states *set, __u32 state)
+{
+	__u64 word = state >> 5;
+
+	if (word > 7)
+		return false;
+	asm volatile("%0 &= 7" : "+r"(word)); /* the bound, where the verifier of Linux 6.1 sees it */
+	return set->word[word] >> (state & 31) & 1;
+}
+
+/* Whether a test holds of what the first read has brought. */
+static __noinline bool holds(const struct tlswatch_profile *profile, const struct tlswatch_test *test,
+			     const struct frames *frames, __u32 done)
+{
+	__u32 value;
+
+	return test->mask && field(profile, frames, done, test->slot, &value) && (value & test->mask) == test->value;
+}
+
 /*
  * The texts go behind the record's steps, one after the other: `at` is where, in bytes from the first
  * step. Returns how many bytes were read.
  */
 #define TEXT_START_LIMIT (TLSWATCH_STEPS * sizeof(struct tlswatch_step) + TLSWATCH_TEXT_SIZE)
 
-static __always_inline __u32 read_bytes(const struct tlswatch_profile *profile, struct frames *frames, __u32 done,
-					__u32 fact, __u64 at, __u32 length)
+/* Bytes at an address. */
+static __noinline __u32 read_bytes(struct frames *frames, __u64 address, __u64 at, __u32 length)
 {
-	__u64 address = length ? text_address(profile, frames, done, fact) : 0;
-
-	if (!address)
-		return 0;
 	if (length > TLSWATCH_TEXT_SIZE - 1)
 		length = TLSWATCH_TEXT_SIZE - 1;
 	asm volatile("%0 &= 255" : "+r"(length)); /* the bounds, where the verifier sees them */
@@ -126,20 +144,55 @@ static __always_inline __u32 read_bytes(const struct tlswatch_profile *profile, 
 	return bpf_probe_read_user((__u8 *)frames->step + at, length, (void *)address) ? 0 : length;
 }
 
-/* The same for a NUL-terminated text. */
-static __always_inline __u32 read_text(const struct tlswatch_profile *profile, struct frames *frames, __u32 done,
-				       __u32 fact, __u64 at)
+/* A NUL-terminated text. */
+static __noinline __u32 read_string(struct frames *frames, __u64 address, __u64 at)
 {
-	__u64 address = text_address(profile, frames, done, fact);
 	long length;
 
 	asm volatile("" : "+r"(at));
-	if (!address || at > TEXT_START_LIMIT)
+	if (at > TEXT_START_LIMIT)
 		return 0;
 	length = bpf_probe_read_user_str((__u8 *)frames->step + at, TLSWATCH_TEXT_SIZE, (void *)address);
 	if (length <= 1 || length > TLSWATCH_TEXT_SIZE)
 		return 0;
 	return (__u32)length - 1;
+}
+
+/* The length that stands before a text, or in a slot of the record in the making. */
+static __noinline __u32 length_of(const struct tlswatch_text *text, const struct frames *frames, __u64 address)
+{
+	__u64 slot = text->slot;
+	__u16 prefix = 0;
+
+	if (text->shape == TLSWATCH_COUNTED) {
+		asm volatile("" : "+r"(slot));
+		return slot < TLSWATCH_SLOTS ? frames->record.scalar[slot] : 0;
+	}
+	if (text->shape == TLSWATCH_PREFIX_8) {
+		bpf_probe_read_user(&prefix, 1, (void *)(address - 1));
+		return prefix & 0xff;
+	}
+	bpf_probe_read_user(&prefix, sizeof(prefix), (void *)(address - sizeof(prefix)));
+	return prefix;
+}
+
+/* Reads one text to `at`; `which` is the fact's number and, above 32 bits, the set of reads that were done. */
+static __noinline __u32 read_text(const struct tlswatch_profile *profile, struct frames *frames, __u64 object, __u64 which,
+				  __u64 at)
+{
+	__u64 address = address_of(profile, frames, object, which >> 32, (__u32)which);
+	__u64 index = (__u32)which - TLSWATCH_SLOTS;
+	const struct tlswatch_text *text;
+	__u32 length;
+
+	asm volatile("" : "+r"(index));
+	if (!address || index >= TLSWATCH_TEXTS - TLSWATCH_SLOTS)
+		return 0;
+	text = &profile->text[index];
+	if (text->shape == TLSWATCH_NUL_TERMINATED)
+		return read_string(frames, address, at);
+	length = length_of(text, frames, address);
+	return length ? read_bytes(frames, address, at, length) : 0;
 }
 
 #endif

@@ -31,6 +31,13 @@ struct {
 } profiles SEC(".maps");
 
 struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, TLSWATCH_MAX_SITES);
+	__type(key, __u32);
+	__type(value, struct tlswatch_site);
+} sites SEC(".maps");
+
+struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, TLSWATCH_PROGRAM_COUNT);
 	__type(key, __u32);
@@ -73,8 +80,8 @@ struct frame {
 	__u32 steps;              /* of this call, in frames->step */
 	__u32 began;              /* a handshake began with this call */
 	__u32 server;
-	__u32 flow_state;         /* as found on entry; NO_STATE where they were not read */
-	__u32 hand_state;
+	__u32 state;              /* as found on entry; NO_STATE where they were not read */
+	__u32 detail;
 };
 
 /* A thread's own memory: frames, a landing place for reads of user memory, off the stack, and the record in the making. */
@@ -98,6 +105,29 @@ struct {
 	__type(value, struct frames);
 } thread_frames SEC(".maps");
 
+/*
+ * The same by goroutine: it may go on on another thread in the middle of a call. The one used longest ago makes room.
+ */
+struct goroutine_key {
+	__u64 g;
+	__u64 pid; /* thread group */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1024);
+	__type(key, struct goroutine_key);
+	__type(value, struct frames);
+} goroutine_frames SEC(".maps");
+
+/* What a goroutine begins with. Never written to. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct frames);
+} no_frames SEC(".maps");
+
 struct socket_state {
 	__u64 connecting_ns;
 	__u64 established_ns;
@@ -106,8 +136,8 @@ struct socket_state {
 	__u32 pid;
 	__u32 tid;
 	__u16 profile;
-	__u16 proof; /* enum tlswatch_proof: how it is known that it is the object's */
-	__u32 reserved;
+	__u16 proof;  /* enum tlswatch_proof: how it is known that it is the object's */
+	__u32 number; /* shared.sockets when it was first used; 0: by no TLS object yet */
 };
 
 struct {
@@ -199,15 +229,6 @@ static __always_inline void count_skipped_hit(__u32 program, enum tlswatch_drop 
 		return;
 	__sync_fetch_and_add(&counter->hits, 1);
 	__sync_fetch_and_add(&counter->dropped[why], 1);
-}
-
-/* What was noted goes out on its own after all. */
-static __always_inline void uncount_drop(__u32 program, enum tlswatch_drop why)
-{
-	void *counter = bpf_map_lookup_elem(&counters, &program);
-
-	if (counter)
-		__sync_fetch_and_add((__u64 *)(counter + __builtin_offsetof(struct tlswatch_counters, dropped) + 8 * why), -1);
 }
 
 static __always_inline void count_library_hit(__u32 profile)

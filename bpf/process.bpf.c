@@ -37,6 +37,8 @@ int BPF_PROG(process_exit, struct task_struct *task)
 {
 	__u32 pid = bpf_get_current_pid_tgid() >> 32;
 
+	/* It may end in the middle of a call, whose steps travel nowhere any more. */
+	settle_steps(bpf_task_storage_get(&thread_frames, bpf_get_current_task_btf(), 0, 0), false);
 	if (task->signal->live.counter != 0)
 		return 0; /* other threads live on */
 	if (filter_processes) {

@@ -11,48 +11,52 @@
 	asm volatile("%0 = *(u64 *)(%1 + %2)" : "=r"(value) : "r"(ctx), "i"(offset))
 
 #if defined(__TARGET_ARCH_x86)
+#define REGISTERS(_) \
+	_(0, ax) _(1, cx) _(2, dx) _(3, bx) _(4, sp) _(5, bp) _(6, si) _(7, di) _(8, r8) _(9, r9) _(10, r10) _(11, r11) \
+	_(12, r12) _(13, r13) _(14, r14) _(15, r15)
 #define REGISTER_OFFSET(name) __builtin_offsetof(struct pt_regs, name)
-#define PARAMETER_OFFSET(n, name) REGISTER_OFFSET(name)
+#define GOROUTINE_REGISTER 14
+#define GOROUTINE(registers) (registers)->r14
 #elif defined(__TARGET_ARCH_arm64)
 /* Parameters alone: code is not read there yet. */
-#define REGISTER_OFFSET(name) 0
-#define PARAMETER_OFFSET(n, name) (8 * (n))
+#define REGISTERS(_) _(0, 0) _(1, 1) _(2, 2) _(3, 3) _(4, 4) _(5, 5) _(6, 6) _(7, 7) _(28, 28)
+#define REGISTER_OFFSET(n) (8 * (n))
+#define GOROUTINE_REGISTER 28
+#define GOROUTINE(registers) (registers)->regs[28]
 #endif
 
-static __noinline __u64 parameter(struct pt_regs *ctx, __u32 place)
+static __noinline __u64 register_value(struct pt_regs *ctx, __u32 number)
 {
 	__u64 value = 0;
 
-	if (place == TLSWATCH_PARAMETER_0)
-		LOAD_REGISTER(value, ctx, PARAMETER_OFFSET(0, di));
-	else if (place == TLSWATCH_PARAMETER_1)
-		LOAD_REGISTER(value, ctx, PARAMETER_OFFSET(1, si));
-	else if (place == TLSWATCH_PARAMETER_2)
-		LOAD_REGISTER(value, ctx, PARAMETER_OFFSET(2, dx));
-	else if (place == TLSWATCH_PARAMETER_3)
-		LOAD_REGISTER(value, ctx, PARAMETER_OFFSET(3, cx));
-	else if (place == TLSWATCH_REGISTER_BX)
-		LOAD_REGISTER(value, ctx, REGISTER_OFFSET(bx));
-	else if (place == TLSWATCH_REGISTER_BP)
-		LOAD_REGISTER(value, ctx, REGISTER_OFFSET(bp));
-	else if (place == TLSWATCH_REGISTER_12)
-		LOAD_REGISTER(value, ctx, REGISTER_OFFSET(r12));
-	else if (place == TLSWATCH_REGISTER_13)
-		LOAD_REGISTER(value, ctx, REGISTER_OFFSET(r13));
-	else if (place == TLSWATCH_REGISTER_14)
-		LOAD_REGISTER(value, ctx, REGISTER_OFFSET(r14));
-	else if (place == TLSWATCH_REGISTER_15)
-		LOAD_REGISTER(value, ctx, REGISTER_OFFSET(r15));
-	else if (place == TLSWATCH_RESULT)
-		LOAD_REGISTER(value, ctx, REGISTER_OFFSET(ax));
+	switch (number) {
+#define REGISTER(n, name)                                          \
+	case n:                                                    \
+		LOAD_REGISTER(value, ctx, REGISTER_OFFSET(name)); \
+		break;
+		REGISTERS(REGISTER)
+#undef REGISTER
+	}
 	return value;
 }
 
-static __always_inline __u64 object_of(struct pt_regs *ctx, __u64 cookie)
+/* What stands at a place; 0 where there is none. */
+static __noinline __u64 value_at(struct pt_regs *ctx, const struct tlswatch_place *place)
 {
-	__u32 place = (cookie >> 24) & 15;
+	__u64 value, found = 0;
 
-	return place == TLSWATCH_NO_PARAMETER ? 0 : parameter(ctx, place) + (__s64)(__s16)(cookie >> 36);
+	if (place->kind == TLSWATCH_NOWHERE)
+		return 0;
+	value = register_value(ctx, place->number) + place->offset;
+	if (place->kind == TLSWATCH_IN_REGISTER)
+		return value;
+	bpf_probe_read_user(&found, sizeof(found), (void *)value);
+	return found;
+}
+
+static __always_inline __u64 object_of(struct pt_regs *ctx, const struct tlswatch_site *site)
+{
+	return value_at(ctx, &site->object);
 }
 
 #endif

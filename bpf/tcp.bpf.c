@@ -6,7 +6,6 @@
 
 static __always_inline void fill_socket(struct tlswatch_socket *record, struct sock *sk)
 {
-	record->cookie = (__u64)sk;
 	record->family = BPF_CORE_READ(sk, __sk_common.skc_family);
 	record->protocol = BPF_CORE_READ(sk, sk_protocol);
 	__builtin_memset(record->local, 0, sizeof(record->local));
@@ -132,7 +131,7 @@ __noinline int transport_tells(const struct tlswatch_profile *profile, struct fr
 	done = read_more(profile, frames, object, profile->transport_reads, done);
 	if (profile->transport_reads & ~done)
 		return NOT_TOLD;
-	address = text_address(profile, frames, done, TLSWATCH_FACT_TRANSPORT);
+	address = address_of(profile, frames, object, done, TLSWATCH_TRANSPORT);
 #pragma clang loop unroll(disable)
 	for (int i = 0; i < TRANSPORTS; i++) {
 		/* A filter before nothing is the application's own transport under a number of its liking (haproxy's). */
@@ -260,6 +259,9 @@ static __noinline int submit_socket(struct sock *sk, struct socket_state *state,
 	state->pid = record->header.pid;
 	state->tid = record->header.tid;
 	state->process_start_ns = record->header.process_start_ns;
+	if (!state->number)
+		state->number = __sync_fetch_and_add(&shared.sockets, 1) + 1;
+	record->number = state->number;
 	/* They belong to the first handshake on the socket alone: not to one inside it, nor to a renegotiation. */
 	record->connecting_ns = state->connecting_ns;
 	record->established_ns = state->established_ns;
@@ -317,9 +319,22 @@ static __noinline int first_use(struct frames *frames, struct frame *frame, stru
 	return 1;
 }
 
+/* The calls that the thread is in, of its own or of the goroutine that runs on it. */
+static __always_inline struct frames *frames_here(void)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct frames *frames = bpf_task_storage_get(&thread_frames, task, 0, 0);
+	struct pt_regs___call *registers;
+
+	if ((frames && frames->depth) || !shared.goroutines)
+		return frames;
+	registers = (void *)bpf_task_pt_regs(task);
+	return frames_of_goroutine(GOROUTINE(registers), false);
+}
+
 static __noinline int socket_io(struct sock *sk, int length, __u32 program)
 {
-	struct frames *frames = bpf_task_storage_get(&thread_frames, bpf_get_current_task_btf(), 0, 0);
+	struct frames *frames = frames_here();
 	struct frame *frame = top_frame(frames);
 	__u64 now;
 
@@ -372,7 +387,7 @@ int BPF_PROG(system_call_exit, struct pt_regs___call *registers, long result)
 {
 	struct sock *sk;
 
-	if (!top_frame(bpf_task_storage_get(&thread_frames, bpf_get_current_task_btf(), 0, 0)))
+	if (!top_frame(frames_here()))
 		return 0;
 	switch (SYSTEM_CALL(registers)) {
 	case READ:
@@ -492,7 +507,7 @@ int BPF_PROG(socket_state, struct sock *sk, int old_state, int new_state)
 		record->header.pid = state->pid;
 		record->header.tid = state->tid;
 		record->header.process_start_ns = state->process_start_ns;
-		record->cookie = (__u64)sk;
+		record->number = state->number;
 		record->old_state = old_state;
 		record->new_state = new_state;
 		state->object = 0;

@@ -7,40 +7,50 @@
 
 extern bool bpf_session_is_return(void) __ksym __weak; /* Linux 6.13 */
 
+static __always_inline const struct tlswatch_site *site_of(struct pt_regs *ctx)
+{
+	__u32 index = bpf_get_attach_cookie(ctx);
+
+	return bpf_map_lookup_elem(&sites, &index);
+}
+
 static __always_inline int enter(struct pt_regs *ctx)
 {
 	__u64 now = bpf_ktime_get_ns();
-	__u64 cookie = bpf_get_attach_cookie(ctx);
-	__u32 hook = (cookie >> 16) & 0xff;
-	bool exits = hook == TLSWATCH_HOOK_STATE_MACHINE_EXIT || hook == TLSWATCH_HOOK_KEY_AGREEMENT_EXIT;
-	__u32 program = exits ? TLSWATCH_PROGRAM_RETURN : TLSWATCH_PROGRAM_ENTER;
+	const struct tlswatch_site *site = site_of(ctx);
+	__u32 hook, program;
 
+	if (!site)
+		return 1;
+	hook = site->hook;
+	program = hook == TLSWATCH_HOOK_CALL_EXIT || hook == TLSWATCH_HOOK_KEY_AGREEMENT_EXIT ? TLSWATCH_PROGRAM_RETURN :
+												 TLSWATCH_PROGRAM_ENTER;
 	count_hit(program);
-	count_library_hit(cookie & 0xffff);
+	count_library_hit(site->profile);
 	if (filter_processes && !is_observed(bpf_get_current_pid_tgid() >> 32)) {
 		count_drop(program, TLSWATCH_DROP_OTHER_PROCESS);
 		return 1;
 	}
 	switch (hook) {
-	case TLSWATCH_HOOK_STATE_MACHINE:
-		return enter_call(ctx, cookie, now) != 0;
-	case TLSWATCH_HOOK_STATE_MACHINE_EXIT:
-		exit_call(ctx, cookie, now);
+	case TLSWATCH_HOOK_CALL:
+		return enter_call(ctx, site, now) != 0;
+	case TLSWATCH_HOOK_CALL_EXIT:
+		exit_call(ctx, site, now);
 		break;
 	case TLSWATCH_HOOK_KEY_AGREEMENT:
-		enter_agreement(ctx, cookie, now);
+		enter_agreement(ctx, site, now);
 		break;
 	case TLSWATCH_HOOK_KEY_AGREEMENT_EXIT:
-		exit_agreement(ctx, cookie, now);
+		exit_agreement(ctx, site, now);
 		break;
 	case TLSWATCH_HOOK_OBJECT_FREE:
-		object_free(ctx, cookie, now);
+		object_free(ctx, site, now);
 		break;
 	case TLSWATCH_HOOK_PAUSE:
-		pause(now);
+		pause_call(ctx, site, now);
 		break;
 	default:
-		step(ctx, cookie, now);
+		step_call(ctx, site, now);
 		break;
 	}
 	return 1;
@@ -49,15 +59,17 @@ static __always_inline int enter(struct pt_regs *ctx)
 static __always_inline void leave(struct pt_regs *ctx)
 {
 	__u64 now = bpf_ktime_get_ns();
-	__u64 cookie = bpf_get_attach_cookie(ctx);
+	const struct tlswatch_site *site = site_of(ctx);
 
+	if (!site)
+		return;
 	count_hit(TLSWATCH_PROGRAM_RETURN);
-	count_library_hit(cookie & 0xffff);
-	return_call(ctx, cookie, now);
+	count_library_hit(site->profile);
+	return_call(ctx, site, now);
 }
 
 /* Entry and return in one program; a nonzero entry leaves the return alone. Linux 6.13. */
-SEC("uprobe")
+SEC("uprobe") /* uprobe.session: set at load, libbpf 1.1 has no section for it */
 int tls_session(struct pt_regs *ctx)
 {
 	if (bpf_session_is_return()) {

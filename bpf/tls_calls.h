@@ -23,7 +23,7 @@ static __noinline int fill_process(struct tlswatch_call_enter *record)
 __noinline int submit_enter(struct frames *frames, struct tlswatch_profile *profile, struct frame *frame, __u32 done)
 {
 	struct tlswatch_call_enter *record;
-	__u32 present;
+	__u32 present = 0;
 
 	if (!frames || !profile || !frame)
 		return 0;
@@ -33,11 +33,10 @@ __noinline int submit_enter(struct frames *frames, struct tlswatch_profile *prof
 		return 0;
 	}
 	fill_header(&record->header, frame->enter_ns, frame->object, TLSWATCH_CALL_ENTER, frame->profile,
-		    sizeof(*record), TLSWATCH_HOOK_STATE_MACHINE);
-	present = field(profile, frames, done, TLSWATCH_FACT_FLOW_STATE, &record->flow_state);
-	present |= field(profile, frames, done, TLSWATCH_FACT_HAND_STATE, &record->hand_state);
-	present |= field(profile, frames, done, TLSWATCH_FACT_VERSION, &record->version);
-	present |= field(profile, frames, done, TLSWATCH_FACT_REQUEST_STATE, &record->request_state);
+		    sizeof(*record), TLSWATCH_HOOK_CALL);
+#pragma clang loop unroll(disable)
+	for (__u32 slot = 0; slot < TLSWATCH_STATE_SLOTS; slot++)
+		present |= field(profile, frames, done, slot, &record->state[slot]);
 	record->server = frame->server;
 	record->present = present;
 	record->reserved = 0;
@@ -46,54 +45,64 @@ __noinline int submit_enter(struct frames *frames, struct tlswatch_profile *prof
 	return 0;
 }
 
-/* A call begins. `what` is the profile's index and, above 32 bits, whether it is a server's. */
-static __noinline int begin_call(struct frames *frames, struct tlswatch_profile *profile, __u64 object, __u64 now,
-				 __u64 what)
+/* Whether the object is a server's: by the call's own argument, or as the object has it. */
+static __noinline __u32 is_server(struct pt_regs *ctx, const struct tlswatch_site *site,
+				  const struct tlswatch_profile *profile, const struct frames *frames, __u32 done)
 {
-	const __u32 program = TLSWATCH_PROGRAM_ENTER;
-	__u32 done = read_state(profile, frames, object), state, known;
-	struct frame *frame;
+	const struct tlswatch_test *test = &profile->server;
 
-	known = field(profile, frames, done, TLSWATCH_FACT_FLOW_STATE, &state);
-	if (known && profile->exit_hooked && ((profile->dead_states >> (state & 31)) & 1)) {
-		count_drop(program, TLSWATCH_DROP_NOTED);
-		return 0;
-	}
-	flush_steps(frames);
-	frame = push_frame(frames, object, what, now, what >> 32);
-	if (known) {
-		frame->flow_state = state;
-		field(profile, frames, done, TLSWATCH_FACT_HAND_STATE, &frame->hand_state);
-	}
-	if (known && profile->start_states && !((profile->start_states >> (state & 31)) & 1)) {
-		count_drop(program, TLSWATCH_DROP_NOTED);
-		return 0;
+	if (site->argument.kind != TLSWATCH_NOWHERE)
+		return ((__u32)value_at(ctx, &site->argument) & test->mask) == test->value;
+	return holds(profile, test, frames, done);
+}
+
+/* A call begins. `done` is the set of reads that were done, with the state's among them. */
+static __noinline int begin_call(struct frames *frames, struct tlswatch_profile *profile, struct frame *frame, __u32 done)
+{
+	__u32 state;
+
+	if (field(profile, frames, done, TLSWATCH_STATE, &state)) {
+		frame->state = state;
+		field(profile, frames, done, TLSWATCH_DETAIL, &frame->detail);
+		if (!profile->starts_in_any && !contains(&profile->start, state)) {
+			count_drop(TLSWATCH_PROGRAM_ENTER, TLSWATCH_DROP_NOTED);
+			return 0;
+		}
 	}
 	frame->began = 1;
 	return submit_enter(frames, profile, frame, done);
 }
 
-/* An entry into the handshake state machine. Returns 0 if its return is wanted. */
-static __noinline int enter_call(struct pt_regs *ctx, __u64 cookie, __u64 now)
+/* An entry into the handshake. Returns 0 if its return is wanted. */
+static __noinline int enter_call(struct pt_regs *ctx, const struct tlswatch_site *site, __u64 now)
 {
 	const __u32 program = TLSWATCH_PROGRAM_ENTER;
-	__u32 index = cookie & 0xffff;
+	__u32 index = site->profile, done, state;
 	struct tlswatch_profile *profile = bpf_map_lookup_elem(&profiles, &index);
 	struct frames *frames;
-	bool exit_hooked;
+	struct frame *frame;
+	__u64 object;
 
 	if (!profile || !profile->enabled) {
 		count_drop(program, TLSWATCH_DROP_DISABLED);
 		return 1;
 	}
-	frames = bpf_task_storage_get(&thread_frames, bpf_get_current_task_btf(), 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	frames = frames_at(ctx, site, true);
 	if (!frames) {
 		count_drop(program, TLSWATCH_DROP_NO_MEMORY);
 		return 1;
 	}
-	exit_hooked = profile->exit_hooked != 0;
-	begin_call(frames, profile, object_of(ctx, cookie), now, index | parameter(ctx, (cookie >> 28) & 15) << 32);
-	return exit_hooked;
+	object = object_of(ctx, site);
+	done = read_state(profile, frames, object);
+	if (profile->exit_hooked && field(profile, frames, done, TLSWATCH_STATE, &state) &&
+	    contains(&profile->dead, state)) {
+		count_drop(program, TLSWATCH_DROP_NOTED);
+		return 1;
+	}
+	flush_steps(frames);
+	frame = push_frame(frames, object, index, now, is_server(ctx, site, profile, frames, done));
+	begin_call(frames, profile, frame, done);
+	return profile->exit_hooked != 0;
 }
 
 /* Every fact, and the texts; returns how many bytes of text there are. */
@@ -101,34 +110,32 @@ static __noinline __u32 read_facts(struct frames *frames, struct tlswatch_profil
 				   __u32 done)
 {
 	struct tlswatch_call_return *record = &frames->record;
-	__u64 at = (__u64)frame->steps * sizeof(struct tlswatch_step);
-	__u32 alpn, sni;
+	__u64 at = (__u64)frame->steps * sizeof(struct tlswatch_step), object = frame->object, did;
+	__u32 alpn, name;
 
-	done = read_more(profile, frames, frame->object, ~0U, done);
+	done = read_more(profile, frames, object, ~0U, done);
 #pragma clang loop unroll(disable)
-	for (__u32 fact = 0; fact < TLSWATCH_FACT_SCALARS; fact++)
-		record->present |= field(profile, frames, done, fact, &record->scalar[fact]);
-	alpn = read_bytes(profile, frames, done, TLSWATCH_FACT_ALPN, at, record->scalar[TLSWATCH_FACT_ALPN_LENGTH]);
-	sni = read_text(profile, frames, done, TLSWATCH_FACT_SNI, at + alpn);
-	if (!sni)
-		sni = read_text(profile, frames, done, TLSWATCH_FACT_SESSION_SNI, at + alpn);
+	for (__u32 slot = 0; slot < TLSWATCH_SLOTS; slot++)
+		record->present |= field(profile, frames, done, slot, &record->scalar[slot]);
+	did = (__u64)done << 32;
+	alpn = read_text(profile, frames, object, did | TLSWATCH_ALPN, at);
+	name = read_text(profile, frames, object, did | TLSWATCH_SERVER_NAME, at + alpn);
+	if (!name)
+		name = read_text(profile, frames, object, did | TLSWATCH_OTHER_NAME, at + alpn);
 	record->alpn_length = alpn;
-	record->sni_length = sni;
-	return alpn + sni;
+	record->sni_length = name;
+	return alpn + name;
 }
 
-/* How far a handshake is that has not ended by its message-flow state; returns whether it goes on. */
+/* How far a handshake is that has not ended by its state; returns whether it goes on. */
 static __noinline bool read_progress(struct frames *frames, struct tlswatch_profile *profile, __u32 done)
 {
 	struct tlswatch_call_return *record = &frames->record;
-	__u32 *want = &record->scalar[TLSWATCH_FACT_WANT], *shutdown = &record->scalar[TLSWATCH_FACT_SHUTDOWN];
-	__u32 waits = field(profile, frames, done, TLSWATCH_FACT_WANT, want);
-	__u32 closes = field(profile, frames, done, TLSWATCH_FACT_SHUTDOWN, shutdown);
 
-	record->present |= field(profile, frames, done, TLSWATCH_FACT_HAND_STATE,
-				 &record->scalar[TLSWATCH_FACT_HAND_STATE]) |
-			   waits | closes;
-	return !(waits && *want == profile->idle_want) && !(closes && *shutdown & profile->over_shutdown);
+#pragma clang loop unroll(disable)
+	for (__u32 slot = 1; slot < TLSWATCH_STATE_SLOTS; slot++)
+		record->present |= field(profile, frames, done, slot, &record->scalar[slot]);
+	return !holds(profile, &profile->ended[0], frames, done) && !holds(profile, &profile->ended[1], frames, done);
 }
 
 /* Whether the call left everything as it was: no byte moved, and no state. */
@@ -137,8 +144,7 @@ static __noinline bool is_without_effect(struct tlswatch_call_return *record, st
 	if (frame->began || !frame->enter_ns || frame->steps || frame->first_send_ns ||
 	    frame->input_ns != frame->enter_ns)
 		return false;
-	return frame->flow_state == record->scalar[TLSWATCH_FACT_FLOW_STATE] &&
-	       frame->hand_state == record->scalar[TLSWATCH_FACT_HAND_STATE];
+	return frame->state == record->scalar[TLSWATCH_STATE] && frame->detail == record->scalar[TLSWATCH_DETAIL];
 }
 
 /* The return of a call, with the steps in it; with every fact if the handshake ended, or may have. */
@@ -147,14 +153,14 @@ static __noinline int submit_return(struct frames *frames, struct tlswatch_profi
 {
 	struct tlswatch_call_return *record = &frames->record;
 	__u32 done = read_state(profile, frames, frame->object);
-	__u32 *state = &record->scalar[TLSWATCH_FACT_FLOW_STATE];
+	__u32 *state = &record->scalar[TLSWATCH_STATE];
 	__u64 size = sizeof(*record) + (__u64)frame->steps * sizeof(struct tlswatch_step);
 	bool goes_on = false;
 
 	record->alpn_length = 0;
 	record->sni_length = 0;
-	record->present = field(profile, frames, done, TLSWATCH_FACT_FLOW_STATE, state);
-	if (record->present && result != 1 && !((profile->end_states >> (*state & 31)) & 1) &&
+	record->present = field(profile, frames, done, TLSWATCH_STATE, state);
+	if (record->present && result != profile->done_result && !contains(&profile->end, *state) &&
 	    (frame->io_result > 0 || frame->io_result == -EAGAIN))
 		goes_on = read_progress(frames, profile, done);
 	if (goes_on && is_without_effect(record, frame) &&
@@ -178,49 +184,52 @@ static __noinline int submit_return(struct frames *frames, struct tlswatch_profi
 	record->steps = frame->steps;
 	record->reserved = 0;
 	fill_header(&record->header, now, frame->object, TLSWATCH_CALL_RETURN, frame->profile, size,
-		    TLSWATCH_HOOK_STATE_MACHINE);
-	frame->steps = 0;
+		    TLSWATCH_HOOK_CALL);
 	_Static_assert(sizeof(frames->text) >= 2 * TLSWATCH_TEXT_SIZE, "room for both texts, and the mask below");
 	asm volatile("%0 &= 1023" : "+r"(size)); /* the bound, where the verifier sees it */
 	output(record, size, TLSWATCH_PROGRAM_RETURN);
 	return 0;
 }
 
-/* The return probe's end of a call, for builds without a known exit. */
-static __noinline int return_call(struct pt_regs *ctx, __u64 cookie, __u64 now)
+/* The call is over: its record, and what its steps' hits are counted as. */
+static __noinline int end_call(struct frames *frames, struct tlswatch_profile *profile, struct frame *frame, __u64 now,
+			       __s32 result)
 {
-	const __u32 program = TLSWATCH_PROGRAM_RETURN;
-	struct frames *frames = bpf_task_storage_get(&thread_frames, bpf_get_current_task_btf(), 0, 0);
-	struct frame *frame = top_frame(frames);
-	struct tlswatch_profile *profile;
-	__u32 index = cookie & 0xffff;
-
-	if (!frame || frame->profile != index) {
-		count_drop(program, TLSWATCH_DROP_OUTSIDE_HANDSHAKE);
-		return 0;
-	}
+	if (!profile || !profile->enabled)
+		count_drop(TLSWATCH_PROGRAM_RETURN, TLSWATCH_DROP_DISABLED);
+	else
+		submit_return(frames, profile, frame, now, result);
+	settle_steps(frames, false);
+	/* Left in any case: a frame that stays would claim the thread's later I/O. */
 	frames->depth--;
-	profile = bpf_map_lookup_elem(&profiles, &index);
-	if (!profile || !profile->enabled) {
-		count_drop(program, TLSWATCH_DROP_DISABLED);
-		return 0;
-	}
-	return submit_return(frames, profile, frame, now, PT_REGS_RC(ctx));
+	return 0;
 }
 
-/* An exit from the state machine, at an instruction inside it. */
-static __noinline int exit_call(struct pt_regs *ctx, __u64 cookie, __u64 now)
+/* The return probe's end of a call, for builds without a known exit. */
+static __noinline int return_call(struct pt_regs *ctx, const struct tlswatch_site *site, __u64 now)
 {
-	const __u32 program = TLSWATCH_PROGRAM_RETURN;
-	__u32 index = cookie & 0xffff;
-	__u64 object = object_of(ctx, cookie);
-	struct tlswatch_profile *profile = bpf_map_lookup_elem(&profiles, &index);
-	struct frames *frames;
+	struct frames *frames = frames_at(ctx, site, false);
+	struct frame *frame = top_frame(frames);
+	__u32 index = site->profile;
+
+	if (!frame || frame->profile != index) {
+		count_drop(TLSWATCH_PROGRAM_RETURN, TLSWATCH_DROP_OUTSIDE_HANDSHAKE);
+		return 0;
+	}
+	end_call(frames, bpf_map_lookup_elem(&profiles, &index), frame, now, PT_REGS_RC(ctx));
+	return forget_goroutine(ctx, site, frames);
+}
+
+/* An exit from the call, at an instruction inside it. */
+static __noinline int exit_call(struct pt_regs *ctx, const struct tlswatch_site *site, __u64 now)
+{
+	__u64 object = object_of(ctx, site);
+	struct frames *frames = frames_at(ctx, site, true);
+	__u32 index = site->profile;
 	struct frame *frame;
 
-	frames = bpf_task_storage_get(&thread_frames, bpf_get_current_task_btf(), 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (!frames) {
-		count_drop(program, TLSWATCH_DROP_NO_MEMORY);
+		count_drop(TLSWATCH_PROGRAM_RETURN, TLSWATCH_DROP_NO_MEMORY);
 		return 0;
 	}
 	frame = top_frame(frames);
@@ -231,25 +240,20 @@ static __noinline int exit_call(struct pt_regs *ctx, __u64 cookie, __u64 now)
 		frame = push_frame(frames, object, index, now, 0);
 		frame->enter_ns = 0;
 	}
-	/* Left in any case: a frame that stays would claim the thread's later I/O. */
-	frames->depth--;
-	if (!profile || !profile->enabled) {
-		count_drop(program, TLSWATCH_DROP_DISABLED);
-		return 0;
-	}
-	return submit_return(frames, profile, frame, now, TLSWATCH_NO_RESULT);
+	end_call(frames, bpf_map_lookup_elem(&profiles, &index), frame, now,
+		 site->argument.kind == TLSWATCH_NOWHERE ? TLSWATCH_NO_RESULT : (__s32)value_at(ctx, &site->argument));
+	return forget_goroutine(ctx, site, frames);
 }
 
 /* The thread leaves the call, and may come back to it: what happens meanwhile does not belong to it. */
-static __noinline int pause(__u64 now)
+static __noinline int pause_call(struct pt_regs *ctx, const struct tlswatch_site *site, __u64 now)
 {
-	const __u32 program = TLSWATCH_PROGRAM_ENTER;
-	struct frames *frames = bpf_task_storage_get(&thread_frames, bpf_get_current_task_btf(), 0, 0);
+	struct frames *frames = frames_at(ctx, site, false);
 	struct frame *frame = top_frame(frames);
 	struct tlswatch_step *step;
 
 	if (!frame) {
-		count_drop(program, TLSWATCH_DROP_OUTSIDE_HANDSHAKE);
+		count_drop(TLSWATCH_PROGRAM_ENTER, TLSWATCH_DROP_OUTSIDE_HANDSHAKE);
 		return 0;
 	}
 	flush_steps(frames);
@@ -260,10 +264,10 @@ static __noinline int pause(__u64 now)
 	step->argument2 = 0;
 	step->duration_ns = 0;
 	step->hook = TLSWATCH_HOOK_PAUSE;
-	step->hand_state = TLSWATCH_NO_STATE;
-	submit_step(step, frame->object, frame->profile, program);
+	step->detail = TLSWATCH_NO_STATE;
+	submit_step(step, frame->object, frame->profile, TLSWATCH_PROGRAM_ENTER);
 	frames->depth--;
-	return 0;
+	return forget_goroutine(ctx, site, frames);
 }
 
 #endif

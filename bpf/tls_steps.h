@@ -4,26 +4,27 @@
 #define TLSWATCH_TLS_STEPS_H
 
 /* The frame that a key agreement belongs to: that of its object, where the site tells it. */
-static __always_inline struct frame *frame_of(struct frames *frames, struct pt_regs *ctx, __u64 cookie)
+static __always_inline struct frame *frame_of(struct frames *frames, struct pt_regs *ctx,
+					      const struct tlswatch_site *site)
 {
 	struct frame *frame = top_frame(frames);
 
-	if (frame && ((cookie >> 24) & 15) != TLSWATCH_NO_PARAMETER && frame->object != object_of(ctx, cookie))
+	if (frame && site->object.kind != TLSWATCH_NOWHERE && frame->object != object_of(ctx, site))
 		return 0;
 	return frame;
 }
 
-static __noinline int enter_agreement(struct pt_regs *ctx, __u64 cookie, __u64 now)
+static __noinline int enter_agreement(struct pt_regs *ctx, const struct tlswatch_site *site, __u64 now)
 {
 	const __u32 program = TLSWATCH_PROGRAM_ENTER;
-	struct frames *frames = bpf_task_storage_get(&thread_frames, bpf_get_current_task_btf(), 0, 0);
-	struct frame *frame = frame_of(frames, ctx, cookie);
+	struct frames *frames = frames_at(ctx, site, false);
+	struct frame *frame = frame_of(frames, ctx, site);
 
 	if (!frame) {
 		count_drop(program, TLSWATCH_DROP_OUTSIDE_HANDSHAKE);
 		return 1;
 	}
-	if (parameter(ctx, (cookie >> 28) & 15) == 0) {
+	if (value_at(ctx, &site->argument) == 0) {
 		count_drop(program, TLSWATCH_DROP_SIZE_QUERY);
 		return 1;
 	}
@@ -32,11 +33,11 @@ static __noinline int enter_agreement(struct pt_regs *ctx, __u64 cookie, __u64 n
 	return 0;
 }
 
-static __noinline int exit_agreement(struct pt_regs *ctx, __u64 cookie, __u64 now)
+static __noinline int exit_agreement(struct pt_regs *ctx, const struct tlswatch_site *site, __u64 now)
 {
 	const __u32 program = TLSWATCH_PROGRAM_RETURN;
-	struct frames *frames = bpf_task_storage_get(&thread_frames, bpf_get_current_task_btf(), 0, 0);
-	struct frame *frame = frame_of(frames, ctx, cookie);
+	struct frames *frames = frames_at(ctx, site, false);
+	struct frame *frame = frame_of(frames, ctx, site);
 	struct tlswatch_step *step;
 	__u64 duration;
 
@@ -49,22 +50,21 @@ static __noinline int exit_agreement(struct pt_regs *ctx, __u64 cookie, __u64 no
 	step->time_ns = now;
 	step->input_ns = frame->input_ns;
 	step->argument = 0;
-	step->argument2 = parameter(ctx, (cookie >> 28) & 15);
+	step->argument2 = value_at(ctx, &site->argument);
 	step->duration_ns = duration >> 32 ? ~0U : duration;
 	step->hook = TLSWATCH_HOOK_KEY_AGREEMENT;
-	step->hand_state = TLSWATCH_NO_STATE;
+	step->detail = TLSWATCH_NO_STATE;
 	frame->agreement_enter_ns = 0;
-	frame->steps++;
-	count_drop(program, TLSWATCH_DROP_NOTED);
+	frame->steps++; /* its hit is counted when it travels */
 	return 0;
 }
 
 /*
- * The server name of the ClientHello that is being refused: later the library has it no more. Returns 1 if a record was
- * asked for, which accounts for the hit.
+ * A failure while a ClientHello is read that the library has not stored yet: the step goes out at once, with the server name.
+ * Returns 1 if that was tried, which accounts for the hit.
  */
 static __noinline int submit_name(struct frames *frames, struct tlswatch_profile *profile, struct frame *frame,
-				  __u32 done)
+				  const struct tlswatch_step *step, __u32 done)
 {
 	const __u32 program = TLSWATCH_PROGRAM_ENTER;
 	struct tlswatch_name *record;
@@ -72,7 +72,7 @@ static __noinline int submit_name(struct frames *frames, struct tlswatch_profile
 	__u8 head[8] = {};
 
 	done = read_more(profile, frames, frame->object, profile->name_reads, done);
-	address = text_address(profile, frames, done, TLSWATCH_FACT_HELLO_NAME);
+	address = address_of(profile, frames, frame->object, done, TLSWATCH_HELLO_NAME);
 	/* ServerNameList (RFC 6066 section 3): its length, host_name (0), the name's length, the name. */
 	if (!address || bpf_probe_read_user(head, 5, (void *)address))
 		return 0;
@@ -86,8 +86,9 @@ static __noinline int submit_name(struct frames *frames, struct tlswatch_profile
 		count_drop(program, TLSWATCH_DROP_RING_FULL);
 		return 1;
 	}
-	fill_header(&record->header, bpf_ktime_get_ns(), frame->object, TLSWATCH_NAME, frame->profile, sizeof(*record),
+	fill_header(&record->header, step->time_ns, frame->object, TLSWATCH_NAME, frame->profile, sizeof(*record),
 		    TLSWATCH_HOOK_FATAL);
+	record->step = *step;
 	__builtin_memset(record->reserved, 0, sizeof(record->reserved));
 	__builtin_memset(record->text, 0, sizeof(record->text));
 	asm volatile("%0 &= 255" : "+r"(length)); /* the bound, where the verifier sees it */
@@ -96,7 +97,7 @@ static __noinline int submit_name(struct frames *frames, struct tlswatch_profile
 	return 1;
 }
 
-/* What a step inside a call reads of its object besides its arguments. Returns 1 if that made a record of its own. */
+/* What a step inside a call reads of its object besides its arguments. Returns 1 if it went out by itself. */
 static __noinline int step_facts(struct tlswatch_step *step, struct frames *frames, struct frame *frame)
 {
 	struct tlswatch_profile *profile = bpf_map_lookup_elem(&profiles, &frame->profile);
@@ -109,15 +110,15 @@ static __noinline int step_facts(struct tlswatch_step *step, struct frames *fram
 		frame->alpn_looked = 1;
 	} else if (step->hook == TLSWATCH_HOOK_FATAL) {
 		done = read_state(profile, frames, frame->object);
-		if (field(profile, frames, done, TLSWATCH_FACT_HAND_STATE, &value))
-			step->hand_state = value;
-		return profile->name_reads ? submit_name(frames, profile, frame, done) : 0;
+		if (field(profile, frames, done, TLSWATCH_DETAIL, &value))
+			step->detail = value;
+		return profile->name_reads ? submit_name(frames, profile, frame, step, done) : 0;
 	} else if (step->hook == TLSWATCH_HOOK_KEY_CHANGE && !frame->alpn_looked &&
 		   (frame->server || !profile->answer_hooked)) {
 		/* A server decides before it changes keys: one look in a call is enough. */
 		frame->alpn_looked = frame->server;
 		done = read_more(profile, frames, frame->object, profile->alpn_reads, 0);
-		if (field(profile, frames, done, TLSWATCH_FACT_ALPN_LENGTH, &value) && value) {
+		if (field(profile, frames, done, TLSWATCH_ALPN_LENGTH, &value) && value) {
 			step->argument2 = value;
 			frame->alpn_looked = 1;
 		}
@@ -125,19 +126,19 @@ static __noinline int step_facts(struct tlswatch_step *step, struct frames *fram
 	return 0;
 }
 
-static __always_inline void fill_step(struct tlswatch_step *step, struct pt_regs *ctx, __u64 cookie, __u64 now)
+static __always_inline void fill_step(struct tlswatch_step *step, struct pt_regs *ctx, const struct tlswatch_site *site, __u64 now)
 {
 	step->time_ns = now;
 	step->input_ns = 0;
-	step->argument = parameter(ctx, (cookie >> 28) & 15);
-	step->argument2 = parameter(ctx, (cookie >> 32) & 15);
+	step->argument = value_at(ctx, &site->argument);
+	step->argument2 = value_at(ctx, &site->argument2);
 	step->duration_ns = 0;
-	step->hook = (cookie >> 16) & 0xff;
-	step->hand_state = TLSWATCH_NO_STATE;
+	step->hook = site->hook;
+	step->detail = TLSWATCH_NO_STATE;
 }
 
 /* A step that belongs to no call, or for which the call has no room. */
-static __noinline int step_alone(struct pt_regs *ctx, __u64 cookie, __u64 now)
+static __noinline int step_alone(struct pt_regs *ctx, const struct tlswatch_site *site, __u64 now)
 {
 	struct tlswatch_step_record *record = bpf_ringbuf_reserve(&ring, sizeof(*record), 0);
 
@@ -145,35 +146,32 @@ static __noinline int step_alone(struct pt_regs *ctx, __u64 cookie, __u64 now)
 		count_drop(TLSWATCH_PROGRAM_ENTER, TLSWATCH_DROP_RING_FULL);
 		return 0;
 	}
-	fill_header(&record->header, now, object_of(ctx, cookie), TLSWATCH_STEP, cookie & 0xffff,
-		    sizeof(*record), (cookie >> 16) & 0xff);
-	fill_step(&record->step, ctx, cookie, now);
+	fill_header(&record->header, now, object_of(ctx, site), TLSWATCH_STEP, site->profile,
+		    sizeof(*record), site->hook);
+	fill_step(&record->step, ctx, site, now);
 	submit(record, TLSWATCH_PROGRAM_ENTER);
 	return 0;
 }
 
-static __noinline int step(struct pt_regs *ctx, __u64 cookie, __u64 now)
+static __noinline int step_call(struct pt_regs *ctx, const struct tlswatch_site *site, __u64 now)
 {
 	const __u32 program = TLSWATCH_PROGRAM_ENTER;
-	struct frames *frames = bpf_task_storage_get(&thread_frames, bpf_get_current_task_btf(), 0, 0);
+	struct frames *frames = frames_at(ctx, site, false);
 	struct frame *frame = top_frame(frames);
 	struct tlswatch_step *step;
-	int is_told;
 
-	if (((cookie >> 24) & 15) == TLSWATCH_NO_PARAMETER) {
+	if (site->object.kind == TLSWATCH_NOWHERE) {
 		if (!frame) {
 			count_drop(program, TLSWATCH_DROP_OUTSIDE_HANDSHAKE);
 			return 0;
 		}
-	} else if (!frame || frame->object != object_of(ctx, cookie)) {
-		return step_alone(ctx, cookie, now);
+	} else if (!frame || frame->object != object_of(ctx, site)) {
+		return step_alone(ctx, site, now);
 	}
 	step = next_step(frames, frame);
-	fill_step(step, ctx, cookie, now);
-	is_told = step_facts(step, frames, frame);
-	frame->steps++;
-	if (!is_told)
-		count_drop(program, TLSWATCH_DROP_NOTED);
+	fill_step(step, ctx, site, now);
+	if (!step_facts(step, frames, frame))
+		frame->steps++; /* its hit is counted when it travels */
 	return 0;
 }
 
@@ -195,17 +193,17 @@ static __noinline int submit_free(struct frames *frames, __u64 object, __u32 pro
 	record->step.argument2 = 0;
 	record->step.duration_ns = 0;
 	record->step.hook = TLSWATCH_HOOK_OBJECT_FREE;
-	record->step.hand_state = TLSWATCH_NO_STATE;
+	record->step.detail = TLSWATCH_NO_STATE;
 	submit(record, TLSWATCH_PROGRAM_ENTER);
 	return 0;
 }
 
 /* A reference to the object is dropped: told only where it is the last and a handshake may be in progress. */
-static __noinline int object_free(struct pt_regs *ctx, __u64 cookie, __u64 now)
+static __noinline int object_free(struct pt_regs *ctx, const struct tlswatch_site *site, __u64 now)
 {
 	const __u32 program = TLSWATCH_PROGRAM_ENTER;
-	__u64 object = object_of(ctx, cookie);
-	__u32 index = cookie & 0xffff, done, value;
+	__u64 object = object_of(ctx, site);
+	__u32 index = site->profile, done, value;
 	struct tlswatch_profile *profile = bpf_map_lookup_elem(&profiles, &index);
 	struct frames *frames;
 
@@ -213,19 +211,18 @@ static __noinline int object_free(struct pt_regs *ctx, __u64 cookie, __u64 now)
 		count_drop(program, object ? TLSWATCH_DROP_DISABLED : TLSWATCH_DROP_NOTED);
 		return 0;
 	}
-	frames = bpf_task_storage_get(&thread_frames, bpf_get_current_task_btf(), 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	frames = frames_at(ctx, site, true);
 	if (!frames) {
 		count_drop(program, TLSWATCH_DROP_NO_MEMORY);
 		return 0;
 	}
 	done = read_state(profile, frames, object);
-	if (field(profile, frames, done, TLSWATCH_FACT_FLOW_STATE, &value) &&
-	    ((profile->over_states >> (value & 31)) & 1)) {
+	if (field(profile, frames, done, TLSWATCH_STATE, &value) && contains(&profile->over, value)) {
 		count_drop(program, TLSWATCH_DROP_NOTED);
 		return 0;
 	}
 	done = read_more(profile, frames, object, profile->reference_reads, done);
-	if (field(profile, frames, done, TLSWATCH_FACT_REFERENCES, &value) && value > 1) {
+	if (field(profile, frames, done, TLSWATCH_REFERENCES, &value) && value > 1) {
 		count_drop(program, TLSWATCH_DROP_NOTED);
 		return 0;
 	}

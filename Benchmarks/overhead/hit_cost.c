@@ -48,7 +48,7 @@ static int load(uint32_t attach_type)
 	attr.prog_type = BPF_PROG_TYPE_KPROBE;
 	attr.insn_cnt = 2;
 	attr.insns = (uintptr_t)code;
-	attr.license = (uintptr_t)"Dual BSD/GPL";
+	attr.license = (uintptr_t) "Dual BSD/GPL";
 	attr.expected_attach_type = attach_type;
 	memcpy(attr.prog_name, "bench_empty", 12);
 	return syscall(SYS_bpf, BPF_PROG_LOAD, &attr, sizeof(attr));
@@ -81,7 +81,7 @@ static int attach(uint32_t attach_type, void (*site)(void), int *program)
 	memset(&attr, 0, sizeof(attr));
 	attr.prog_fd = *program;
 	attr.attach_type = attach_type;
-	attr.path = (uintptr_t)"/proc/self/exe";
+	attr.path = (uintptr_t) "/proc/self/exe";
 	attr.offsets = (uintptr_t)&offset;
 	attr.count = 1;
 	attr.pid = getpid();

@@ -47,7 +47,7 @@ int tlswatch_canary_start(const char *path)
 
 bool tlswatch_canary_ended(int pid, int milliseconds)
 {
-	struct pollfd entry = {.fd = (int)syscall(SYS_pidfd_open, pid, 0), .events = POLLIN};
+	struct pollfd entry = { .fd = (int)syscall(SYS_pidfd_open, pid, 0), .events = POLLIN };
 
 	if (milliseconds > 0)
 		poll(&entry, entry.fd >= 0, milliseconds);

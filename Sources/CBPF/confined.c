@@ -60,7 +60,7 @@ static int confine(void)
 		ALLOW(SYS_rt_sigreturn),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
 	};
-	struct sock_fprog program = {sizeof(filter) / sizeof(filter[0]), filter};
+	struct sock_fprog program = { sizeof(filter) / sizeof(filter[0]), filter };
 
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
 		return -1;
@@ -107,8 +107,8 @@ static int find(struct dl_phdr_info *info, size_t size, void *context)
 static int attach_multi(uint64_t offset, pid_t pid)
 {
 	static const struct bpf_insn nothing[] = {
-		{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = 0},
-		{.code = BPF_JMP | BPF_EXIT},
+		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = 0 },
+		{ .code = BPF_JMP | BPF_EXIT },
 	};
 	LIBBPF_OPTS(bpf_prog_load_opts, options, .expected_attach_type = TLSWATCH_BPF_TRACE_UPROBE_MULTI);
 	uint64_t cookie = 0;
@@ -150,7 +150,7 @@ static int attach_perf(uint64_t offset, pid_t pid)
 /* Ends with the child, or ends it. */
 static int outcome(pid_t pid, int descriptor)
 {
-	struct pollfd ended = {.fd = descriptor, .events = POLLIN};
+	struct pollfd ended = { .fd = descriptor, .events = POLLIN };
 	int status;
 
 	if (poll(&ended, 1, TIME_LIMIT_MS) != 1)
@@ -171,7 +171,7 @@ static int outcome(pid_t pid, int descriptor)
 
 int tlswatch_try_return_probe(enum tlswatch_trial trial)
 {
-	struct place place = {(uintptr_t)probed, 0};
+	struct place place = { (uintptr_t)probed, 0 };
 	int gate[2], link = -1, descriptor, result;
 	pid_t pid;
 

@@ -23,7 +23,7 @@ static void tell(int signal)
 int tlswatch_lease_wanted(void)
 {
 	/* Without a handler the signal would end the process. */
-	struct sigaction action = {.sa_handler = tell, .sa_flags = SA_RESTART};
+	struct sigaction action = { .sa_handler = tell, .sa_flags = SA_RESTART };
 
 	sigset_t unblocked;
 

@@ -84,7 +84,7 @@ struct bpf_link *tlswatch_attach_perf_uprobe(struct bpf_program *program, const 
 
 int64_t tlswatch_clock(int clock)
 {
-	struct timespec time = {0};
+	struct timespec time = { 0 };
 
 	syscall(SYS_clock_gettime, clock, &time);
 	return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;

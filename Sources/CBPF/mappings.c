@@ -73,7 +73,8 @@ static enum bpf_perf_event_ret on_record(void *context, int processor, struct pe
 	memcpy(&time, (const char *)header + header->size - sizeof(time), sizeof(time));
 	if (header->type == PERF_RECORD_MMAP2 && header->size >= sizeof(struct mmap2_record)) {
 		const struct mmap2_record *record = (const void *)header;
-		struct tlswatch_mapped mapped = {record->inode, record->generation, record->major, record->minor, record->name};
+		struct tlswatch_mapped mapped = { record->inode, record->generation, record->major, record->minor,
+						  record->name };
 
 		watch->sink(watch->context, time, TLSWATCH_CHANGE_MAPPED, record->pid, 0, &mapped);
 	} else if (header->type == PERF_RECORD_COMM) {
@@ -87,7 +88,8 @@ static enum bpf_perf_event_ret on_record(void *context, int processor, struct pe
 		const struct task_record *record = (const void *)header;
 
 		if (header->type == PERF_RECORD_FORK && record->pid != record->parent_pid)
-			watch->sink(watch->context, time, TLSWATCH_CHANGE_FORKED, record->pid, record->parent_pid, NULL);
+			watch->sink(watch->context, time, TLSWATCH_CHANGE_FORKED, record->pid, record->parent_pid,
+				    NULL);
 		/* A process is its first thread here: others outlive it only in odd programs, which a sweep finds. */
 		if (header->type == PERF_RECORD_EXIT && record->pid == record->tid)
 			watch->sink(watch->context, time, TLSWATCH_CHANGE_EXITED, record->pid, 0, NULL);

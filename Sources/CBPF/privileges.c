@@ -9,10 +9,10 @@
 
 int tlswatch_keep_capabilities(uint64_t kept)
 {
-	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
 	struct __user_cap_data_struct data[2] = {
-		{.effective = (uint32_t)kept, .permitted = (uint32_t)kept},
-		{.effective = (uint32_t)(kept >> 32), .permitted = (uint32_t)(kept >> 32)},
+		{ .effective = (uint32_t)kept, .permitted = (uint32_t)kept },
+		{ .effective = (uint32_t)(kept >> 32), .permitted = (uint32_t)(kept >> 32) },
 	};
 
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))

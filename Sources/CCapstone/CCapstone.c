@@ -219,8 +219,9 @@ static uint16_t written(csh handle, const cs_insn *insn, uint8_t op)
 		if (x86->operands[i].type != X86_OP_REG)
 			continue;
 		bool all = op == TLSWATCH_OP_OTHER;
-		bool destination = i == 0 && op != TLSWATCH_OP_CMP && op != TLSWATCH_OP_TEST && op != TLSWATCH_OP_PUSH &&
-				   op != TLSWATCH_OP_CALL && op != TLSWATCH_OP_JMP && op != TLSWATCH_OP_NOP;
+		bool destination = i == 0 && op != TLSWATCH_OP_CMP && op != TLSWATCH_OP_TEST &&
+				   op != TLSWATCH_OP_PUSH && op != TLSWATCH_OP_CALL && op != TLSWATCH_OP_JMP &&
+				   op != TLSWATCH_OP_NOP;
 		uint8_t reg = written_family(x86->operands[i].reg);
 		if ((all || destination) && reg != TLSWATCH_NO_REGISTER)
 			mask |= (uint16_t)(1u << reg);

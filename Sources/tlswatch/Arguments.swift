@@ -1,5 +1,6 @@
 import ArgumentParser
 import HandshakeProbe
+import Kernel
 
 /// A duration as people write it: `250ms`, `10s`, `5m`.
 struct DurationArgument: ExpressibleByArgument, Equatable {

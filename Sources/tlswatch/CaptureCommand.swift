@@ -2,6 +2,8 @@ import ArgumentParser
 import Dispatch
 import Glibc
 import HandshakeProbe
+import Handshakes
+import Kernel
 import Synchronization
 
 struct CaptureCommand: ParsableCommand {
@@ -173,7 +175,7 @@ struct SessionPrinter {
         for handshake in handshakes where !isDone {
             take(handshake)
             switch format {
-            case .json: JSONFormat.append(handshake, to: &buffer)
+            case .json: JSONLine.append(handshake, to: &buffer)
             case .table: buffer += (table.line(handshake) + "\n").utf8
             case .summary: break
             }

@@ -1,5 +1,6 @@
 import Glibc
 import HandshakeProbe
+import Kernel
 
 /// A command that a capture starts and ends with.
 struct ChildCommand {

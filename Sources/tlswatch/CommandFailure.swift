@@ -1,5 +1,6 @@
 import ArgumentParser
 import HandshakeProbe
+import Kernel
 
 /// A failure with its documented exit status.
 struct CommandFailure: Error {

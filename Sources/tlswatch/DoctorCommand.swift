@@ -1,5 +1,7 @@
 import ArgumentParser
 import HandshakeProbe
+import Handshakes
+import Kernel
 
 struct DoctorCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -140,7 +142,7 @@ extension JSONObject {
     static func array(_ texts: [String]) -> String {
         let items = texts.map { text in
             var bytes: [UInt8] = []
-            append(text, to: &bytes)
+            JSONText.append(text, to: &bytes)
             return String(decoding: bytes, as: UTF8.self)
         }
         return "[" + items.joined(separator: ",") + "]"

@@ -1,6 +1,7 @@
 import Dispatch
 import Glibc
 import HandshakeProbe
+import Kernel
 
 /// The signals that end a capture.
 enum Interruptions {

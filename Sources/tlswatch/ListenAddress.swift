@@ -1,6 +1,7 @@
 import ArgumentParser
 import Glibc
 import HandshakeProbe
+import Kernel
 
 /// `127.0.0.1:9899`, `[::1]:9899`.
 struct ListenAddress: ExpressibleByArgument, Equatable {

@@ -2,6 +2,8 @@ import ArgumentParser
 import Dispatch
 import Glibc
 import HandshakeProbe
+import Handshakes
+import Kernel
 
 struct TLSWatch: AsyncParsableCommand {
     static let configuration = CommandConfiguration(

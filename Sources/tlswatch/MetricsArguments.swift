@@ -1,5 +1,6 @@
 import ArgumentParser
 import HandshakeProbe
+import Handshakes
 
 /// What is told at /metrics beyond what always is.
 struct MetricsArguments: ParsableArguments {

@@ -1,5 +1,7 @@
 import Glibc
 import HandshakeProbe
+import Handshakes
+import Kernel
 
 extension ProcessSample {
     /// When this program began, nanoseconds since 1970: read first by `main`.

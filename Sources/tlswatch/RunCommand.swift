@@ -1,6 +1,7 @@
 import ArgumentParser
 import Glibc
 import HandshakeProbe
+import Kernel
 import Logging
 import ServiceLifecycle
 import UnixSignals
@@ -125,8 +126,10 @@ struct RunCommand: AsyncParsableCommand {
             sources: started.sources, started: started.resolved, engine: engine, logFormat: started.format,
             logger: logger, signals: hangUps)
         let report = ServiceReport(engine: engine, logger: logger)
+        var source = MetricsSource(engine)
+        source.samples = { [outcome = reload.outcome] in outcome.samples }
         let server = MetricsServer(
-            source: MetricsSource(engine), address: settings.listen, configuration: web, logger: logger,
+            source: source, address: settings.listen, configuration: web, logger: logger,
             onListening: { address in
                 logger.info("listening", metadata: ["address": "\(address.text)"])
                 if let warning = web.current().exposure(on: address) { logger.warning("\(warning)") }

@@ -1,5 +1,7 @@
 import ArgumentParser
 import HandshakeProbe
+import Handshakes
+import Kernel
 
 struct TargetsCommand: ParsableCommand {
     static let configuration = CommandConfiguration(

@@ -1,4 +1,5 @@
 import HandshakeProbe
+import Handshakes
 
 /// What a capture says at its end of the programs and libraries that took part and were not observed: a silent zero is
 /// worse than a wrong one.

@@ -1,10 +1,11 @@
+import TestSupport
 import Testing
 
 extension KernelTests {
     /// Apache's httpd asks an OCSP responder inside a handshake, and carries other people's TLS inside its own.
-    @Suite struct ApacheTests {
+    @Suite("Apache's httpd") struct ApacheTests {
         @Test("Stapling asks a responder in the middle of a handshake: none of that is the session's")
-        func stapling() throws {
+        func staplingIsNotTheSessions() throws {
             let held = 80
             let certificates = try TestCertificates()
             let responder = try ChildProcess(
@@ -26,8 +27,11 @@ extension KernelTests {
             expectSane(rows)
             #expect(Set(rows.compactMap(\.remote)) == Set(clients.map(\.local)))
             for row in rows {
-                #expect(row.isCompleted && row.socketConfidence == "exact" && row.reason == nil, "\(row)")
-                #expect(row.comm == "apache2" && row.sni == "a.example", "\(row)")
+                #expect(row.isCompleted, "\(row)")
+                #expect(row.socketConfidence == "exact", "\(row)")
+                #expect(row.reason == nil, "\(row)")
+                #expect(row.comm == "apache2", "\(row)")
+                #expect(row.sni == "a.example", "\(row)")
                 // On loopback; the responder's connection began 80 ms before the first record left.
                 let connect = try #require(row.tcpConnect)
                 #expect(connect < 5_000_000, "\(row)")
@@ -44,7 +48,7 @@ extension KernelTests {
         }
 
         @Test("curl through an HTTPS proxy: TLS inside TLS is two sessions, and only the outer one owns the socket")
-        func proxied() throws {
+        func proxiedTLSIsTwoSessions() throws {
             let certificates = try TestCertificates()
             let server = try Apache(certificates)
             let capture = try Capture()
@@ -68,21 +72,29 @@ extension KernelTests {
 
             let clients = rows.filter(\.isClient).sorted { ($0.time ?? "") < ($1.time ?? "") }
             let outer = try #require(clients.first)
-            #expect(outer.socketConfidence == "exact" && outer.local == local, "\(outer)")
+            #expect(outer.socketConfidence == "exact", "\(outer)")
+            #expect(outer.local == local, "\(outer)")
             #expect(outer.remote == "127.0.0.1:\(server.proxy)", "\(outer)")
             // Its records travel inside the outer's: whatever is reported of the socket is the outer's, and no certainty.
             let inner = try #require(clients.last)
             #expect(inner.socketConfidence == "inferred" || inner.socketConfidence == "unknown", "\(inner)")
             if inner.socketConfidence == "inferred" {
-                #expect(inner.local == local && inner.remote == outer.remote, "\(inner)")
+                #expect(inner.local == local, "\(inner)")
+                #expect(inner.remote == outer.remote, "\(inner)")
             } else {
-                #expect(inner.local == nil && inner.remote == nil && inner.tcpConnect == nil, "\(inner)")
+                #expect(inner.local == nil, "\(inner)")
+                #expect(inner.remote == nil, "\(inner)")
+                #expect(inner.tcpConnect == nil, "\(inner)")
             }
 
             let proxy = try #require(rows.first { $0.local == "127.0.0.1:\(server.proxy)" })
-            #expect(proxy.isServer && proxy.remote == local && proxy.socketConfidence == "exact", "\(proxy)")
+            #expect(proxy.isServer, "\(proxy)")
+            #expect(proxy.remote == local, "\(proxy)")
+            #expect(proxy.socketConfidence == "exact", "\(proxy)")
             let site = try #require(rows.first { $0.local == "127.0.0.1:\(server.site)" })
-            #expect(site.isServer && site.remote != local && site.socketConfidence == "exact", "\(site)")
+            #expect(site.isServer, "\(site)")
+            #expect(site.remote != local, "\(site)")
+            #expect(site.socketConfidence == "exact", "\(site)")
         }
     }
 }

@@ -1,9 +1,10 @@
 import Foundation
+import TestSupport
 import Testing
 
 extension KernelTests {
     /// OpenSSL inside other things: a Python extension with symbols, and a program with none at all.
-    @Suite struct BundledTests {
+    @Suite("OpenSSL inside other things") struct BundledTests {
         private struct Said: Codable {
             let version: String
             let cipher: String
@@ -36,20 +37,27 @@ extension KernelTests {
                 let told = rows.filter { $0.role == role }
                 try #require(told.count == count + 1, "\(told)")
                 for (row, truth) in zip(told, said) {
-                    #expect(row.isCompleted && row.library == library && row.libraryVersion == version, "\(row)")
-                    #expect(row.tlsVersion == truth.version && row.alpn == truth.alpn, "\(row)")
+                    #expect(row.isCompleted, "\(row)")
+                    #expect(row.library == library, "\(row)")
+                    #expect(row.libraryVersion == version, "\(row)")
+                    #expect(row.tlsVersion == truth.version, "\(row)")
+                    #expect(row.alpn == truth.alpn, "\(row)")
                     // TLS 1.3's names are IANA's.
                     if truth.cipher.hasPrefix("TLS_") { #expect(row.cipher == truth.cipher) }
-                    #expect(row.sni == "a.example" && row.resumed == false && row.socketConfidence == "unknown")
+                    #expect(row.sni == "a.example")
+                    #expect(row.resumed == false)
+                    #expect(row.socketConfidence == "unknown")
                 }
                 let last = try #require(told.last)
-                #expect(last.outcome == "failed" && last.reason == "unknown_ca" && last.alert == 48, "\(last)")
+                #expect(last.outcome == "failed", "\(last)")
+                #expect(last.reason == "unknown_ca", "\(last)")
+                #expect(last.alert == 48, "\(last)")
                 #expect(last.alertDirection == (role == "client" ? "sent" : "received"))
             }
         }
 
         @Test("A stripped, static nginx: its sessions, their outcomes and reasons, and no fact made up")
-        func stripped() throws {
+        func aStrippedStaticNginxIsObserved() throws {
             let binary = try TLSBuild.cache() + "/nginx-static-3.3.7/nginx"
             try #require(FileManager.default.isExecutableFile(atPath: binary), "\(binary): run `make deps`")
             let certificates = try TestCertificates()
@@ -62,12 +70,20 @@ extension KernelTests {
             try #require(rows.count == 11, "\(rows)")
             expectSane(rows)
             for row in rows.prefix(10) {
-                #expect(row.isServer && row.isCompleted && row.tlsVersion == "TLSv1.3", "\(row)")
-                #expect(row.libraryVersion == "3.3.7" && row.socketConfidence == "exact" && row.local == nginx.address)
-                #expect(row.cipher == nil && row.alpn == nil && row.sni == nil && row.resumed == nil, "\(row)")
+                #expect(row.isServer, "\(row)")
+                #expect(row.isCompleted, "\(row)")
+                #expect(row.tlsVersion == "TLSv1.3", "\(row)")
+                #expect(row.libraryVersion == "3.3.7")
+                #expect(row.socketConfidence == "exact")
+                #expect(row.local == nginx.address)
+                #expect(row.cipher == nil, "\(row)")
+                #expect(row.alpn == nil, "\(row)")
+                #expect(row.sni == nil, "\(row)")
+                #expect(row.resumed == nil, "\(row)")
             }
             #expect(rows.prefix(10).map { $0.remote ?? "" } == curls.map(\.local))
-            #expect(rows.last?.outcome == "failed" && rows.last?.reason == "unknown_ca", "\(rows.last as Any)")
+            #expect(rows.last?.outcome == "failed", "\(rows.last as Any)")
+            #expect(rows.last?.reason == "unknown_ca", "\(rows.last as Any)")
         }
     }
 }

@@ -1,9 +1,10 @@
 import Foundation
+import TestSupport
 import Testing
 
 extension KernelTests {
     /// `capture -- COMMAND`
-    @Suite struct CommandFormTests {
+    @Suite("A capture of a command") struct CommandFormTests {
         private func capture(_ command: [String]) throws -> (finished: Finished, rows: [SessionRow]) {
             let directory = try TemporaryDirectory()
             let file = directory.file("rows.json")
@@ -13,7 +14,7 @@ extension KernelTests {
         }
 
         @Test("The command's exit status is the capture's", arguments: [Int32(0), 7])
-        func status(_ status: Int32) throws {
+        func theExitStatusIsTheCaptures(_ status: Int32) throws {
             let (finished, rows) = try capture(["sh", "-c", "exit \(status)"])
             #expect(finished.status == .exited(status), "\(finished.errors)")
             #expect(rows.isEmpty)
@@ -29,11 +30,14 @@ extension KernelTests {
             #expect(rows.count == 1)
             expectSane(rows)
             let row = try #require(rows.first)
-            #expect(row.isClient && row.isCompleted && row.remote == server.address && row.sni == "a.example")
+            #expect(row.isClient)
+            #expect(row.isCompleted)
+            #expect(row.remote == server.address)
+            #expect(row.sni == "a.example")
         }
 
         @Test("A command's children are observed with it")
-        func children() throws {
+        func childrenOfACommandAreObserved() throws {
             let certificates = try TestCertificates()
             let nginx = try Nginx(certificates)
             let request =

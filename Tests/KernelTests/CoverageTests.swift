@@ -1,9 +1,10 @@
 import Foundation
+import TestSupport
 import Testing
 
 extension KernelTests {
     /// What is found, wherever it lies and whenever it comes.
-    @Suite struct CoverageTests {
+    @Suite("What is found, wherever it lies") struct CoverageTests {
         private func probes(_ metrics: Metrics, _ library: String, state: String = "emulated") -> Double {
             metrics.sum("tlswatch_probes", ["library": library, "state": state])
         }
@@ -29,7 +30,7 @@ extension KernelTests {
         }
 
         @Test("One file under two overlay mounts is one library: each handshake is told once, and both mounts can go")
-        func overlay() throws {
+        func overlayMountsAreOneLibrary() throws {
             let certificates = try TestCertificates()
             let directory = try TemporaryDirectory()
             let overlay = try OverlayMounts(directory, count: 2)
@@ -53,7 +54,7 @@ extension KernelTests {
         }
 
         @Test("Libraries in another mount namespace and in a chroot are observed")
-        func namespaces() throws {
+        func otherMountNamespacesAreObserved() throws {
             let certificates = try TestCertificates()
             let directory = try TemporaryDirectory()
             let capture = try Capture()
@@ -87,7 +88,7 @@ extension KernelTests {
         }
 
         @Test("A library replaced under a running server: old and new are observed, the old is let go with its process")
-        func upgrade() throws {
+        func aReplacedLibraryIsObservedBesideTheNew() throws {
             let certificates = try TestCertificates()
             let directory = try TemporaryDirectory()
             let copy = try LibraryCopy(into: directory.path)
@@ -249,7 +250,8 @@ extension KernelTests {
             let rows = try capture.finish(expecting: 2 * paths.count) { $0.pid == Int(program.pid) }
             for path in paths {
                 let through = rows.filter { isSame($0.library, path) }
-                #expect(through.filter(\.isServer).count == 1 && through.filter(\.isClient).count == 1, "\(rows)")
+                #expect(through.filter(\.isServer).count == 1, "\(rows)")
+                #expect(through.filter(\.isClient).count == 1, "\(rows)")
                 #expect(through.allSatisfy { $0.isCompleted })
             }
             #expect(rows.count == 2 * paths.count)
@@ -279,7 +281,7 @@ extension KernelTests {
         }
 
         @Test("Past --max-libraries further ones are told as too many, until the ones before are let go")
-        func tooMany() throws {
+        func librariesPastTheLimitAreReported() throws {
             let certificates = try TestCertificates()
             let directories = try (0..<3).map { _ in try TemporaryDirectory() }
             let copies = try directories.map { try LibraryCopy(into: $0.path) }

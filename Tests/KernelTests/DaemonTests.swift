@@ -1,11 +1,13 @@
 import Foundation
 import HandshakeProbe
+import Handshakes
+import TestSupport
 import Testing
 
 extension KernelTests {
-    @Suite struct DaemonTests {
+    @Suite("The daemon") struct DaemonTests {
         @Test("After fifty handshakes the daemon's counts are fifty and every hit is accounted for")
-        func conservation() throws {
+        func fiftyHandshakesAreCountedAsFifty() throws {
             let certificates = try TestCertificates()
             let nginx = try Nginx(certificates)
             let daemon = try Daemon()
@@ -62,7 +64,7 @@ extension KernelTests {
         }
 
         @Test("promtool is content with the metrics before and after traffic")
-        func promtool() throws {
+        func promtoolAcceptsTheMetrics() throws {
             let certificates = try TestCertificates()
             let nginx = try Nginx(certificates)
             let daemon = try Daemon()
@@ -76,7 +78,8 @@ extension KernelTests {
                 // promtool reads its standard input only.
                 let check = try ChildProcess.run("sh", ["-c", "promtool check metrics <\"$1\"", "sh", file])
                 #expect(check.status == .exited(0), "\(check.output)\(check.errors)")
-                #expect(check.output.isEmpty && check.errors.isEmpty, "\(check.output)\(check.errors)")
+                #expect(check.output.isEmpty, "\(check.output)\(check.errors)")
+                #expect(check.errors.isEmpty, "\(check.output)\(check.errors)")
             }
         }
 
@@ -90,7 +93,7 @@ extension KernelTests {
             """
 
         @Test("Each format is what its own strict parser reads; gzip and HEAD are served")
-        func formats() throws {
+        func everyFormatIsServed() throws {
             let certificates = try TestCertificates()
             let nginx = try Nginx(certificates)
             let daemon = try Daemon()
@@ -123,18 +126,20 @@ extension KernelTests {
                 ("Accept: text/plain;version=1.0.0", "text/plain; version=1.0.0"),
             ] {
                 let head = try curl(["-I", "-H", accept]).lowercased()
-                #expect(head.contains("200") && head.contains("content-type: \(type)"), "\(head)")
+                #expect(head.contains("200"), "\(head)")
+                #expect(head.contains("content-type: \(type)"), "\(head)")
             }
             #expect(try curl(["-I", "-H", "Accept-Encoding: gzip"]).lowercased().contains("content-encoding: gzip"))
             #expect(!(try curl(["-I", "-H", "Accept-Encoding: gzip;q=0"])).lowercased().contains("content-encoding"))
             // curl unpacks what it asked for; promtool reads it.
             let unpacked = try directory.write(curl(["--compressed"]), to: "plain.txt")
             let check = try ChildProcess.run("sh", ["-c", "promtool check metrics <\"$1\"", "sh", unpacked])
-            #expect(check.status == .exited(0) && check.errors.isEmpty, "\(check.output)\(check.errors)")
+            #expect(check.status == .exited(0), "\(check.output)\(check.errors)")
+            #expect(check.errors.isEmpty, "\(check.output)\(check.errors)")
         }
 
         @Test("The key-exchange failure ratio and the reasons of failures reach the metrics")
-        func failures() throws {
+        func failuresReachTheMetrics() throws {
             let server = try OpenSSLServer(TestCertificates(), ["-www", "-alpn", "http/1.1"])
             let daemon = try Daemon()
             for _ in 0..<4 { _ = try server.connect(["-alpn", "h2"]) }

@@ -1,10 +1,12 @@
+import Code
 import Foundation
 import HandshakeProbe
+import TestSupport
 import Testing
 
 extension KernelTests {
     /// A library whose first sessions make no sense is not believed, and really left alone.
-    @Suite struct DistrustTests {
+    @Suite("A library that is not believed") struct DistrustTests {
         /// A libssl whose SSL_get_state, which only a program asks, reads the wrong field: the handshake's state is derived
         /// from it. There lies the upper half of a pointer, and where the flow's state would be, 20 bytes before, a pointer
         /// that is NULL when a handshake begins.
@@ -22,7 +24,7 @@ extension KernelTests {
         }
 
         @Test("Its probes are taken off, that is reported, and it is hit no more; others are observed as ever")
-        func detached() throws {
+        func probesOfADistrustedLibraryAreTakenOff() throws {
             let certificates = try TestCertificates()
             let directory = try TemporaryDirectory()
             let copy = try misleading(directory)
@@ -42,7 +44,8 @@ extension KernelTests {
                 return try states()["detached"] != nil
             }
             let after = try states()
-            #expect(isDetached && after["emulated"] == nil, "\(after)")
+            #expect(isDetached, "\(after)")
+            #expect(after["emulated"] == nil, "\(after)")
             // The probes go in the kernel's own time.
             let isLeftAlone = try eventually {
                 let before = try hits()
@@ -50,7 +53,8 @@ extension KernelTests {
                 return try hits() == before
             }
             let last = try hits()
-            #expect(isLeftAlone && last > 0)
+            #expect(isLeftAlone)
+            #expect(last > 0)
             for _ in 0..<5 { try server.connect(environment: copy.environment) }
             // The distribution's own library in the client: only its side is observed.
             let others = ["role": "client", "outcome": "completed"]

@@ -1,11 +1,12 @@
 import Foundation
+import TestSupport
 import Testing
 
 extension KernelTests {
     /// What peers of the HTTP endpoint do must not reach the measuring.
-    @Suite struct EndpointTests {
+    @Suite("Peers of the daemon's endpoint") struct EndpointTests {
         @Test("Under slow senders, silent connections and ten scrapers every handshake is counted and nothing is lost")
-        func load() throws {
+        func slowPeersCostNoHandshake() throws {
             let certificates = try TestCertificates()
             let nginx = try Nginx(certificates)
             let daemon = try Daemon()
@@ -28,7 +29,8 @@ extension KernelTests {
                 Int($0)
             }
             let (served, refused) = (counts?.first ?? 0, counts?.last ?? -1)
-            #expect(served >= 10 && refused == 0, "\(load.output.text)")
+            #expect(served >= 10, "\(load.output.text)")
+            #expect(refused == 0, "\(load.output.text)")
             #expect(metrics.sum("tlswatch_http_requests_rejected_total", ["reason": "busy"]) == 0)
         }
 
@@ -42,7 +44,7 @@ extension KernelTests {
         }
 
         @Test("The log has the address in full, numbers as numbers, and a warning where everybody can read")
-        func exposed() throws {
+        func anExposedAddressIsWarnedOf() throws {
             for (host, isExposed) in [("127.0.0.1", false), ("0.0.0.0", true)] {
                 let daemon = try ChildProcess(
                     Tlswatch.binary(), ["run", "--listen", "\(host):0", "--log-format", "json"])
@@ -61,7 +63,7 @@ extension KernelTests {
         }
 
         @Test("The daemon serves TLS to those with a password")
-        func secured() throws {
+        func theDaemonServesTLSWithPasswords() throws {
             let certificates = try TestCertificates()
             let directory = try TemporaryDirectory()
             let file = try directory.write(

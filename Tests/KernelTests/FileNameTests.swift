@@ -1,13 +1,14 @@
 import Foundation
+import TestSupport
 import Testing
 
 extension KernelTests {
     /// One file has one name in rows, labels and lists, whatever it was found by: the kernel's.
-    @Suite struct FileNameTests {
+    @Suite("The one name of a file") struct FileNameTests {
         private func real(_ path: String) -> String { URL(fileURLWithPath: path).resolvingSymlinksInPath().path }
 
         @Test("The linker cache's libraries have the kernel's name, in labels and lists")
-        func cached() throws {
+        func cachedLibrariesHaveTheKernelsName() throws {
             let libssl = try LibraryCopy.system("libssl.so.3")
             let daemon = try Daemon()
             let server = try OpenSSLServer(TestCertificates())
@@ -22,11 +23,12 @@ extension KernelTests {
             let targets = try Tlswatch.run(["targets"])
             let files = targets.output.split(separator: "\n").filter { $0.hasPrefix("/") }.map(String.init)
             #expect(files.count { real($0) == libssl } == 1, "\(targets.output)")
-            #expect(files.contains(libssl) && !files.contains { $0.contains("libcrypto") })
+            #expect(files.contains(libssl))
+            #expect(!files.contains { $0.contains("libcrypto") })
         }
 
         @Test("A library named by a link is reported by the name of the file")
-        func link() throws {
+        func aLinkedLibraryHasItsFilesName() throws {
             let directory = try TemporaryDirectory()
             let copy = try LibraryCopy(into: directory.path)
             let link = directory.file("libssl.so.link")

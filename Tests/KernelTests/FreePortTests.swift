@@ -1,10 +1,11 @@
 import Foundation
+import TestSupport
 import Testing
 
 extension KernelTests {
-    @Suite struct FreePortTests {
+    @Suite("Ports for tests") struct FreePortTests {
         @Test("A port that is held goes to nobody else, by listening or by connecting, and its server can have it")
-        func held() throws {
+        func aHeldPortGoesToNobodyElse() throws {
             var held: [FreePort] = []
             for _ in 0..<200 { held.append(try FreePort()) }
             let ports = Set(held.map(\.number))

@@ -1,10 +1,11 @@
 import Foundation
 import Glibc
+import TestSupport
 import Testing
 
 extension KernelTests {
     /// What the host and its programs may be like at their worst.
-    @Suite struct HostileTests {
+    @Suite("Host and programs at their worst") struct HostileTests {
         private static let name = "a\n\"\\\u{1b}[31m<b>"
 
         private func hasControls(_ text: String) -> Bool {
@@ -12,7 +13,7 @@ extension KernelTests {
         }
 
         @Test("Names with line feeds, quotes, escape sequences, markup and broken UTF-8 break no output")
-        func names() throws {
+        func hostileNamesBreakNoOutput() throws {
             let certificates = try TestCertificates()
             let directory = try TemporaryDirectory()
             let odd = directory.file("d\n\u{1b}]0;x\u{7} {\"")
@@ -35,16 +36,19 @@ extension KernelTests {
             for server in servers { try server.connect() }
             let targets = try Tlswatch.run(["targets"])
             let rows = try capture.finish(expecting: 2) { pids.contains($0.pid ?? 0) }
-            #expect(rows.count == 2 && rows.allSatisfy { $0.isCompleted }, "\(rows)")
+            #expect(rows.count == 2, "\(rows)")
+            #expect(rows.allSatisfy { $0.isCompleted }, "\(rows)")
             #expect(capture.child.output.lines.allSatisfy { !hasControls($0) })
             for row in rows {
-                #expect(!hasControls(row.comm ?? "") && !(row.comm ?? "\n").contains("\n"), "\(row)")
+                #expect(!hasControls(row.comm ?? ""), "\(row)")
+                #expect(!(row.comm ?? "\n").contains("\n"), "\(row)")
                 // A path is told as it is: JSON has escapes for all of it.
                 #expect(row.exe?.hasPrefix(directory.path) == true, "\(row)")
             }
             #expect(table.stop(SIGINT) == .exited(0))
             #expect(table.output.lines.count >= 3)
-            #expect(!hasControls(table.output.text) && !hasControls(targets.output), "\(targets.output)")
+            #expect(!hasControls(table.output.text), "\(targets.output)")
+            #expect(!hasControls(targets.output), "\(targets.output)")
             let metrics = try daemon.quietMetrics { $0.sum("tlswatch_handshakes_total", ["role": "server"]) >= 2 }
             #expect(!hasControls(metrics.text))
             let file = try directory.write(metrics.text, to: "metrics")
@@ -94,7 +98,7 @@ extension KernelTests {
         }
 
         @Test("Out of descriptors the daemon lives, rests, and goes on when there are some again")
-        func descriptors() throws {
+        func theDaemonOutlivesALackOfDescriptors() throws {
             let certificates = try TestCertificates()
             let directory = try TemporaryDirectory()
             let copy = try LibraryCopy(into: directory.path)
@@ -213,7 +217,8 @@ extension KernelTests {
             }
             #expect(try eventually(within: .seconds(15)) { try rows().count >= 2 })
             let told = try rows()
-            #expect(told.count == 2 && told.allSatisfy { $0.isCompleted })
+            #expect(told.count == 2)
+            #expect(told.allSatisfy { $0.isCompleted })
             expectSane(told)
             for row in told {
                 let time = try #require(row.time.flatMap(Self.date))

@@ -1,15 +1,16 @@
 import Foundation
+import TestSupport
 import Testing
 
 extension KernelTests {
     /// What lies on a file system that does not answer, or may not be read, is named; everything else goes on.
-    @Suite struct HungFileSystemTests {
+    @Suite("File systems that do not answer") struct HungFileSystemTests {
         private func states(_ metrics: Metrics, _ library: String) -> [String] {
             metrics.all("tlswatch_probes", ["library": library]).compactMap { $0.labels["state"] }
         }
 
         @Test("A hung file system stops nothing: others are observed, the file is named, the daemon ends")
-        func daemon() throws {
+        func aHungFileSystemStopsNothing() throws {
             let certificates = try TestCertificates()
             let hung = try ForeignFileSystem()
             try hung.hang()
@@ -37,7 +38,7 @@ extension KernelTests {
         }
 
         @Test("When it answers again its library is observed")
-        func recovery() throws {
+        func aRecoveredFileSystemIsObserved() throws {
             let hung = try ForeignFileSystem()
             try hung.hang()
             let daemon = try Daemon()
@@ -52,14 +53,15 @@ extension KernelTests {
         }
 
         @Test("A capture is ready in spite of it, sees the others, and names it at its end")
-        func capture() throws {
+        func aCaptureIsReadyInSpiteOfIt() throws {
             let hung = try ForeignFileSystem()
             try hung.hang()
             let capture = try Capture()
             let server = try OpenSSLServer(TestCertificates())
             #expect(try server.connect().status == .exited(0))
             let rows = try capture.finish(expecting: 2, where: belongs(toPort: server.port))
-            #expect(rows.count == 2 && rows.allSatisfy(\.isCompleted))
+            #expect(rows.count == 2)
+            #expect(rows.allSatisfy { $0.isCompleted })
             #expect(
                 capture.child.errors.lines.contains {
                     $0.hasPrefix("not observed: \(hung.libssl) (python3): ") && $0.hasSuffix(" (file_system_hangs)")
@@ -67,7 +69,7 @@ extension KernelTests {
         }
 
         @Test("A library named by the user that does not answer is an error, and no silence")
-        func named() throws {
+        func aNamedHungLibraryIsAnError() throws {
             let hung = try ForeignFileSystem()
             try hung.hang()
             let result = try ChildProcess.run(

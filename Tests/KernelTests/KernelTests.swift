@@ -14,8 +14,8 @@ func expectSane(_ rows: [SessionRow], sourceLocation: SourceLocation = #_sourceL
         #expect(
             (row.busy ?? -1) + (row.wait ?? -1) == row.duration, "busy + wait is the duration: \(text)",
             sourceLocation: sourceLocation)
-        #expect(
-            (row.busy ?? -1) >= 0 && (row.wait ?? -1) >= 0, "no negative time: \(text)", sourceLocation: sourceLocation)
+        #expect((row.busy ?? -1) >= 0, "no negative time: \(text)", sourceLocation: sourceLocation)
+        #expect((row.wait ?? -1) >= 0, "no negative time: \(text)", sourceLocation: sourceLocation)
         #expect((row.calls ?? 0) >= 1, "a session has a call: \(text)", sourceLocation: sourceLocation)
         #expect(row.isServer || row.isClient, "a role: \(text)", sourceLocation: sourceLocation)
         #expect(
@@ -29,21 +29,20 @@ func expectSane(_ rows: [SessionRow], sourceLocation: SourceLocation = #_sourceL
             ["exact", "inferred", "unknown"].contains(row.socketConfidence), "a confidence: \(text)",
             sourceLocation: sourceLocation)
         if let share = row.alpnShare {
-            #expect(share > 0 && share <= 1, "a share: \(text)", sourceLocation: sourceLocation)
+            #expect(share > 0, "a share: \(text)", sourceLocation: sourceLocation)
+            #expect(share <= 1, "a share: \(text)", sourceLocation: sourceLocation)
         }
         if let alpn = row.alpnNegotiation {
-            #expect(
-                alpn > 0 && alpn <= row.duration ?? 0, "inside the handshake: \(text)", sourceLocation: sourceLocation)
+            #expect(alpn > 0, "inside the handshake: \(text)", sourceLocation: sourceLocation)
+            #expect(alpn <= row.duration ?? 0, "inside the handshake: \(text)", sourceLocation: sourceLocation)
         }
         if let exchange = row.keyExchange {
-            #expect(
-                exchange > 0 && exchange <= row.duration ?? 0, "inside the handshake: \(text)",
-                sourceLocation: sourceLocation)
+            #expect(exchange > 0, "inside the handshake: \(text)", sourceLocation: sourceLocation)
+            #expect(exchange <= row.duration ?? 0, "inside the handshake: \(text)", sourceLocation: sourceLocation)
         }
         if let compute = row.keyExchangeCompute {
-            #expect(
-                compute > 0 && compute <= row.busy ?? 0, "computing is being busy: \(text)",
-                sourceLocation: sourceLocation)
+            #expect(compute > 0, "computing is being busy: \(text)", sourceLocation: sourceLocation)
+            #expect(compute <= row.busy ?? 0, "computing is being busy: \(text)", sourceLocation: sourceLocation)
         }
     }
 }

@@ -1,9 +1,10 @@
 import Foundation
+import TestSupport
 import Testing
 
 extension KernelTests {
     /// A capture names what took part and was not observed: no silent zero.
-    @Suite struct NamedAtEndTests {
+    @Suite("What a capture names at its end") struct NamedAtEndTests {
         private func capture(_ options: [String] = [], _ command: [String]) throws -> (errors: [String], rows: Int) {
             let directory = try TemporaryDirectory()
             let file = directory.file("rows.json")
@@ -18,7 +19,7 @@ extension KernelTests {
         }
 
         @Test("wget, which uses GnuTLS, is named with its library; so it is under a shell", arguments: [true, false])
-        func wget(_ isChild: Bool) throws {
+        func unsupportedProgramsAreNamed(_ isChild: Bool) throws {
             let server = try OpenSSLServer(TestCertificates())
             let request = [
                 "wget", "-q", "--no-config", "--no-proxy", "--no-check-certificate", "-O", "/dev/null", "--tries=1",
@@ -37,7 +38,7 @@ extension KernelTests {
         }
 
         @Test("A capture of the whole host names what ran meanwhile")
-        func host() throws {
+        func theHostsProgramsAreNamed() throws {
             let server = try OpenSSLServer(TestCertificates())
             let capture = try Capture()
             _ = try ChildProcess.run(
@@ -55,14 +56,16 @@ extension KernelTests {
         }
 
         @Test("What was observed is not named, whatever else the process maps")
-        func observed() throws {
+        func observedProgramsAreNotNamed() throws {
             let server = try OpenSSLServer(TestCertificates())
             let (errors, rows) = try capture([], ["openssl", "s_client", "-connect", server.address])
-            #expect(rows == 1 && named(errors).isEmpty, "\(errors)")
+            #expect(rows == 1, "\(errors)")
+            #expect(named(errors).isEmpty, "\(errors)")
             // The distribution's curl maps GnuTLS too, by way of another library.
             let url = "https://\(server.address)/"
             let second = try capture([], ["curl", "-q", "--noproxy", "*", "-sk", "-o", "/dev/null", url])
-            #expect(second.rows == 1 && named(second.errors).isEmpty, "\(second.errors)")
+            #expect(second.rows == 1, "\(second.errors)")
+            #expect(named(second.errors).isEmpty, "\(second.errors)")
         }
 
         /// A program with a text of Go's TLS and as much code as one has; it ends at once.
@@ -92,7 +95,7 @@ extension KernelTests {
         }
 
         @Test("A library that was probed after a process had loaded it is named as late, one that was known is not")
-        func late() throws {
+        func lateLibrariesAreNamed() throws {
             let certificates = try TestCertificates()
             let directory = try TemporaryDirectory()
             let copy = try LibraryCopy(into: directory.path)

@@ -1,9 +1,10 @@
 import Foundation
+import TestSupport
 import Testing
 
 extension KernelTests {
     /// A session's socket, times and records are its own: what callbacks and impatient programs do beside it is not.
-    @Suite struct OwnSocketTests {
+    @Suite("A session's own socket and times") struct OwnSocketTests {
         /// Each session beside what the program knows of it; `events` are those that are handshakes of their own.
         private func observe(
             _ lines: [[String]], options: [String] = [], before: [String] = [], events: Set<String> = []
@@ -38,8 +39,10 @@ extension KernelTests {
             try #require(pairs.count == 12)
             for (row, witness) in pairs {
                 let text = Comment(rawValue: "\(row) against \(witness)")
-                #expect(row.isCompleted && row.socketConfidence == "exact", text)
-                #expect(row.local == witness.local && row.remote == witness.remote, text)
+                #expect(row.isCompleted, text)
+                #expect(row.socketConfidence == "exact", text)
+                #expect(row.local == witness.local, text)
+                #expect(row.remote == witness.remote, text)
                 let connect = try #require(row.tcpConnect, text)
                 if row.isClient, let begin = witness.connectBegin, let end = witness.connectEnd {
                     #expect(connect <= end - begin, text)
@@ -60,8 +63,10 @@ extension KernelTests {
             #expect(pairs.count == 18)
             for (row, witness) in pairs {
                 let text = Comment(rawValue: "\(row) against \(witness)")
-                #expect(row.isCompleted && row.socketConfidence == "exact", text)
-                #expect(row.local == witness.local && row.remote == witness.remote, text)
+                #expect(row.isCompleted, text)
+                #expect(row.socketConfidence == "exact", text)
+                #expect(row.local == witness.local, text)
+                #expect(row.remote == witness.remote, text)
             }
         }
 
@@ -77,13 +82,18 @@ extension KernelTests {
             #expect(result.status == .exited(0), "\(result.errors)")
             let text = try String(contentsOfFile: output, encoding: .utf8)
             let rows = try SessionRow.parse(text.split(separator: "\n").map(String.init))
-            #expect(rows.filter(\.isServer).count == 5 && rows.count == 10, "\(rows)")
+            #expect(rows.filter(\.isServer).count == 5, "\(rows)")
+            #expect(rows.count == 10, "\(rows)")
             expectSane(rows)
             for row in rows {
                 // node carries the bytes itself.
-                #expect(row.isCompleted && row.socketConfidence == "unknown", "\(row)")
-                #expect(row.local == nil && row.remote == nil && row.tcpConnect == nil, "\(row)")
-                #expect(row.firstRecordDelay == nil && row.sni == "a.example", "\(row)")
+                #expect(row.isCompleted, "\(row)")
+                #expect(row.socketConfidence == "unknown", "\(row)")
+                #expect(row.local == nil, "\(row)")
+                #expect(row.remote == nil, "\(row)")
+                #expect(row.tcpConnect == nil, "\(row)")
+                #expect(row.firstRecordDelay == nil, "\(row)")
+                #expect(row.sni == "a.example", "\(row)")
             }
         }
 
@@ -91,8 +101,12 @@ extension KernelTests {
         func memoryTransport() throws {
             let line = ["--scenario", "callback-asks", "--hold-ms", "5", "--io", "memory", "--count", "3"]
             for (row, witness) in try observe([line]) {
-                #expect(row.isCompleted && row.socketConfidence == "unknown", "\(row) against \(witness)")
-                #expect(row.local == nil && row.remote == nil && row.tcpConnect == nil && row.firstRecordDelay == nil)
+                #expect(row.isCompleted, "\(row) against \(witness)")
+                #expect(row.socketConfidence == "unknown", "\(row) against \(witness)")
+                #expect(row.local == nil)
+                #expect(row.remote == nil)
+                #expect(row.tcpConnect == nil)
+                #expect(row.firstRecordDelay == nil)
             }
         }
 
@@ -112,7 +126,8 @@ extension KernelTests {
                     let held = try #require(witness.held, text)
                     let hello = try #require(witness.clientHello, text)
                     let finished = try #require(witness.finishedRead, text)
-                    #expect(exchange >= held && exchange <= finished - hello + Self.slack, text)
+                    #expect(exchange >= held, text)
+                    #expect(exchange <= finished - hello + Self.slack, text)
                 } else {
                     #expect(exchange < held * 1_000_000 / 2, "the client's begins with the ServerHello: \(text)")
                 }
@@ -120,7 +135,7 @@ extension KernelTests {
         }
 
         @Test("Below TLS 1.3 an RSA key exchange holds the private-key operation, as the program's own stamps have it")
-        func rsaKeyExchange() throws {
+        func anRSAExchangeHoldsThePrivateKeyOperation() throws {
             let certificates = try Handshaker.certificates()
             let line = [
                 "--tls", "1.2", "--cipher", "AES128-GCM-SHA256", "--cert", certificates + "/rsa.pem", "--key",
@@ -135,8 +150,10 @@ extension KernelTests {
                 // Read, and given to the callback a moment later. The keys come with the ChangeCipherSpec, and right behind
                 // it the Finished; the operation of milliseconds lies before both.
                 #expect(finished - share > 1_000_000, text)
-                #expect(exchange >= (finished - share) / 2 && exchange <= finished - share + Self.slack, text)
-                #expect(row.cipher == "TLS_RSA_WITH_AES_128_GCM_SHA256" && row.keyExchangeCompute == nil, text)
+                #expect(exchange >= (finished - share) / 2, text)
+                #expect(exchange <= finished - share + Self.slack, text)
+                #expect(row.cipher == "TLS_RSA_WITH_AES_128_GCM_SHA256", text)
+                #expect(row.keyExchangeCompute == nil, text)
             }
         }
 
@@ -147,7 +164,8 @@ extension KernelTests {
                 let pairs = try observe([line], options: ["--phases", phases])
                 #expect(pairs.filter { $0.row.isServer }.count == 2, "phases \(phases): \(pairs.map(\.row))")
                 let refused = pairs.filter { $0.row.reason == "no_renegotiation" }.map(\.row)
-                #expect(refused.count == 2 && refused.allSatisfy { $0.isClient && $0.alertDirection == "received" })
+                #expect(refused.count == 2)
+                #expect(refused.allSatisfy { $0.isClient && $0.alertDirection == "received" })
                 let accepted = try observe(
                     [["--scenario", "renegotiate", "--count", "2"]], options: ["--phases", phases],
                     events: ["renegotiate"])
@@ -156,13 +174,14 @@ extension KernelTests {
         }
 
         @Test("A client that spins is one session with every call counted, and loses nobody a record")
-        func spin() throws {
+        func aSpinningClientIsOneSession() throws {
             let daemon = try Daemon()
             let before = try daemon.metrics().sum("tlswatch_events_total")
             let line = ["--spin", "--delay-server-ms", "1500", "--count", "1"]
             let pairs = try observe([line])
             for (row, witness) in pairs {
-                #expect(row.isCompleted && row.calls == witness.calls, "\(row) against \(witness)")
+                #expect(row.isCompleted, "\(row) against \(witness)")
+                #expect(row.calls == witness.calls, "\(row) against \(witness)")
             }
             let spun = try #require(pairs.first { $0.row.isClient }?.witness.calls)
             #expect(spun > 1_000, "it did spin")
@@ -175,12 +194,13 @@ extension KernelTests {
         }
 
         @Test("Children that end at once have their parent's executable, and threads their own names")
-        func names() throws {
+        func shortLivedChildrenAreNamed() throws {
             let pairs = try observe([["--scenario", "children", "--count", "20"]])
             #expect(pairs.count == 40)
             for (row, witness) in pairs {
                 #expect(row.exe?.hasSuffix("/handshaker") == true, "\(row)")
-                #expect(row.comm == "handshaker" && row.thread == witness.thread, "\(row)")
+                #expect(row.comm == "handshaker", "\(row)")
+                #expect(row.thread == witness.thread, "\(row)")
             }
         }
 
@@ -190,25 +210,27 @@ extension KernelTests {
         }
 
         @Test("With TCP Fast Open the connect time begins with the SYN, not with connect(2)")
-        func fastOpen() throws {
+        func fastOpenConnectsWithItsSYN() throws {
             let pairs = try observe(
                 [["--scenario", "fast-open", "--hold-ms", "100", "--count", "3"]],
                 before: network("echo 3 > /proc/sys/net/ipv4/tcp_fastopen &&"))
             #expect(pairs.count == 6)
             for (row, witness) in pairs where row.isClient {
                 let text = Comment(rawValue: "\(row) against \(witness)")
-                #expect(row.remote == witness.remote && row.socketConfidence == "exact", text)
+                #expect(row.remote == witness.remote, text)
+                #expect(row.socketConfidence == "exact", text)
                 #expect(try #require(row.tcpConnect, text) < 50_000_000, "100 ms lay between connect and SYN: \(text)")
             }
         }
 
         @Test("MPTCP connections have addresses and times on both sides")
-        func multipath() throws {
+        func multipathConnectionsHaveAddresses() throws {
             let pairs = try observe([["--io", "mptcp", "--count", "3"]], before: network())
             #expect(pairs.count == 6)
             for (row, witness) in pairs {
                 let text = Comment(rawValue: "\(row) against \(witness)")
-                #expect(row.local == witness.local && row.remote == witness.remote, text)
+                #expect(row.local == witness.local, text)
+                #expect(row.remote == witness.remote, text)
                 let connect = try #require(row.tcpConnect, text)
                 if row.isClient, let begin = witness.connectBegin, let end = witness.connectEnd {
                     #expect(connect <= end - begin, text)
@@ -228,8 +250,10 @@ extension KernelTests {
             let rows = try capture.finish(expecting: 10) { $0.pid == Int(client.pid) && $0.isCompleted }
             try #require(rows.count >= 10)
             for row in rows {
-                #expect(row.socketConfidence == "exact" && row.remote == server.address, "\(row)")
-                #expect(row.tcpConnect != nil && row.local != nil, "\(row)")
+                #expect(row.socketConfidence == "exact", "\(row)")
+                #expect(row.remote == server.address, "\(row)")
+                #expect(row.tcpConnect != nil, "\(row)")
+                #expect(row.local != nil, "\(row)")
             }
         }
 
@@ -244,8 +268,10 @@ extension KernelTests {
             let rows = try capture.finish(expecting: 2) { pids.contains($0.pid ?? 0) }
             #expect(rows.count == 2)
             for row in rows {
-                #expect(row.isCompleted && row.cipher == "TLS_PSK_WITH_AES_128_GCM_SHA256", "\(row)")
-                #expect(row.clientCertificateRequested == false && row.clientCertificateGiven == nil, "\(row)")
+                #expect(row.isCompleted, "\(row)")
+                #expect(row.cipher == "TLS_PSK_WITH_AES_128_GCM_SHA256", "\(row)")
+                #expect(row.clientCertificateRequested == false, "\(row)")
+                #expect(row.clientCertificateGiven == nil, "\(row)")
             }
         }
 

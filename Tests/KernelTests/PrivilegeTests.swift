@@ -1,9 +1,10 @@
 import Foundation
+import TestSupport
 import Testing
 
 extension KernelTests {
     /// What the daemon may do, and what it gives up.
-    @Suite struct PrivilegeTests {
+    @Suite("Privileges") struct PrivilegeTests {
         private struct Thread {
             let name: String
             let effective: UInt64

@@ -1,8 +1,12 @@
+import CEvents
 import Foundation
+import TestSupport
 import Testing
 
+@testable import HandshakeProbe
+
 extension KernelTests {
-    @Suite struct RecordingTests {
+    @Suite("Recordings") struct RecordingTests {
         @Test("A recording replays without privilege to the rows that were captured live")
         func recordAndReplay() throws {
             let certificates = try TestCertificates()
@@ -29,12 +33,39 @@ extension KernelTests {
             let cut = directory.file("cut.bin")
             try whole.dropLast(whole.count / 4).write(to: URL(fileURLWithPath: cut))
             let half = try Tlswatch.run(["replay", cut, "--format", "json"])
-            #expect(half.status == .exited(65) && half.errors.contains("cut or garbled at byte"), "\(half.errors)")
+            #expect(half.status == .exited(65), "\(half.errors)")
+            #expect(half.errors.contains("cut or garbled at byte"), "\(half.errors)")
             let told = try SessionRow.parse(half.output.split(separator: "\n").map(String.init)).map(Self.comparable)
-            #expect(told.count > 4 && told.count < rows.count)
+            #expect(told.count > 4)
+            #expect(told.count < rows.count)
             // All but those that were in flight at the cut, which end there.
             let completed = told.filter(\.isCompleted)
             #expect(completed == rows.map(Self.comparable).filter { completed.contains($0) })
+        }
+
+        @Test("A recording numbers its sockets, and holds no address of the kernel")
+        func socketsAreNumbered() throws {
+            let certificates = try TestCertificates()
+            let nginx = try Nginx(certificates)
+            let directory = try TemporaryDirectory()
+            let path = directory.file("stream.bin")
+            let capture = try Capture(["--record", path])
+            _ = try Curl.get(count: 5, port: nginx.port, authority: certificates.authority)
+            try capture.await(10, where: belongs(toPort: nginx.port))
+            _ = try capture.stop()
+            var reader = try RecordingReader(path: path)
+            var numbers: Set<UInt64> = []
+            while let frame = try reader.next() {
+                guard case .record(let range) = frame else { continue }
+                unsafe reader.withRecord(range) { record in
+                    guard record.count == MemoryLayout<tlswatch_socket>.size else { return }
+                    let socket = unsafe record.loadUnaligned(as: tlswatch_socket.self)
+                    if UInt32(socket.header.kind) == TLSWATCH_SOCKET.rawValue { numbers.insert(socket.number) }
+                }
+            }
+            // Both ends of five connections at least; counted up, where an address would have its upper half set.
+            #expect(numbers.count >= 10)
+            #expect(numbers.allSatisfy { (1..<1 << 32).contains($0) })
         }
 
         private static func comparable(_ row: SessionRow) -> SessionRow {

@@ -1,9 +1,10 @@
 import Foundation
+import TestSupport
 import Testing
 
 extension KernelTests {
     /// The daemon with a settings file, and what SIGHUP makes of another.
-    @Suite struct ReloadTests {
+    @Suite("Settings that change under the daemon") struct ReloadTests {
         private let folder: TemporaryDirectory
 
         init() throws { folder = try TemporaryDirectory() }
@@ -23,7 +24,7 @@ extension KernelTests {
         }
 
         @Test("SIGHUP shortens the timeout under a handshake that stalls; what cannot change is named")
-        func timeout() throws {
+        func aReloadShortensTheTimeout() throws {
             let daemon = try daemon("handshake-timeout: 10m\nwindow: [60s]\n")
             // A client whose server never answers: it stays in its handshake.
             let listener = try SilentListener()
@@ -44,7 +45,7 @@ extension KernelTests {
         }
 
         @Test("A wrong file leaves the old settings in force and is told; the next right one is taken")
-        func wrong() throws {
+        func aWrongFileChangesNothing() throws {
             let daemon = try daemon("handshake-timeout: 60s\n", ["--sweep-interval", "45s"])
             for (text, reason) in [
                 ("handshake-timeout: soon\n", ":1: handshake-timeout: must be a duration"),
@@ -54,7 +55,8 @@ extension KernelTests {
                 try awaitLine(daemon, reason)
             }
             let refused = daemon.child.errors.lines.filter { $0.contains("the old settings stay in force") }
-            #expect(refused.count == 3 && refused.allSatisfy { $0.contains(folder.file("tlswatch.yml")) }, "\(refused)")
+            #expect(refused.count == 3, "\(refused)")
+            #expect(refused.allSatisfy { $0.contains(folder.file("tlswatch.yml")) }, "\(refused)")
             #expect(try daemon.get("/readyz").status == 200)
             // The flag comes before the file; what is as it was is not told as a change.
             try reload(daemon, "handshake-timeout: 60s\nsweep-interval: 5s\n")
@@ -69,7 +71,7 @@ extension KernelTests {
         }
 
         @Test("A daemon with a wrong file or variable does not start; check-config says the same")
-        func start() throws {
+        func aWrongFileStopsTheStart() throws {
             let path = try folder.write("ring-sise: 8\n", to: "wrong.yml")
             for arguments in [["run", "--config", path], ["check-config", path]] {
                 let result = try Tlswatch.runUnprivileged(arguments)
@@ -84,15 +86,17 @@ extension KernelTests {
                 #expect(result.errors.contains("TLSWATCH_RING_SIZE in the environment: must be a power of two"))
             }
             let none = try Tlswatch.run(["run", "--config", folder.file("none.yml")])
-            #expect(none.status == .exited(65) && none.errors.contains("none.yml: cannot be read"), "\(none.errors)")
+            #expect(none.status == .exited(65), "\(none.errors)")
+            #expect(none.errors.contains("none.yml: cannot be read"), "\(none.errors)")
         }
 
         @Test("check-config prints value, source and default, as text and as JSON")
-        func check() throws {
+        func checkConfigPrintsEverySource() throws {
             let path = try folder.write("ring-size: 16\nwindow: [60s, 15m]\n", to: "right.yml")
             let environment = ["TLSWATCH_MAX_SESSIONS": "2000"]
             let text = try ChildProcess.run(Tlswatch.binary(), ["check-config", path], environment: environment)
-            #expect(text.status == .exited(0) && text.errors.isEmpty, "\(text.errors)")
+            #expect(text.status == .exited(0), "\(text.errors)")
+            #expect(text.errors.isEmpty, "\(text.errors)")
             let rows = text.output.split(separator: "\n").map { $0.split(separator: " ").map(String.init) }
             #expect(rows.contains(["ring-size", "16", "file", "8"]), "\(text.output)")
             #expect(rows.contains(["max-sessions", "2000", "environment", "65536"]), "\(text.output)")
@@ -104,16 +108,18 @@ extension KernelTests {
             #expect(object["file"] as? String == path)
             let settings = try #require(object["settings"] as? [[String: Any]])
             let window = try #require(settings.first { $0["key"] as? String == "window" })
-            #expect(window["value"] as? [String] == ["60s", "15m"] && window["source"] as? String == "file")
+            #expect(window["value"] as? [String] == ["60s", "15m"])
+            #expect(window["source"] as? String == "file")
             #expect(window["default"] as? [String] == ["60s"])
         }
 
         @Test("check-config checks the web configuration that the settings name")
-        func web() throws {
+        func checkConfigChecksTheWebConfiguration() throws {
             let web = try folder.write("basic_auth_user: {}\n", to: "web.yml")
             let path = try folder.write("web-config-file: \(web)\n", to: "named.yml")
             let result = try Tlswatch.run(["check-config", path])
-            #expect(result.status == .exited(65) && result.errors.contains("\(web):1: basic_auth_user: unknown key"))
+            #expect(result.status == .exited(65))
+            #expect(result.errors.contains("\(web):1: basic_auth_user: unknown key"))
         }
     }
 }

@@ -1,9 +1,10 @@
 import Foundation
+import TestSupport
 import Testing
 
 extension KernelTests {
     /// What uses TLS, or looks like it, without a library that is known: told, not passed over.
-    @Suite struct UncoveredTests {
+    @Suite("Programs without a known library") struct UncoveredTests {
         /// Ports of TLS are fixed; in a network of its own nobody else has one.
         private static let ownNetwork = ["-n", "sh", "-c", "ip link set lo up && exec \"$@\"", "sh"]
         private static let holder = """
@@ -21,7 +22,7 @@ extension KernelTests {
         }
 
         @Test("A process with connections on a port of TLS and no library that is known is told, until it ends")
-        func holder() throws {
+        func aProcessWithoutAKnownLibraryIsReported() throws {
             let daemon = try Daemon(["--sweep-interval", "1s"])
             let before = try uncovered(daemon)
             let process = try ChildProcess(

@@ -1,20 +1,24 @@
 import Foundation
 import HandshakeProbe
+import Kernel
+import TestSupport
 import Testing
 
 @testable import tlswatch
 
-@Suite struct EndpointTests {
+@Suite("Requests to the endpoint") struct EndpointTests {
     @Test("The routes answer GET and HEAD; others are told which methods there are")
-    func methods() async throws {
+    func onlyGetAndHeadAreAnswered() async throws {
         try await serving { (server) async throws in
             for (path, text) in [("/metrics", "tlswatch_build_info"), ("/healthz", "ok\n"), ("/readyz", "ready\n")] {
                 let answer = try await server.get(path)
-                #expect(answer.status == 200 && answer.body.contains(text), "\(path): \(answer)")
+                #expect(answer.status == 200, "\(path): \(answer)")
+                #expect(answer.body.contains(text), "\(path): \(answer)")
                 let client = try await server.connect()
                 try await client.send("HEAD \(path) HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
                 let head = try await client.answer(hasBody: false)
-                #expect(head.status == 200 && head.headers["content-type"] == answer.headers["content-type"])
+                #expect(head.status == 200)
+                #expect(head.headers["content-type"] == answer.headers["content-type"])
                 #expect(try await client.readToEnd().isEmpty)
             }
             #expect(try await server.get("/").status == 200)
@@ -24,14 +28,29 @@ import Testing
                 let client = try await server.connect()
                 try await client.send("\(method) /metrics HTTP/1.1\r\nHost: a\r\n\r\n")
                 let answer = try await client.answer()
-                #expect(answer.status == 405 && answer.headers["allow"] == "GET, HEAD", "\(method): \(answer)")
+                #expect(answer.status == 405, "\(method): \(answer)")
+                #expect(answer.headers["allow"] == "GET, HEAD", "\(method): \(answer)")
             }
             #expect(server.rejected(.method) == 6)
         }
     }
 
+    @Test("Whether the last reload of the settings succeeded is told at /metrics")
+    func reloads() async throws {
+        let outcome = ReloadOutcome()
+        var source = MetricsSource.quiet
+        source.samples = { outcome.samples }
+        try await serving(source) { (server) async throws in
+            for (succeeded, number) in [(true, 1), (false, 0), (true, 1)] {
+                outcome.set(succeeded: succeeded)
+                let line = "\ntlswatch_config_last_reload_successful \(number)\n"
+                #expect(try await server.get("/metrics").body.contains(line), "\(succeeded)")
+            }
+        }
+    }
+
     @Test("HTTP/1.0 closes after its answer unless asked not to; HTTP/1.1 the other way round; pipelined in order")
-    func persistence() async throws {
+    func connectionsPersistByTheirVersion() async throws {
         try await serving { (server) async throws in
             let old = try await server.connect()
             try await old.send("GET /healthz HTTP/1.0\r\n\r\n")
@@ -50,19 +69,21 @@ import Testing
             #expect(try await pipelined.answer().body == "ok\n")
             #expect(try await pipelined.answer().status == 404)
             let last = try await pipelined.answer()
-            #expect(last.body == "ready\n" && last.headers["connection"] == "close")
+            #expect(last.body == "ready\n")
+            #expect(last.headers["connection"] == "close")
             #expect(try await pipelined.readToEnd().isEmpty)
         }
     }
 
     @Test("What is no HTTP gets 400 and the end, after the answers before it")
-    func malformed() async throws {
+    func malformedRequestsGetAnEnd() async throws {
         try await serving { (server) async throws in
             for text in ["nonsense\r\n\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "\u{16}\u{3}\u{1}\u{0}hello"] {
                 let client = try await server.connect()
                 try await client.send(text)
                 let answer = try await client.answer()
-                #expect(answer.status == 400 && answer.headers["connection"] == "close", "\(text)")
+                #expect(answer.status == 400, "\(text)")
+                #expect(answer.headers["connection"] == "close", "\(text)")
                 #expect(try await client.readToEnd().isEmpty)
             }
             #expect(server.rejected(.malformed) == 3)
@@ -91,7 +112,7 @@ import Testing
     }
 
     @Test("Not ready says what is missing")
-    func readiness() async throws {
+    func notReadySaysWhatIsMissing() async throws {
         let refused = LibraryState.unobserved(reason: .noCheapSite, detail: "")
         let now = monotonicNow()
         let metrics = try #require(MetricsSource.quiet.snapshot()?.metrics)
@@ -147,7 +168,7 @@ import Testing
 
     @Test("A configured header is on every answer, but the page keeps its own policy")
     func ownPolicy() async throws {
-        let folder = try TestFolder()
+        let folder = try TemporaryDirectory()
         let file = try folder.write(
             "http_server_config:\n  headers:\n    Content-Security-Policy: default-src 'self'\n", to: "web.yml")
         try await serving(webConfiguration: file) { (server) async throws in

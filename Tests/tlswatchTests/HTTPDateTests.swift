@@ -3,9 +3,9 @@ import Testing
 
 @testable import tlswatch
 
-@Suite struct HTTPDateTests {
+@Suite("HTTP dates") struct HTTPDateTests {
     @Test("RFC 9110's own example, and the first second")
-    func examples() {
+    func datesAreThoseOfTheStandard() {
         #expect(HTTPDate.text(seconds: 784_111_777) == "Sun, 06 Nov 1994 08:49:37 GMT")
         #expect(HTTPDate.text(seconds: 0) == "Thu, 01 Jan 1970 00:00:00 GMT")
     }

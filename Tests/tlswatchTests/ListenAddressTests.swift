@@ -2,11 +2,11 @@ import Testing
 
 @testable import tlswatch
 
-@Suite struct ListenAddressTests {
+@Suite("Addresses to listen on") struct ListenAddressTests {
     @Test(
         "Addresses in full and names are taken",
         arguments: ["127.0.0.1:9899", "0.0.0.0:0", "[::1]:9899", "[fe80::1%eth0]:1", "edge-7.example:80", "a_b:65535"])
-    func taken(_ text: String) {
+    func addressesInFullAreTaken(_ text: String) {
         #expect(ListenAddress(argument: text) != nil)
     }
 
@@ -17,13 +17,14 @@ import Testing
             ("0.0.0.0:9899", false), ("[::]:9899", false), ("192.0.2.1:1", false), ("[::2]:1", false),
             ("[::ffff:192.0.2.1]:1", false), ("[1::1]:1", false), ("localhost:1", false),
         ])
-    func loopback(_ text: String, _ isLoopback: Bool) throws {
+    func loopbackIsOnlyWhereNoHostReaches(_ text: String, _ isLoopback: Bool) throws {
         let address = try #require(ListenAddress(argument: text))
-        #expect(address.text == text && address.isLoopback == isLoopback)
+        #expect(address.text == text)
+        #expect(address.isLoopback == isLoopback)
     }
 
     @Test("Beyond loopback an endpoint that anybody can read, or whose passwords can be read, is worth a warning")
-    func exposure() throws {
+    func exposedEndpointsAreWarnedOf() throws {
         let everywhere = ListenAddress(host: "0.0.0.0", port: 1)
         var open = LoadedConfiguration()
         #expect(open.exposure(on: ListenAddress(host: "::1", port: 1)) == nil)
@@ -43,7 +44,7 @@ import Testing
             "256.1.1.1:80", "1.2.3:80", "[::1", "[::1]", "::1]:80", "[:::1]:80", ":80", "host", "host:", "host:65536",
             "host:-1", "a b:80", "a/b:80", "",
         ])
-    func refused(_ text: String) {
+    func impossibleAddressesAreRefused(_ text: String) {
         #expect(ListenAddress(argument: text) == nil)
     }
 }

@@ -3,9 +3,9 @@ import Testing
 
 @testable import tlswatch
 
-@Suite struct LogBudgetTests {
+@Suite("The budget of log lines") struct LogBudgetTests {
     @Test("A burst is written, the rest is left out and counted, and time brings more")
-    func budget() {
+    func aBurstIsWrittenAndTheRestCounted() {
         let budget = LogBudget(.init(interval: 100, burst: 3), now: 1_000)
         #expect((0..<3).allSatisfy { _ in budget.admit(now: 1_000) == (true, 0) })
         #expect((0..<5).allSatisfy { _ in budget.admit(now: 1_000) == (false, 0) })
@@ -17,7 +17,7 @@ import Testing
     }
 
     @Test("A line is no longer than it may be, whatever it names")
-    func length() {
+    func aLogLineIsBounded() {
         let long = String(repeating: "x", count: 100_000)
         #expect(LineLogHandler.oneLine(long).count == 4096)
         let handler = LineLogHandler(shared: SharedLogFormat(.json), journal: false)

@@ -4,11 +4,11 @@ import Testing
 @testable import tlswatch
 
 /// The manual page has what the command has. `make docs` writes its tables anew.
-@Suite struct ManualPageTests {
+@Suite("The manual page") struct ManualPageTests {
     private static let rewrites = ProcessInfo.processInfo.environment["TLSWATCH_WRITE_DOCS"] == "1"
 
     @Test("packaging/tlswatch.1 has every command with its options, and every variable")
-    func page() throws {
+    func thePageHasEveryCommand() throws {
         let wanted = try #require(try ManualPage.page(SettingDocuments.text(ManualPage.path)))
         if Self.rewrites {
             let file = SettingDocuments.root.appending(path: ManualPage.path)
@@ -19,7 +19,7 @@ import Testing
     }
 
     @Test("What the page is made from is all that the program takes")
-    func complete() throws {
+    func thePageIsMadeFromEverything() throws {
         let page = try SettingDocuments.text(ManualPage.path)
         let program = try ManualPage.program()
         let commands = try #require(program.command.subcommands).filter { $0.commandName != "help" }

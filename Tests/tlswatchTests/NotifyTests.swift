@@ -3,7 +3,7 @@ import Testing
 
 @testable import tlswatch
 
-@Suite struct NotifyTests {
+@Suite("Messages to the service manager") struct NotifyTests {
     /// A datagram socket, as a service manager has one.
     private final class Manager {
         let descriptor: Int32
@@ -41,7 +41,7 @@ import Testing
     }
 
     @Test("A message is one datagram, to a path")
-    func path() throws {
+    func aMessageToAPathIsOneDatagram() throws {
         let path = scratch()
         let manager = try Manager(path)
         defer { unsafe _ = unlink(path) }
@@ -51,7 +51,7 @@ import Testing
     }
 
     @Test("A message is one datagram, to an abstract socket, which has no file")
-    func abstract() throws {
+    func aMessageToAnAbstractSocketIsOneDatagram() throws {
         let name = "@tlswatch/" + UUID().uuidString
         let manager = try Manager(name)
         try ServiceNotifier(socket: name).send("WATCHDOG=1")
@@ -59,7 +59,7 @@ import Testing
     }
 
     @Test("The longest path fits; a longer one is refused, not cut")
-    func length() throws {
+    func aLongPathIsRefusedNotCut() throws {
         let longest = scratch(107)
         let manager = try Manager(longest)
         defer { unsafe _ = unlink(longest) }
@@ -70,7 +70,7 @@ import Testing
     }
 
     @Test("Other kinds of addresses, and a manager that is gone, are told by name")
-    func refusals() {
+    func unreachableManagersAreNamed() {
         for name in ["vsock:2:1234", "relative/path", "/nonexistent/notify"] {
             let failure = #expect(throws: ServiceNotifier.Failure.self) {
                 try ServiceNotifier(socket: name).send("READY=1")
@@ -92,7 +92,7 @@ import Testing
     }
 
     @Test("The watchdog is fed at half its time, by the process that it is for")
-    func variables() {
+    func theWatchdogIsFedAtHalfItsTime() {
         #expect(Watchdog(microseconds: "30000000", process: nil, own: 5)?.interval == 15_000_000_000)
         #expect(Watchdog(microseconds: "30000000", process: "5", own: 5)?.interval == 15_000_000_000)
         #expect(Watchdog(microseconds: "30000000", process: "6", own: 5) == nil)
@@ -102,7 +102,7 @@ import Testing
     }
 
     @Test("It is fed only where the consumer has drained since the last time")
-    func progress() {
+    func onlyProgressFeedsTheWatchdog() {
         var watchdog = Watchdog(interval: 1)
         let fed = [0, 100, 100, 100, 101].map { watchdog.mayFeed(drained: $0) }
         #expect(fed == [false, true, false, false, true])

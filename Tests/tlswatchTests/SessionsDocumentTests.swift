@@ -1,11 +1,28 @@
 import Foundation
 import HandshakeProbe
+import Handshakes
 import Testing
 
 @testable import tlswatch
 
-/// docs/sessions.md and docs/sessions.schema.json list the fields that are written, and no others.
-@Suite struct SessionsDocumentTests {
+/// docs/sessions.md and docs/sessions.schema.json list the fields that are written, and no others. `make docs` writes them
+/// anew.
+@Suite("Sessions as documented") struct SessionsDocumentTests {
+    private static let rewrites = ProcessInfo.processInfo.environment["TLSWATCH_WRITE_DOCS"] == "1"
+
+    @Test(
+        "The documents are the table's",
+        arguments: [
+            ("docs/sessions.md", SessionDocuments.document), ("docs/sessions.schema.json", SessionDocuments.schema),
+        ] as [(String, @Sendable (String) -> String?)])
+    func documents(_ path: String, _ write: @Sendable (String) -> String?) throws {
+        let wanted = try #require(write(SettingDocuments.text(path)))
+        if Self.rewrites {
+            try wanted.write(to: SettingDocuments.root.appending(path: path), atomically: true, encoding: .utf8)
+        }
+        #expect(try SettingDocuments.text(path) == wanted, "\(path) is not what the table has: `make docs`")
+    }
+
     private func bare() -> Handshake {
         Handshake(
             wallTime: 1_767_323_045_678_901_234, start: 1, end: 11, pid: 7, tid: 8, comm: "nginx", stack: "openssl",
@@ -48,7 +65,7 @@ import Testing
 
     private func keys(_ handshake: Handshake) -> [String] {
         var bytes: [UInt8] = []
-        JSONFormat.append(handshake, to: &bytes)
+        JSONLine.append(handshake, to: &bytes)
         // No text in these has a quote.
         return String(decoding: bytes, as: UTF8.self).matches(of: /[{,]"([a-z_]+)":/).map { String($0.output.1) }
     }
@@ -62,21 +79,50 @@ import Testing
     }
 
     @Test("The example of this test leaves no fact out")
-    func complete() {
+    func theExampleLeavesNoFactOut() {
         for child in Mirror(reflecting: full()).children {
             #expect("\(child.value)" != "nil", "\(child.label ?? "")")
         }
     }
 
+    @Test("A line is the same to the byte whatever made it")
+    func line() {
+        var handshake = full()
+        handshake.comm = "a\"b\\c\n\u{7f}é"
+        var bytes: [UInt8] = []
+        JSONLine.append(handshake, to: &bytes)
+        JSONLine.append(bare(), to: &bytes)
+        let text = String(decoding: bytes, as: UTF8.self)
+        let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
+        #expect(lines.count == 3 && lines[2].isEmpty)
+        let full =
+            #"{"time":"2026-01-02T03:04:05.678901234Z","pid":7,"tid":8,"comm":"a\"b\\c\u000a\u007fé","thread":"worker","#
+            + #""exe":"/usr/sbin/nginx","container":"0123456789ab","stack":"openssl","observed_by":"library","#
+            + #""library":"/libssl.so.3","library_version":"3.0.19","role":"server","outcome":"completed","reason":"unknown_ca","alert":48,"#
+            + #""alert_direction":"sent","library_reason":"certificate_verify_failed","duration_ns":10,"busy_ns":4,"#
+            + #""wait_ns":6,"calls":2,"tls_version":"TLSv1.3","cipher":"TLS_AES_256_GCM_SHA384","group":"x25519","#
+            + #""alpn":"h2","sni":"a.example","resumed":false,"early_data":"accepted","hello_retry_request":false,"#
+            + #""client_certificate_requested":true,"client_certificate_given":true,"transport":"quic","#
+            + #""tcp_connect_ns":1,"first_record_delay_ns":2,"key_exchange_ns":3,"key_exchange_compute_ns":1,"#
+            + #""alpn_negotiation_ns":2,"finished_ns":9,"alpn_share":0.2,"local":"[::1]:443","remote":"[::1]:51514","#
+            + #""socket_confidence":"unknown"}"#
+        #expect(lines[0] == full)
+        let bare =
+            #"{"time":"2026-01-02T03:04:05.678901234Z","pid":7,"tid":8,"comm":"nginx","stack":"openssl","#
+            + #""observed_by":"library","library":"/libssl.so.3","role":"server","outcome":"completed","duration_ns":10,"busy_ns":4,"wait_ns":6,"#
+            + #""calls":2,"socket_confidence":"unknown"}"#
+        #expect(lines[1] == bare)
+    }
+
     @Test("The document lists every field in the order in which they are written, and says which are always there")
-    func document() throws {
+    func theDocumentListsEveryField() throws {
         let rows = try rows()
         #expect(rows.map(\.key) == keys(full()))
         #expect(rows.filter(\.isAlwaysThere).map(\.key) == keys(bare()))
     }
 
     @Test("The schema has the same fields, each with a description, and requires those that are always there")
-    func schema() throws {
+    func theSchemaListsEveryField() throws {
         let text = try SettingDocuments.text("docs/sessions.schema.json")
         let schema = try #require(try JSONSerialization.jsonObject(with: Data(text.utf8)) as? [String: Any])
         let properties = try #require(schema["properties"] as? [String: [String: Any]])

@@ -3,13 +3,13 @@ import Testing
 
 @testable import tlswatch
 
-@Suite struct UnobservedReportTests {
+@Suite("The report of what was not observed") struct UnobservedReportTests {
     private func sighting(_ path: String, _ kind: Sighting.Kind, pids: Set<UInt32> = [7]) -> Sighting {
         Sighting(path: path, stack: "gnutls", kind: kind, processes: pids, command: "wget")
     }
 
     @Test("Each file has a line that says who used it and why it was not observed")
-    func lines() {
+    func eachFileHasALine() {
         let kind = Sighting.Kind.unobserved(reason: "unsupported_stack", detail: "GnuTLS is not supported yet")
         #expect(
             UnobservedReport.lines([sighting("/a", kind), sighting("/b", kind, pids: [7, 8, 9])], omitted: 0) == [
@@ -25,7 +25,7 @@ import Testing
     }
 
     @Test("Ten lines at most, and one that counts the rest")
-    func bounded() {
+    func theRestOfTheLinesIsCounted() {
         let many = (0..<15).map { sighting("/\($0)", .late(nil)) }
         let lines = UnobservedReport.lines(many, omitted: 3)
         #expect(lines.count == 11)

@@ -1,11 +1,12 @@
 import Foundation
+import TestSupport
 import Testing
 
 @testable import tlswatch
 
 private let hash = "$2y$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW"
 
-@Suite struct WebConfigurationTests {
+@Suite("The web configuration") struct WebConfigurationTests {
     private func parse(_ text: String) throws -> WebConfiguration {
         try WebConfiguration(text: text, path: "/etc/tlswatch/web.yml")
     }
@@ -17,19 +18,22 @@ private let hash = "$2y$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW
     }
 
     @Test("An empty file, and empty sections, ask for nothing")
-    func empty() throws {
+    func anEmptyWebFileAsksForNothing() throws {
         for text in ["", "# nothing\n", "{}", "tls_server_config:\nbasic_auth_users: {}\nrate_limit: ~\n"] {
             #expect(try parse(text) == WebConfiguration())
         }
     }
 
     @Test("Every key of the format is read, with the toolkit's defaults")
-    func everything() throws {
+    func everyKeyIsRead() throws {
         let plain = try tls("")
         #expect(plain.certificate == .file("/etc/tlswatch/server.crt", key: "tls_server_config.cert_file"))
         #expect(plain.key == .file("/keys/server.key", key: "tls_server_config.key_file"))
-        #expect(plain.minimumVersion == .tls12 && plain.maximumVersion == .tls13)
-        #expect(plain.clientAuthentication == .none && plain.cipherSuites.isEmpty && plain.curves.isEmpty)
+        #expect(plain.minimumVersion == .tls12)
+        #expect(plain.maximumVersion == .tls13)
+        #expect(plain.clientAuthentication == .none)
+        #expect(plain.cipherSuites.isEmpty)
+        #expect(plain.curves.isEmpty)
 
         let configuration = try parse(
             """
@@ -68,8 +72,10 @@ private let hash = "$2y$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW
         #expect(tls.clientAuthority == .file("/etc/tlswatch/ca.pem", key: "tls_server_config.client_ca_file"))
         #expect(tls.clientAuthentication == .requireAndVerify)
         #expect(tls.clientAllowedNames == ["a.example", "10.0.0.1"])
-        #expect(tls.minimumVersion == .tls10 && tls.maximumVersion == .tls12)
-        #expect(tls.cipherSuites == [.rsaAES256, .ecdsaAES128CBC] && tls.curves == [.x25519, .p521])
+        #expect(tls.minimumVersion == .tls10)
+        #expect(tls.maximumVersion == .tls12)
+        #expect(tls.cipherSuites == [.rsaAES256, .ecdsaAES128CBC])
+        #expect(tls.curves == [.x25519, .p521])
         #expect(
             configuration.headers == [
                 "X-Frame-Options": "deny", "X-XSS-Protection": "1", "X-Content-Type-Options": "nosniff",
@@ -82,7 +88,7 @@ private let hash = "$2y$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW
     }
 
     @Test("Each client_auth_type, cipher, curve and version of Go is known by its name")
-    func names() throws {
+    func everyNameOfGoIsKnown() throws {
         for name in ["NoClientCert", "RequestClientCert", "RequireAnyClientCert", "VerifyClientCertIfGiven"] {
             #expect(try tls("client_auth_type: \(name)").clientAuthentication.rawValue == name)
         }
@@ -100,7 +106,7 @@ private let hash = "$2y$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW
     }
 
     @Test("Without effect here, but told: HTTP/2 and a text beside its file")
-    func notices() throws {
+    func ineffectiveKeysAreReported() throws {
         #expect(try parse("http_server_config: {http2: true}").notices.first?.contains("HTTP/1.1") == true)
         #expect(
             try parse("tls_server_config: {cert_file: a, cert: PEM, key_file: b}").notices
@@ -133,9 +139,11 @@ private let hash = "$2y$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW
             ("rate_limit:\n  interval: -1s", 2, "rate_limit.interval", "duration"),
             ("rate_limit:\n  burst: -1", 2, "rate_limit.burst", "number"),
         ] as [(String, Int, String, String)])
-    func errors(_ text: String, _ line: Int, _ key: String, _ reason: String) throws {
+    func errorsHaveFileLineAndKey(_ text: String, _ line: Int, _ key: String, _ reason: String) throws {
         let error = try #require(throws: WebConfigurationError.self) { try parse(text) }
-        #expect(error.line == line && error.key == key && error.reason.contains(reason), "\(error)")
+        #expect(error.line == line, "\(error)")
+        #expect(error.key == key, "\(error)")
+        #expect(error.reason.contains(reason), "\(error)")
         #expect(error.description.hasPrefix("/etc/tlswatch/web.yml:\(line): \(key): "), "\(error)")
     }
 
@@ -150,7 +158,7 @@ private let hash = "$2y$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW
             ("cipher_suites: [TLS_RSA_WITH_RC4_128_SHA]", "must be one of"), ("cipher_suites: x", "list"),
             ("curve_preferences: [CurveP257]", "CurveP256"), ("prefer_server_cipher_suites: 7", "true or false"),
         ])
-    func refused(_ text: String, _ reason: String) throws {
+    func weakOrImpossibleTLSIsRefused(_ text: String, _ reason: String) throws {
         let error = try #require(throws: WebConfigurationError.self) { try tls(text) }
         #expect(error.reason.contains(reason), "\(error)")
     }
@@ -173,8 +181,8 @@ private let hash = "$2y$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW
     }
 
     @Test("A file that is missing, too long or no text says so")
-    func files() throws {
-        let folder = try TestFolder()
+    func unreadableWebFilesAreRefused() throws {
+        let folder = try TemporaryDirectory()
         func error(_ path: String) throws -> WebConfigurationError {
             try #require(throws: WebConfigurationError.self) { try WebConfiguration(path: path) }
         }
@@ -190,7 +198,7 @@ private let hash = "$2y$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW
     }
 
     @Test("Durations as Go writes them")
-    func durations() {
+    func durationsAreWrittenAsInGo() {
         for (text, nanoseconds) in [
             ("0", 0), ("1s", 1_000_000_000), ("1h1m1s", 3_661_000_000_000), ("1.5ms", 1_500_000), ("2us", 2_000),
             ("3µs", 3_000), ("7ns", 7), ("12", 12),
@@ -203,7 +211,7 @@ private let hash = "$2y$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW
     }
 
     @Test("Hashes of bcrypt's usual kinds, and no others")
-    func hashes() {
+    func onlyBcryptHashesAreTaken() {
         #expect(BcryptHash(hash)?.cost == 4)
         for wrong in [
             "", "secret", String(hash.dropLast()), hash + "a", hash.replacing("$2y$", with: "$2x$"),
@@ -216,7 +224,7 @@ private let hash = "$2y$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW
     }
 
     @Test("Mutated files never bring it down", arguments: 0..<4)
-    func mutations(_ seed: UInt64) throws {
+    func mutatedWebFilesAreTakenOrRefused(_ seed: UInt64) throws {
         let samples = [
             "tls_server_config:\n  cert_file: a\n  key_file: b\n  client_auth_type: NoClientCert\n  min_version: TLS12\n",
             "basic_auth_users:\n  a: \(hash)\nrate_limit: {interval: 1s, burst: 2}\n",
@@ -226,7 +234,7 @@ private let hash = "$2y$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW
             "\n", " ", ":", "-", "[", "]", "{", "}", "&a", "*a", "<<: ", "!!", "|", ">", "\"", "'", "#", "%", "\u{0}",
             "\u{FEFF}", "é", "---\n", "~", "?", "\t",
         ]
-        var generator = SplitMix(state: seed)
+        var generator = SplitMix(seed: seed)
         var accepted = 0
         for _ in 0..<2_000 {
             var characters = Array(samples.randomElement(using: &generator)!)
@@ -244,19 +252,7 @@ private let hash = "$2y$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW
             } catch is WebConfigurationError {}
         }
         // Both ways were taken.
-        #expect(accepted > 0 && accepted < 2_000)
-    }
-}
-
-/// Repeatable random numbers.
-private struct SplitMix: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var mixed = state
-        mixed = (mixed ^ (mixed >> 30)) &* 0xbf58_476d_1ce4_e5b9
-        mixed = (mixed ^ (mixed >> 27)) &* 0x94d0_49bb_1331_11eb
-        return mixed ^ (mixed >> 31)
+        #expect(accepted > 0)
+        #expect(accepted < 2_000)
     }
 }

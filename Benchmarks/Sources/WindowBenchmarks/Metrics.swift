@@ -1,4 +1,4 @@
-import HandshakeProbe
+import Handshakes
 
 private func completed(_ index: Int, sni: String, end: UInt64) -> Handshake {
     var handshake = Handshake(
@@ -69,6 +69,22 @@ private func registryOptions() -> MetricsRegistry.Options {
     var options = MetricsRegistry.Options()
     options.labels = [ExtraLabelOption(.sni)]
     return options
+}
+
+/// What a line of `--format json` costs.
+@MainActor func measureLine() {
+    print("\nA session as a line of JSON")
+    var handshake = completed(0, sni: "a.example", end: second)
+    handshake.duration = 2_000_000
+    handshake.exe = "/usr/sbin/nginx"
+    handshake.local = "127.0.0.1:443"
+    handshake.remote = "127.0.0.1:51514"
+    var output: [UInt8] = []
+    measure("append", count: 20_000) { _ in
+        output.removeAll(keepingCapacity: true)
+        JSONLine.append(handshake, to: &output)
+    }
+    tell("  bytes", "\(output.count)")
 }
 
 /// What a scrape costs.

@@ -1,4 +1,4 @@
-import HandshakeProbe
+import Handshakes
 import Histogram
 
 private let wanted = [0.5, 0.9, 0.99, 0.999]

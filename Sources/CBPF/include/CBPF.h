@@ -8,7 +8,7 @@
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
 
-#include "../../../bpf/event.h"
+#include "CEvents.h"
 #include "confined.h"
 #include "files.h"
 #include "mappings.h"

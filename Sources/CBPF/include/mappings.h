@@ -12,11 +12,11 @@
 int tlswatch_open_pass(struct bpf_program *program, uint32_t pid);
 
 enum tlswatch_change {
-	TLSWATCH_CHANGE_MAPPED = 1, /* `pid` has mapped a file as code */
-	TLSWATCH_CHANGE_FORKED = 2, /* `pid` is a new process of `parent` */
-	TLSWATCH_CHANGE_EXITED = 3, /* `pid` has ended */
+	TLSWATCH_CHANGE_MAPPED = 1,   /* `pid` has mapped a file as code */
+	TLSWATCH_CHANGE_FORKED = 2,   /* `pid` is a new process of `parent` */
+	TLSWATCH_CHANGE_EXITED = 3,   /* `pid` has ended */
 	TLSWATCH_CHANGE_EXECUTED = 4, /* `pid` has begun another program: what it mapped is gone */
-	TLSWATCH_CHANGE_LOST = 5,   /* changes were lost */
+	TLSWATCH_CHANGE_LOST = 5,     /* changes were lost */
 };
 
 /* Which file was mapped, as far as perf tells: good for knowing one again for a while, not its identity. */

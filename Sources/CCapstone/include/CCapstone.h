@@ -70,11 +70,11 @@ struct tlswatch_operand {
 
 struct tlswatch_instruction {
 	uint64_t address;
-	uint8_t size;      /* bytes */
-	uint8_t operation; /* enum tlswatch_operation */
-	uint8_t condition; /* low four bits of a conditional jump's opcode */
+	uint8_t size;          /* bytes */
+	uint8_t operation;     /* enum tlswatch_operation */
+	uint8_t condition;     /* low four bits of a conditional jump's opcode */
 	uint8_t operand_count; /* as encoded; operands after the third are not shown */
-	uint8_t byte0; /* the first two encoded bytes */
+	uint8_t byte0;         /* the first two encoded bytes */
 	uint8_t byte1;
 	uint16_t written; /* one bit a register that may be changed */
 	struct tlswatch_operand first;

@@ -1,5 +1,6 @@
-import CBPF
+import CEvents
 import Dispatch
+import Kernel
 import Synchronization
 
 /// Puts probes on files and takes them off. Owned by the discovery thread.
@@ -158,53 +159,68 @@ struct LinkMaker: Sendable {
     ///
     /// - Parameter transport: how the stack's transport objects are read, where that is known.
     func make(
-        _ sites: [ProbeSite], facts: [Fact: FactPath], transport: TransportLayout?, rules: SessionRules, profile: Int,
-        path: String, object: borrowing LoadedBPFObject
+        _ sites: [ProbeSite], of analysis: LibraryAnalysis, transport: TransportLayout?, states: KernelStates,
+        profile: Int, path: String, object: borrowing LoadedBPFObject
     ) throws(BPFError) -> Attacher.Links {
         // In this order: a call that was entered under a probe and left before the exit had one would never end.
         let sites = sites.sorted { $0.hook.attachOrder < $1.hook.attachOrder }
         try object.setProfile(
             UInt32(profile),
-            tlswatch_profile(plan: ReadPlan(facts), transport: transport, rules: rules, sites: sites))
+            tlswatch_profile(
+                plan: ReadPlan(analysis.facts, expendable: analysis.expendable), facts: analysis.facts,
+                transport: transport, states: states, sites: sites))
+        guard sites.count <= TLSWATCH_SITES else {
+            throw BPFError(.system, operation: "probe \(sites.count) places in \(path): \(TLSWATCH_SITES) at most")
+        }
+        for (index, site) in sites.enumerated() {
+            try object.setSite(Self.index(index, profile), tlswatch_site(site, profile: profile))
+        }
         let made = Attacher.Links()
         if rung == .perf {
-            for site in sites {
+            for (index, site) in sites.enumerated() {
+                let cookie = UInt64(Self.index(index, profile))
                 let entry = try unsafe ProbeLink(
-                    perf: object.program("tls_enter"), path: path, offset: site.fileOffset,
-                    cookie: site.cookie(profile: profile), returns: false)
+                    perf: object.program("tls_enter"), path: path, offset: site.fileOffset, cookie: cookie,
+                    returns: false)
                 var exit: ProbeLink?
                 if site.returns {
                     exit = try unsafe ProbeLink(
-                        perf: object.program("tls_return"), path: path, offset: site.fileOffset,
-                        cookie: site.cookie(profile: profile), returns: true)
+                        perf: object.program("tls_return"), path: path, offset: site.fileOffset, cookie: cookie,
+                        returns: true)
                 }
                 made.perf.append(Attacher.Links.PerfPair(entry: entry, exit: exit))
             }
         } else {
-            let paired = sites.filter { $0.returns }
-            let single = sites.filter { !$0.returns }
-            let multi = UInt32(TLSWATCH_BPF_TRACE_UPROBE_MULTI)
+            let numbered = sites.enumerated().map { (site: $1, index: Self.index($0, profile)) }
+            let paired = numbered.filter { $0.site.returns }
+            let single = numbered.filter { !$0.site.returns }
+            let multi = ProbeLink.AttachType.multi
             if rung == .session {
                 made.session = try link(
-                    paired, "tls_session", UInt32(TLSWATCH_BPF_TRACE_UPROBE_SESSION), false, profile, path, object)
-                made.entries = try link(single, "tls_enter", multi, false, profile, path, object)
+                    paired, "tls_session", ProbeLink.AttachType.session, false, path, object)
+                made.entries = try link(single, "tls_enter", multi, false, path, object)
             } else {
                 // Returns first: an entry without its return would leave a frame behind.
-                made.returns = try link(paired, "tls_return", multi, true, profile, path, object)
-                made.entries = try link(paired + single, "tls_enter", multi, false, profile, path, object)
+                made.returns = try link(paired, "tls_return", multi, true, path, object)
+                made.entries = try link(paired + single, "tls_enter", multi, false, path, object)
             }
         }
         return made
     }
 
     private func link(
-        _ sites: [ProbeSite], _ program: String, _ type: UInt32, _ returns: Bool, _ profile: Int, _ path: String,
-        _ object: borrowing LoadedBPFObject
+        _ sites: [(site: ProbeSite, index: UInt32)], _ program: String, _ type: UInt32, _ returns: Bool,
+        _ path: String, _ object: borrowing LoadedBPFObject
     ) throws(BPFError) -> ProbeLink? {
         guard !sites.isEmpty else { return nil }
         return try unsafe ProbeLink(
-            multi: object.program(program), attachType: type, path: path, offsets: sites.map(\.fileOffset),
-            cookies: sites.map { $0.cookie(profile: profile) }, returns: returns)
+            multi: object.program(program), attachType: type, path: path, offsets: sites.map(\.site.fileOffset),
+            cookies: sites.map { UInt64($0.index) }, returns: returns)
+    }
+
+    /// Where a site is in the map of sites: each profile has room for so many.
+    private static func index(_ site: Int, _ profile: Int) -> UInt32 {
+        UInt32(profile) * UInt32(TLSWATCH_SITES) + UInt32(site)
     }
 }
 
@@ -233,12 +249,24 @@ extension HookKind {
     }
 }
 
-extension ProbeSite {
-    /// The attach cookie (bpf/event.h): what the generic programs need to know of the site.
-    func cookie(profile: Int) -> UInt64 {
-        func place(_ place: ValuePlace?) -> UInt64 { place.map { UInt64($0.rawValue) } ?? 15 }
-        let offset = UInt64(UInt16(bitPattern: object?.offset ?? 0))
-        return UInt64(profile) & 0xffff | UInt64(hook.rawValue) << 16 | place(object?.register) << 24
-            | place(argument) << 28 | place(argument2) << 32 | offset << 36
+extension tlswatch_site {
+    init(_ site: ProbeSite, profile: Int) {
+        self.init()
+        hook = site.hook.rawValue
+        self.profile = UInt16(profile)
+        context = site.context.rawValue
+        object = tlswatch_place(site.object)
+        argument = tlswatch_place(site.argument)
+        argument2 = tlswatch_place(site.argument2)
+    }
+}
+
+extension tlswatch_place {
+    init(_ place: ValuePlace?) {
+        self.init()
+        guard let place else { return }
+        offset = place.offset
+        kind = UInt8((place.isInMemory ? TLSWATCH_IN_MEMORY : TLSWATCH_IN_REGISTER).rawValue)
+        number = place.register
     }
 }

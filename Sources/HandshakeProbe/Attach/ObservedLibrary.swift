@@ -1,5 +1,8 @@
+import Handshakes
+import Kernel
+
 /// How a library or binary is observed.
-public enum LibraryState: Sendable, Equatable {
+package enum LibraryState: Sendable, Equatable {
     case attached
     /// Not probed at all, and why.
     case unobserved(reason: UnobservedReason, detail: String)
@@ -8,7 +11,7 @@ public enum LibraryState: Sendable, Equatable {
 }
 
 /// Why something that holds TLS is not observed. The raw value is the metric's `reason` label.
-public enum UnobservedReason: String, Sendable, Codable {
+package enum UnobservedReason: String, Sendable, Codable {
     /// The kernel refused the probes for want of a capability.
     case permission
     /// It may not be read: what it holds is not known.
@@ -33,25 +36,25 @@ public enum UnobservedReason: String, Sendable, Codable {
 }
 
 /// A file of a TLS stack that was found, and what became of it.
-public struct ObservedLibrary: Sendable {
+package struct ObservedLibrary: Sendable {
     /// The profile's index in the kernel; 0 where there is none.
-    public var profile: Int
-    public var path: String
+    package var profile: Int
+    package var path: String
     var inode: MappedInode
     /// As stat(2) tells it where it was found.
     var identity: FileIdentity
-    public var analysis: LibraryAnalysis?
+    package var analysis: LibraryAnalysis?
     /// When the file had changed last, as `OpenFile.changed`, when it was analysed.
     var changed = 0
-    public var state: LibraryState
+    package var state: LibraryState
     /// The probes in place.
-    public var sites: [ProbeSite] = []
+    package var sites: [ProbeSite] = []
     /// What the profile's counter of hits stood at before the first of them was in place.
     var hitsBefore: UInt64 = 0
     /// Sites left out, and why.
-    public var omitted: [String] = []
+    package var omitted: [String] = []
     /// Processes that map it.
-    public var processes: Set<UInt32> = []
+    package var processes: Set<UInt32> = []
 
     /// That a process had it mapped before it was probed; until that is noted.
     var late: LateProbes?
@@ -62,12 +65,12 @@ public struct ObservedLibrary: Sendable {
     var companionProfiles: [Int] = []
     var companionSites: [ProbeSite] = []
 
-    public var stack: String { analysis?.stack ?? unobservedStack ?? "unknown" }
+    package var stack: String { analysis?.stack ?? unobservedStack ?? "unknown" }
     /// What the libcrypto beside a libssl tells.
     var companionVersion: String?
     /// How transport objects are read, from there too.
     var companionTransport: TransportLayout?
-    public var version: String? { analysis?.version ?? companionVersion }
+    package var version: String? { analysis?.version ?? companionVersion }
 }
 
 /// Probes that came after a process had mapped the library: what it did before is not known.

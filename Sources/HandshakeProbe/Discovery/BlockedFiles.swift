@@ -1,3 +1,6 @@
+import Handshakes
+import Kernel
+
 /// Files that processes map and that cannot be looked at: what they hold is not known, and is not passed over.
 struct BlockedFiles {
     struct Entry {

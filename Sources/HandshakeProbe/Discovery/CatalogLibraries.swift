@@ -1,5 +1,5 @@
-import CBPF
 import Glibc
+import Kernel
 
 /// What becomes of a file that was looked at: analysis, probes, and their end.
 extension CatalogState {

@@ -1,5 +1,6 @@
-import CBPF
 import Glibc
+import Handshakes
+import Kernel
 
 /// From what processes map to the libraries that it is.
 extension CatalogState {

@@ -1,11 +1,13 @@
-import CBPF
+import CEvents
 import Glibc
+import Handshakes
+import Kernel
 
 /// Putting probes on a library's file, each step of which may have to wait for its file system.
 extension CatalogState {
     mutating func attach(_ identifier: Int, _ file: OpenFile) {
         guard var library = libraries[identifier], let analysis = library.analysis,
-            let rules = SessionRules.of(stack: analysis.stack)
+            let stack = looker.stacks.named(analysis.stack)
         else { return }
         defer { libraries[identifier] = library }
         let choice = attacher.choose(analysis)
@@ -33,7 +35,7 @@ extension CatalogState {
         library.sites = choice.sites
         library.state = .attached
         announce(library)
-        if let refusal = probe(identifier, library, file, rules) {
+        if let refusal = probe(identifier, library, file, stack.rules.states) {
             library.sites = []
             library.state = refusal
         }
@@ -48,6 +50,7 @@ extension CatalogState {
             case isBeingWritten, wasWritten
         }
         let taker = fileGuard.taker
+        let stacks = looker.stacks
         let answer = reader.look(
             at: .device(library.inode.device),
             late: { (outcome: Outcome) in if case .held(let hold) = outcome { taker.drop(hold) } },
@@ -55,7 +58,7 @@ extension CatalogState {
                 guard let hold = taker.hold(file) else { return .isBeingWritten }
                 // It may have been written between the analysis and the hold.
                 if !file.isUnchanged {
-                    guard case .analysed(let again) = FileLook.finding(file), again == analysis else {
+                    guard case .analysed(let again) = FileLook.finding(file, stacks), again == analysis else {
                         taker.drop(hold)
                         return .wasWritten
                     }
@@ -77,10 +80,10 @@ extension CatalogState {
 
     /// Puts the probes of a library in place. Why not, where it cannot.
     private mutating func probe(
-        _ identifier: Int, _ library: ObservedLibrary, _ file: OpenFile, _ rules: SessionRules
+        _ identifier: Int, _ library: ObservedLibrary, _ file: OpenFile, _ states: KernelStates
     ) -> LibraryState? {
         guard let analysis = library.analysis else { return nil }
-        let (facts, transport) = (analysis.facts, analysis.transport ?? library.companionTransport)
+        let transport = analysis.transport ?? library.companionTransport
         let (profile, sites) = (library.profile, library.sites)
         let maker = attacher.maker
         let returned = attacher.returned
@@ -95,7 +98,7 @@ extension CatalogState {
             { [kernel] in
                 do throws(BPFError) {
                     let links = try maker.make(
-                        sites, facts: facts, transport: transport, rules: rules, profile: profile,
+                        sites, of: analysis, transport: transport, states: states, profile: profile,
                         path: file.magicPath, object: kernel.object)
                     // The path is good while the file is open.
                     withExtendedLifetime(file) {}

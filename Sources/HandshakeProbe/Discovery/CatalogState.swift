@@ -1,5 +1,5 @@
-import CBPF
 import Glibc
+import Kernel
 
 /// The files of TLS stacks that were found, who maps them, and their probes. Owned by whoever holds the catalog's lock.
 struct CatalogState: ~Copyable {
@@ -48,7 +48,7 @@ struct CatalogState: ~Copyable {
     var hasNews = true
 
     init(
-        kernel: KernelSide, reader: ForeignReader, rung: ProbeRung, options: EngineOptions,
+        kernel: KernelSide, reader: ForeignReader, rung: ProbeRung, options: CatalogOptions,
         announce: @escaping @Sendable (ObservedLibrary) -> Void
     ) {
         self.kernel = kernel
@@ -56,7 +56,8 @@ struct CatalogState: ~Copyable {
         self.announce = announce
         mappings = HostMappings(kernel: kernel)
         attacher = Attacher(rung: rung, phases: options.phases, limit: options.maxLibraries)
-        looker = FileLooker(mappings: mappings, own: OpenFile("/proc/self/exe").map(mappings.inode(of:)))
+        looker = FileLooker(
+            mappings: mappings, own: OpenFile("/proc/self/exe").map(mappings.inode(of:)), stacks: options.stacks)
         retention = LibraryRetention(reader: reader)
         if !options.processes.isEmpty {
             followed = FollowedProcesses(ProcessMaps.withDescendants(Set(options.processes)))

@@ -1,10 +1,11 @@
 import Glibc
+import Kernel
 
 /// Finds what a command line will run, before it runs: the executable, its script interpreters, its libraries.
-public enum CommandFiles {
+package enum CommandFiles {
     /// The executable that `name` stands for, by PATH as execvp(3) does it; `nil` if there is none, or if looking for it
     /// meets a file system that does not answer.
-    public static func executable(_ name: String) -> String? {
+    package static func executable(_ name: String) -> String? {
         ForeignReader(.first).look(at: .path(name)) { find(name) }.value ?? nil
     }
 

@@ -1,5 +1,7 @@
+import Code
 import Foundation
 import Glibc
+import Kernel
 
 /// The libcrypto beside a libssl, which carries the version that a shared libssl does not.
 struct Companion: Sendable {
@@ -48,7 +50,7 @@ struct Companion: Sendable {
     /// The version that it reports, read on the reader's thread.
     func version(root: String) -> String? {
         guard let elf = try? ELFFile(path: root + path) else { return nil }
-        return (try? TLSStacks.analyse(elf))?.version
+        return (try? TLSStacks.builtIn.analyse(elf))?.version
     }
 
     /// Whether the libcrypto at one path stands beside the libssl at another.

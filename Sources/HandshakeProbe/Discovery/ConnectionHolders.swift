@@ -1,23 +1,3 @@
-/// A process that listens or is connected on a port of TLS.
-///
-/// The port is all that is known: whether TLS is spoken there is not looked at.
-public struct ConnectionHolder: Sendable, Equatable {
-    /// The port it listens on, or else of a connection: its own or its peer's.
-    public var port: UInt16 = 0
-    public var listening = false
-    public var connections = 0
-
-    mutating func add(port: UInt16, listening: Bool) {
-        if listening {
-            self.port = self.listening ? min(self.port, port) : port
-            self.listening = true
-        } else {
-            if !self.listening { self.port = port }
-            connections += 1
-        }
-    }
-}
-
 /// Counts of processes that may use TLS and map no library that could tell.
 struct UncoveredProcesses: Sendable, Equatable {
     /// They map a file that could not be opened for want of descriptors.
@@ -27,16 +7,5 @@ struct UncoveredProcesses: Sendable, Equatable {
 
     var byReason: [(reason: UnobservedReason, count: Int)] {
         [(.noDescriptors, unopened), (.noKnownLibrary, withoutLibrary)].filter { $0.count > 0 }
-    }
-}
-
-/// The processes that hold connections on ports of TLS, for a look without a daemon: `targets`.
-public enum ConnectionSurvey {
-    /// The holders by process; `nil` where the kernel or the caller's capabilities (CAP_BPF and CAP_PERFMON) do not
-    /// allow to list them.
-    public static func host() -> [UInt32: ConnectionHolder]? {
-        let features = KernelFeatures.probe()
-        guard features.listsProcesses, let object = try? OpenBPFObject().load(only: .connections) else { return nil }
-        return object.connectionHolders()
     }
 }

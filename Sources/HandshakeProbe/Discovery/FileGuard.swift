@@ -1,5 +1,5 @@
-import CBPF
 import Glibc
+import Kernel
 
 /// Keeps probed files from being written in place: the kernel would put the probes' instructions into whatever the new
 /// content has at their offsets, for every process that maps it from then on. Where a lease is given, who opens the file
@@ -44,7 +44,7 @@ final class FileGuard {
 
     init() {
         inotify = inotify_init1(Int32(IN_CLOEXEC) | Int32(IN_NONBLOCK))
-        wanted = tlswatch_lease_wanted()
+        wanted = FileLease.wantedDescriptor()
     }
 
     deinit { if inotify >= 0 { close(inotify) } }

@@ -1,4 +1,6 @@
+import Code
 import Glibc
+import Kernel
 
 /// What a look at one file found. Values only, but for the file itself where it is to be probed: they outlive the look.
 struct FileLook: Sendable {
@@ -40,7 +42,10 @@ struct FileLook: Sendable {
     ///   - path: its name where the kernel has none.
     ///   - own: this program's file, which holds the texts that it looks for.
     ///   - isSeen: whether it need not be read again.
-    init(_ file: OpenFile, path: String, inode: MappedInode, own: MappedInode?, isSeen: Bool, known: Known? = nil) {
+    init(
+        _ file: OpenFile, path: String, inode: MappedInode, own: MappedInode?, isSeen: Bool, known: Known? = nil,
+        stacks: TLSStacks = .builtIn
+    ) {
         self.path = file.kernelPath ?? path
         self.inode = inode
         identity = file.identity
@@ -52,12 +57,12 @@ struct FileLook: Sendable {
         } else if let known, known.changed == file.changed, !file.isFresh {
             finding = .analysed(known.analysis)
         } else {
-            finding = Self.finding(file)
+            finding = Self.finding(file, stacks)
         }
         if case .analysed = finding { self.file = file } else { file.close() }
     }
 
-    static func finding(_ file: OpenFile) -> Finding {
+    static func finding(_ file: OpenFile, _ stacks: TLSStacks = .builtIn) -> Finding {
         guard let elf = try? ELFFile(fileDescriptor: file.descriptor) else {
             // What is no ELF file of this machine has nothing to observe in it.
             return (try? ELFSource(duplicating: file.descriptor)).flatMap(ELF32.init)
@@ -65,7 +70,7 @@ struct FileLook: Sendable {
         }
         var failure: AnalysisError?
         do {
-            if let analysis = try TLSStacks.analyse(elf), !analysis.sites.isEmpty {
+            if let analysis = try stacks.analyse(elf), !analysis.sites.isEmpty {
                 return .analysed(analysis)
             }
         } catch {
@@ -91,6 +96,7 @@ struct FileLooker: Sendable {
     let mappings: HostMappings
     /// This program's file.
     let own: MappedInode?
+    let stacks: TLSStacks
 
     /// The kernel's link to the mapped file itself.
     static func link(to mapping: KernelMapping) -> String { "/proc/\(mapping.pid)/map_files/\(mapping.range)" }
@@ -128,7 +134,9 @@ struct FileLooker: Sendable {
             return .another
         }
         return .looked(
-            FileLook(file, path: path, inode: expected ?? inode, own: own, isSeen: seen[inode] != nil, known: known))
+            FileLook(
+                file, path: path, inode: expected ?? inode, own: own, isSeen: seen[inode] != nil, known: known,
+                stacks: stacks))
     }
 }
 

@@ -1,5 +1,5 @@
-import CBPF
 import Dispatch
+import Kernel
 import Synchronization
 
 /// Looks at what belongs to others (mapped files, their names, the maps of a process) on a thread that can be given up
@@ -54,7 +54,7 @@ final class ForeignReader: Sendable {
         var worker: Worker?
         var hanging: Set<Place> = []
         /// Processes that ask a file system whether it answers, and hang.
-        var canaries: [(pid: Int32, place: Place)] = []
+        var canaries: [(canary: Canary, place: Place)] = []
         var abandoned = 0
         var cameBack = false
 
@@ -151,17 +151,16 @@ final class ForeignReader: Sendable {
 
     /// Has a process ask whether a file's file system answers. What it is that it does not.
     private func ask(_ path: String, at place: Place) -> String? {
-        let pid = unsafe tlswatch_canary_start(path)
         // Without another process the thread has to find out.
-        guard pid > 0 else { return nil }
+        guard let canary = Canary(asking: path) else { return nil }
         let began = monotonicNow()
         while true {
-            if tlswatch_canary_ended(pid, Int32(Self.step / 1_000_000)) { return nil }
+            if canary.hasEnded(waiting: Int32(Self.step / 1_000_000)) { return nil }
             let passed = monotonicNow() - began
-            let waited = passed - min(passed, Worker.ran("/proc/\(pid)/schedstat"))
+            let waited = passed - min(passed, Worker.ran("/proc/\(canary.pid)/schedstat"))
             let isGivenUp = state.withLock { state in
                 guard waited >= state.allowed else { return false }
-                state.canaries.append((pid, place))
+                state.canaries.append((canary, place))
                 state.abandoned += 1
                 state.hanging.insert(place)
                 state.patience.total -= min(state.patience.total, waited)
@@ -173,10 +172,10 @@ final class ForeignReader: Sendable {
 
     /// Notes which of the processes that asked have ended: what they asked answers.
     private static func reap(_ state: inout State) {
-        let ended = state.canaries.filter { tlswatch_canary_ended($0.pid, 0) }
+        let ended = state.canaries.filter { $0.canary.hasEnded() }
         guard !ended.isEmpty else { return }
-        state.canaries.removeAll { canary in ended.contains { $0.pid == canary.pid } }
-        for canary in ended { state.hanging.remove(canary.place) }
+        state.canaries.removeAll { asked in ended.contains { $0.canary.pid == asked.canary.pid } }
+        for asked in ended { state.hanging.remove(asked.place) }
         state.abandoned -= ended.count
         state.cameBack = true
     }
@@ -278,7 +277,7 @@ private final class Worker: Sendable {
     }
 
     func run() {
-        state.withLock { $0.thread = tlswatch_thread() }
+        state.withLock { $0.thread = WorkerThread.current }
         while true {
             wake.wait()
             if doJob() { done.signal() }

@@ -1,4 +1,5 @@
 import Glibc
+import Kernel
 
 /// The host's own file system, which a service or a container of its own sees only in part: names of libraries that
 /// programs will find later are to be looked up there.

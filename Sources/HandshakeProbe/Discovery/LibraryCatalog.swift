@@ -1,22 +1,13 @@
-import CBPF
+import Code
 import Glibc
+import Handshakes
+import Kernel
 import Synchronization
-
-/// The object in the kernel, for the threads that use it.
-///
-/// Unchecked: after load libbpf's handles are only read, and the maps are reached by system calls.
-final class KernelSide: @unchecked Sendable {
-    let object: LoadedBPFObject
-
-    init(_ object: consuming LoadedBPFObject) {
-        self.object = object
-    }
-}
 
 /// Every file of a TLS stack that was found, each read once, and what became of it.
 ///
 /// One thread at a time works on it (the lock); others read what was last published, and never wait for that work.
-public final class LibraryCatalog: Sendable {
+package final class LibraryCatalog: Sendable {
     private let state: Mutex<CatalogState>
     private let published = Mutex(Published())
     private let distrusted = Mutex<Set<Int>>([])
@@ -33,11 +24,11 @@ public final class LibraryCatalog: Sendable {
     }
 
     init(
-        kernel: KernelSide, rung: ProbeRung, options: EngineOptions,
+        kernel: KernelSide, rung: ProbeRung, options: CatalogOptions,
         announce: @escaping @Sendable (ObservedLibrary) -> Void, news: @escaping @Sendable () -> Void
     ) throws(BPFError) {
         announceNews = news
-        wake = tlswatch_eventfd()
+        wake = eventDescriptor()
         guard wake >= 0 else { throw .from(errno, operation: "create an eventfd") }
         let reader = ForeignReader(.first)
         self.reader = reader
@@ -47,7 +38,7 @@ public final class LibraryCatalog: Sendable {
     deinit { close(wake) }
 
     /// What was known when it was last published. A libcrypto is part of its libssl.
-    public var libraries: [ObservedLibrary] { published.withLock { $0.libraries } }
+    package var libraries: [ObservedLibrary] { published.withLock { $0.libraries } }
     /// The processes that no library stands for, as last published.
     var uncovered: UncoveredProcesses { published.withLock { $0.uncovered } }
     /// Libraries that made room for others, as last published.
@@ -152,7 +143,7 @@ public final class LibraryCatalog: Sendable {
     /// What took part and was not observed, and files for which there was no room among them; to be asked for at the end.
     ///
     /// - Parameter told: as `Sightings.list`.
-    public func sightings(observed told: Set<UInt32>?) -> (list: [Sighting], omitted: Int) {
+    package func sightings(observed told: Set<UInt32>?) -> (list: [Sighting], omitted: Int) {
         state.withLock { ($0.sightings?.list(observed: told) ?? [], $0.sightings?.omitted ?? 0) }
     }
 

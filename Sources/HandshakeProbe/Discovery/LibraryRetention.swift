@@ -1,4 +1,5 @@
 import Glibc
+import Kernel
 
 /// How long libraries are kept that no process maps any more.
 ///

@@ -1,22 +1,24 @@
 import Glibc
+import Handshakes
+import Kernel
 
 /// The TLS libraries of the host as they can be read, with nothing attached: for `doctor` and `targets`.
-public enum LibrarySurvey {
-    public struct Entry: Sendable {
-        public var path: String
-        public var stack: String
-        public var version: String?
-        public var sites: [ProbeSite]
+package enum LibrarySurvey {
+    package struct Entry: Sendable {
+        package var path: String
+        package var stack: String
+        package var version: String?
+        package var sites: [ProbeSite]
         /// What is missing, and why.
-        public var notes: [String]
+        package var notes: [String]
         /// Whether its state machine, or of a library beside one its own hook, has a site that the kernel emulates.
-        public var observable: Bool
-        public var processes: Set<UInt32>
+        package var observable: Bool
+        package var processes: Set<UInt32>
     }
 
     /// The linker cache's libraries and those that running processes map, each file once, under the kernel's name for it.
     /// What cannot be looked at is among them; what does not answer is given up on.
-    public static func host() -> [Entry] {
+    package static func host() -> [Entry] {
         var survey = Survey()
         survey.cached()
         for pid in ProcessMaps.allProcesses() { survey.process(pid) }
@@ -49,7 +51,7 @@ private struct Survey {
 
     mutating func cached() {
         let names = reader.look(at: .path(LinkerCache.path)) {
-            LinkerCache.libraries(["libssl.so", "libcrypto.so"])
+            LinkerCache.libraries(TLSStacks.builtIn.libraries)
         }
         for path in names.value ?? [] {
             let answer = reader.look(at: .path(HostView.root + path)) { [own] () -> Outcome in

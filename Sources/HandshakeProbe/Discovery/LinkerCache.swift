@@ -1,4 +1,5 @@
 import Glibc
+import Kernel
 
 /// The dynamic linker's cache, /etc/ld.so.cache (glibc's sysdeps/generic/dl-cache.h): where a program that starts
 /// later will find its libraries, so that its first handshake is seen.

@@ -1,3 +1,5 @@
+import Kernel
+
 /// Which file systems are this machine's own, from the kernel's table of mounts (proc_pid_mountinfo(5)): asking that asks
 /// no file system.
 struct MountTable: Sendable {

@@ -1,4 +1,5 @@
 import Glibc
+import Kernel
 
 /// A file that a process maps as code.
 struct MappedFile: Hashable, Sendable {
@@ -96,6 +97,6 @@ enum ProcessMaps {
 }
 
 /// Whether a process is there.
-public func processExists(_ pid: UInt32) -> Bool {
+package func processExists(_ pid: UInt32) -> Bool {
     unsafe access("/proc/\(pid)", F_OK) == 0
 }

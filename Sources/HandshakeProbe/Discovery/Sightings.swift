@@ -1,21 +1,23 @@
+import Kernel
+
 /// What took part since the start and was not observed, or not from its first moment: for the end of a capture.
-public struct Sighting: Sendable, Equatable {
-    public enum Kind: Sendable, Equatable {
+package struct Sighting: Sendable, Equatable {
+    package enum Kind: Sendable, Equatable {
         case unobserved(reason: String, detail: String)
         /// Probed so many nanoseconds after a process had mapped it; `nil` where that is not known.
         case late(UInt64?)
     }
 
     /// As the kernel has it.
-    public var path: String
-    public var stack: String
-    public var kind: Kind
+    package var path: String
+    package var stack: String
+    package var kind: Kind
     /// Those that mapped it, as many as are kept; they may be gone.
-    public var processes: Set<UInt32>
+    package var processes: Set<UInt32>
     /// The name of one of them.
-    public var command: String?
+    package var command: String?
 
-    public init(path: String, stack: String, kind: Kind, processes: Set<UInt32> = [], command: String? = nil) {
+    package init(path: String, stack: String, kind: Kind, processes: Set<UInt32> = [], command: String? = nil) {
         (self.path, self.stack, self.kind) = (path, stack, kind)
         (self.processes, self.command) = (processes, command)
     }

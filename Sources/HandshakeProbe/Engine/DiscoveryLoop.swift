@@ -1,5 +1,6 @@
 import Foundation
 import Glibc
+import Kernel
 import Synchronization
 
 /// The thread that looks for TLS in processes: everything at the start, what they map as they map it, all again from
@@ -70,8 +71,8 @@ final class DiscoveryLoop: @unchecked Sendable {
     }
 
     private func addCached() {
-        let names = catalog.reader.look(at: .path(LinkerCache.path)) {
-            LinkerCache.libraries(["libssl.so", "libcrypto.so"])
+        let names = catalog.reader.look(at: .path(LinkerCache.path)) { [libraries = options.stacks.libraries] in
+            LinkerCache.libraries(libraries)
         }
         catalog.addIfPresent(names.value ?? [], root: HostView.root)
     }
@@ -97,7 +98,8 @@ final class DiscoveryLoop: @unchecked Sendable {
     private func add(library path: String) throws(BPFError) {
         guard let library = try catalog.add(path: path) else {
             throw BPFError(
-                .input, operation: "observe \(path)", advice: "It contains no supported TLS library (OpenSSL)")
+                .input, operation: "observe \(path)",
+                advice: "It contains no supported TLS library (\(options.stacks.titles))")
         }
         if case .unobserved(let reason, let detail) = library.state {
             throw BPFError(

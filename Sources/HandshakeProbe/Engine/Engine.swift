@@ -1,23 +1,25 @@
-import CBPF
+import CEvents
 import Foundation
 import Glibc
+import Handshakes
+import Kernel
 import Synchronization
 
 /// The instrument: kernel programs, discovery, and the thread that drains the ring.
 ///
 /// `init` loads and attaches; `start` begins to consume; `stop` ends it and joins the threads. What it published last
 /// can be read from any thread at any time.
-public final class Engine: Sendable {
-    public let catalog: LibraryCatalog
-    public let features: KernelFeatures
-    public let rung: ProbeRung
+package final class Engine: Sendable {
+    package let catalog: LibraryCatalog
+    package let features: KernelFeatures
+    package let rung: ProbeRung
     private let kernel: KernelSide
     private let options: EngineOptions
     private let tuning: SharedTuning
     private let tracepoints: TracepointLinks
     private let announced = AnnouncedLibraries()
     /// An element when what `ObservationChanges` tells of may have changed; for one reader.
-    public let observations: AsyncStream<Void>
+    package let observations: AsyncStream<Void>
     private let observed: AsyncStream<Void>.Continuation
     private let latest = Mutex<EngineSnapshot?>(nil)
     private let failure = Mutex<String?>(nil)
@@ -28,7 +30,7 @@ public final class Engine: Sendable {
     /// Loads the programs and attaches to everything that can be found now.
     ///
     /// - Throws: `BPFError`; nothing stays attached then.
-    public init(options: EngineOptions) throws(BPFError) {
+    package init(options: EngineOptions) throws(BPFError) {
         self.options = options
         tuning = SharedTuning(options)
         try Headroom.requireDescriptors(Headroom.observing, to: "observe")
@@ -54,11 +56,11 @@ public final class Engine: Sendable {
         for pid in ProcessMaps.withDescendants(Set(options.processes)) { try kernel.object.observe(process: pid) }
         (observations, observed) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
         catalog = try LibraryCatalog(
-            kernel: kernel, rung: rung, options: options,
+            kernel: kernel, rung: rung, options: CatalogOptions(options),
             announce: { [announced] library in announced.libraries.withLock { $0.append(library) } },
             news: { [observed] in observed.yield() })
         tracepoints = try TracepointLinks(kernel: kernel, features: features)
-        stopDescriptor = tlswatch_eventfd()
+        stopDescriptor = eventDescriptor()
         guard stopDescriptor >= 0 else { throw .from(errno, operation: "create an eventfd") }
         discovery = DiscoveryLoop(
             catalog: catalog, options: options, tuning: tuning, stopDescriptor: stopDescriptor, watch: watch,
@@ -82,18 +84,18 @@ public final class Engine: Sendable {
     }
 
     /// What was published last; at most 250 ms old while the engine runs, 1 s where nothing has happened for long.
-    public var snapshot: EngineSnapshot? { latest.withLock { $0 } }
+    package var snapshot: EngineSnapshot? { latest.withLock { $0 } }
     /// Why the recording could not be written in full, if it could not.
-    public var recordingFailure: String? { failure.withLock { $0 } }
+    package var recordingFailure: String? { failure.withLock { $0 } }
 
     /// Whether a library is seen when a process maps it; else frequent sweeps find it.
-    public var seesMappings: Bool { discovery.isLive }
+    package var seesMappings: Bool { discovery.isLive }
 
     /// Monotonic nanoseconds at which processes were last looked at; stands still when that is stuck.
-    public var discovered: UInt64 { discovery.lastTurn }
+    package var discovered: UInt64 { discovery.lastTurn }
 
     /// Begins to consume. `deliver` gets the sessions that finished, in order, on the ring's thread.
-    public func start(deliver: @escaping @Sendable ([Handshake]) -> Void) throws(BPFError) {
+    package func start(deliver: @escaping @Sendable ([Handshake]) -> Void) throws(BPFError) {
         // One reading for both: a replay tells the same wall-clock times.
         let offset = wallClockOffset()
         var recorder: RecordingWriter?
@@ -117,10 +119,10 @@ public final class Engine: Sendable {
     }
 
     /// Puts another tuning in force within a second or so. Any thread.
-    public func reconfigure(_ next: EngineTuning) { tuning.set(next) }
+    package func reconfigure(_ next: EngineTuning) { tuning.set(next) }
 
     /// Ends consumption after what the ring still holds, joins the threads, and takes off all probes. Idempotent.
-    public func stop() {
+    package func stop() {
         catalog.reader.setPatience(.last)
         var one: UInt64 = 1
         unsafe _ = write(stopDescriptor, &one, 8)
@@ -148,6 +150,7 @@ public final class Engine: Sendable {
         options.metrics.windows.map(\.nanoseconds).max() ?? WindowLength(seconds: 60).nanoseconds
     }
     var isRecording: Bool { options.recording != nil }
+    var stacks: TLSStacks { options.stacks }
 
     func takeAnnounced() -> [ObservedLibrary] {
         announced.libraries.withLock { libraries in

@@ -1,67 +1,59 @@
-import CBPF
 import Glibc
+import Handshakes
+import Kernel
 
 /// What to observe and how.
-public struct EngineOptions: Sendable {
+package struct EngineOptions: Sendable {
     /// The release, for recordings and `tlswatch_build_info`.
-    public var version: String
+    package var version: String
     /// Forces a rung of the probe ladder; `nil` takes the best there is.
-    public var rung: ProbeRung?
+    package var rung: ProbeRung?
     /// Whether the phase probes are attached (`--phases`).
-    public var phases = true
+    package var phases = true
     /// Nanoseconds without an event after which a session times out.
-    public var handshakeTimeout: UInt64 = 60_000_000_000
+    package var handshakeTimeout: UInt64 = 60_000_000_000
     /// Windows, extra labels, exemplars and limits of the metrics.
-    public var metrics = MetricsRegistry.Options()
+    package var metrics = MetricsRegistry.Options()
     /// Nanoseconds between two looks at all processes, behind the stream of what they map.
-    public var sweepInterval: UInt64 = 30_000_000_000
+    package var sweepInterval: UInt64 = 30_000_000_000
     /// Sessions in flight at most; past it the one idle longest ends.
-    public var maxSessions = 65536
+    package var maxSessions = 65536
     /// Files that are probed at once, at most `LibraryLimit.most`; past it the one without a process longest is let go.
-    public var maxLibraries = LibraryLimit.most
+    package var maxLibraries = LibraryLimit.most
     /// Bytes of the ring buffer; a power of two.
-    public var ringBytes: UInt32 = 8 << 20
+    package var ringBytes: UInt32 = 8 << 20
     /// Only these processes and their children; empty observes all.
-    public var processes: [UInt32] = []
+    package var processes: [UInt32] = []
     /// Only these files; empty looks for them.
-    public var libraries: [String] = []
+    package var libraries: [String] = []
     /// Files that a command will run, looked at before it starts.
-    public var commandFiles: [String] = []
+    package var commandFiles: [String] = []
     /// Whether `LibraryCatalog.sightings` will be asked for.
-    public var notesSightings = false
+    package var notesSightings = false
     /// Whether the thread that makes the engine gives up the capabilities that observing does not need, for itself and
     /// what it starts from then on.
-    public var leastPrivilege = false
+    package var leastPrivilege = false
     /// Where to write the raw event stream; `nil` does not.
-    public var recording: String?
+    package var recording: String?
 
-    public init(version: String) {
+    /// The TLS stacks that are looked for.
+    package var stacks = TLSStacks.builtIn
+
+    package init(version: String) {
         self.version = version
     }
 
     /// Observes what this process starts from now on, which is to be `executable`, and its children.
-    public mutating func observe(command executable: String) {
+    package mutating func observe(command executable: String) {
         processes = [UInt32(getpid())]
         commandFiles = CommandFiles.chain(executable)
     }
 }
 
-/// How many files can be probed at once.
-public enum LibraryLimit {
-    /// The kernel side's table, of which index 0 stands for none.
-    public static let most = Int(TLSWATCH_MAX_PROFILES) - 1
-}
-
-/// What the engine has seen, at one instant.
-public struct EngineSnapshot: Sendable {
-    public var metrics: MetricsSnapshot
-    /// Worked out once a second.
-    public var status: StatusSnapshot?
-    public var outcomes: [Outcome: UInt64]
-    public var inFlight: Int
-    /// Events that were lost: the ring was full, or memory was short.
-    public var lost: UInt64
-    public var rejected: UInt64
-    /// Monotonic nanoseconds of the ring's last drain: stands still when the consumer does.
-    public var drained: UInt64
+extension CatalogOptions {
+    init(_ options: EngineOptions) {
+        self.init(
+            phases: options.phases, maxLibraries: options.maxLibraries, processes: options.processes,
+            notesSightings: options.notesSightings, stacks: options.stacks)
+    }
 }

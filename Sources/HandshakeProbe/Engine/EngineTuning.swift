@@ -1,13 +1,13 @@
 import Synchronization
 
 /// What of the options a running engine can change.
-public struct EngineTuning: Sendable, Equatable {
+package struct EngineTuning: Sendable, Equatable {
     /// Nanoseconds; `EngineOptions.handshakeTimeout`.
-    public var handshakeTimeout: UInt64
+    package var handshakeTimeout: UInt64
     /// Nanoseconds; `EngineOptions.sweepInterval`.
-    public var sweepInterval: UInt64
+    package var sweepInterval: UInt64
 
-    public init(_ options: EngineOptions) {
+    package init(_ options: EngineOptions) {
         handshakeTimeout = options.handshakeTimeout
         sweepInterval = options.sweepInterval
     }
@@ -24,7 +24,7 @@ final class SharedTuning: Sendable {
 }
 
 /// What a session in flight takes.
-public enum SessionMemory {
+package enum SessionMemory {
     /// Bytes of the table's storage for each: what grows by doubling has at least half of its places in use.
-    public static let bytes = 2 * (2 * MemoryLayout<SessionKey>.stride + 8 + MemoryLayout<Session>.stride)
+    package static let bytes = 2 * (2 * MemoryLayout<SessionKey>.stride + 8 + MemoryLayout<Session>.stride)
 }

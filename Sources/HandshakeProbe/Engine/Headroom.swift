@@ -1,22 +1,23 @@
 import Dispatch
 import Glibc
+import Kernel
 
 /// Descriptors and threads that will be needed, asked for while it can still be said what is missing. Later the kernel's
 /// answers to features that are tried would be mistaken for its abilities, and the libraries that serve HTTP end the
 /// process with a trap.
-public enum Headroom {
+package enum Headroom {
     /// Maps, programs, links and their like, with one library, measured at 43; and one for each processor's stream of what
     /// is mapped.
-    public static var observing: Int { 46 + Int(sysconf(Int32(_SC_NPROCESSORS_ONLN))) }
+    package static var observing: Int { 46 + Int(sysconf(Int32(_SC_NPROCESSORS_ONLN))) }
     /// The event loop, its wake-ups, the listening socket, the signals, and some connections.
-    public static let serving = 24
+    package static let serving = 24
     /// The program's own and the event loop's.
     private static let threads = 6
     /// The Swift runtime takes one for each core as it needs them; with these it gets on.
     private static let runtimeThreads = 8
 
     /// - Throws: `BPFError` of category `.system`.
-    public static func requireDescriptors(_ count: Int, to operation: String) throws(BPFError) {
+    package static func requireDescriptors(_ count: Int, to operation: String) throws(BPFError) {
         var taken: [Int32] = []
         defer { for descriptor in taken { close(descriptor) } }
         while taken.count < count {
@@ -31,7 +32,7 @@ public enum Headroom {
     }
 
     /// - Throws: `BPFError` of category `.system`.
-    public static func requireThreads() throws(BPFError) {
+    package static func requireThreads() throws(BPFError) {
         let gate = DispatchSemaphore(value: 0)
         let ended = DispatchGroup()
         var started = 0

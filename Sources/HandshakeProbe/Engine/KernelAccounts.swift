@@ -1,4 +1,6 @@
-import CBPF
+import CEvents
+import Code
+import Handshakes
 
 /// The BPF programs, as `enum tlswatch_program` numbers them.
 enum KernelProgram: Int, CaseIterable {
@@ -58,9 +60,6 @@ extension KernelCounters {
         }
         decoded = decoder.decoded
     }
-
-    /// Records that the kernel side could not deliver.
-    var lostInKernel: UInt64 { dropped.reduce(0) { $0 &+ $1.count } }
 }
 
 extension CoverageSample {

@@ -1,3 +1,5 @@
+import Handshakes
+
 /// The hits of each library's probes, for as long as the engine runs: those of libraries that were let go are kept
 /// under `other`, or hits would no longer equal what was submitted and dropped. Owned by the ring's thread.
 struct LibraryHits {

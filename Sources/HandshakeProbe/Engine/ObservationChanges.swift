@@ -1,17 +1,19 @@
+import Kernel
+
 /// What an operator wants to know of as it happens: which files came under observation and left it, and what was lost.
 /// Compares what the engine publishes now with what it published before; owned by one thread.
-public struct ObservationChanges {
-    public enum Weight: Sendable {
+package struct ObservationChanges {
+    package enum Weight: Sendable {
         case routine, noteworthy, grave
     }
 
-    public struct Change: Sendable {
-        public var weight: Weight
-        public var message: String
+    package struct Change: Sendable {
+        package var weight: Weight
+        package var message: String
         /// Names and texts that belong to it.
-        public var facts: [(name: String, value: String)] = []
+        package var facts: [(name: String, value: String)] = []
         /// Names and numbers.
-        public var numbers: [(name: String, value: UInt64)] = []
+        package var numbers: [(name: String, value: UInt64)] = []
     }
 
     /// Files remembered, at most: those not seen for longest are reported again when they come again.
@@ -28,11 +30,11 @@ public struct ObservationChanges {
     private var calls: UInt64 = 0
     private var lost: UInt64 = 0
 
-    public init() {}
+    package init() {}
 
     /// What has changed since the last call, oldest first as far as that is known. A file is reported once, and again when
     /// its state changes.
-    public mutating func take(libraries: [ObservedLibrary], lost now: UInt64) -> [Change] {
+    package mutating func take(libraries: [ObservedLibrary], lost now: UInt64) -> [Change] {
         var changes: [Change] = []
         calls += 1
         for library in libraries {

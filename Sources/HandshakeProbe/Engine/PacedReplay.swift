@@ -1,13 +1,14 @@
-import CBPF
 import Foundation
 import Glibc
+import Handshakes
+import Kernel
 import Synchronization
 
 /// A recording that happens again: its first record is now, the others follow at the pace at which they were recorded,
 /// and what an engine would publish is published. It needs neither privilege nor kernel programs.
 ///
 /// What only the kernel side knows (hits, drops, probes, observed processes) is not in a recording and is absent.
-public final class PacedReplay: Sendable {
+package final class PacedReplay: Sendable {
     private static let publishInterval: UInt64 = 200_000_000
     /// As an engine leaves records in the ring.
     private static let drainInterval: UInt64 = 20_000_000
@@ -24,7 +25,7 @@ public final class PacedReplay: Sendable {
 
     /// - Parameter options: of these the version, the handshake timeout and the metrics are used.
     /// - Throws: `RecordingError` where any part of the recording is cut or garbled: found now and not in an hour.
-    public init(_ reader: RecordingReader, options: EngineOptions) throws(RecordingError) {
+    package init(_ reader: RecordingReader, options: EngineOptions) throws(RecordingError) {
         var ahead = reader
         var first: UInt64?
         while let frame = try ahead.next() {
@@ -33,7 +34,7 @@ public final class PacedReplay: Sendable {
         self.first = first ?? 0
         self.reader = Mutex(reader)
         self.options = options
-        stopDescriptor = tlswatch_eventfd()
+        stopDescriptor = eventDescriptor()
         guard stopDescriptor >= 0 else {
             throw RecordingError(description: "cannot create an eventfd to end the replay: \(errnoText(errno))")
         }
@@ -42,12 +43,12 @@ public final class PacedReplay: Sendable {
     deinit { close(stopDescriptor) }
 
     /// What was published last; `nil` before `start`. Any thread.
-    public var snapshot: EngineSnapshot? { latest.withLock { $0 } }
+    package var snapshot: EngineSnapshot? { latest.withLock { $0 } }
 
     /// Begins to replay, on a thread of its own; once.
     ///
     /// - Throws: `BPFError` where no thread can be started.
-    public func start() throws(BPFError) {
+    package func start() throws(BPFError) {
         try WorkerThread.start("tlswatch-replay", in: finished) { [self] in
             // The thread's alone from here: the lock is never waited for.
             reader.withLock { run(&$0) }
@@ -55,7 +56,7 @@ public final class PacedReplay: Sendable {
     }
 
     /// Ends the replay and joins its thread. Idempotent.
-    public func stop() {
+    package func stop() {
         var one: UInt64 = 1
         unsafe _ = write(stopDescriptor, &one, 8)
         finished.wait()
@@ -78,8 +79,8 @@ public final class PacedReplay: Sendable {
             let now = monotonicNow() &- shift
             while let frame = next, reader.time(of: frame) ?? 0 <= now {
                 Replay.pass(frame, of: reader, to: consumer)
-                if case .library(let library) = frame, SessionRules.of(stack: library.stack) != nil {
-                    consumer.metrics.observe(stack: library.stack)
+                if case .library(let library) = frame, let stack = TLSStacks.builtIn.named(library.stack) {
+                    consumer.metrics.observe(stack: library.stack, reasons: stack.rules.usualReasons)
                 }
                 if case .loss = frame { consumer.metrics.markLoss(at: now, now: now) }
                 next = try? reader.next()

@@ -1,5 +1,7 @@
-import CBPF
+import CEvents
 import Glibc
+import Handshakes
+import Kernel
 
 /// The body of the ring's thread: drain, correlate, publish.
 ///
@@ -34,7 +36,7 @@ final class RingLoop: @unchecked Sendable {
     private var inFlight = 0
 
     init(engine: Engine, consumer: EventConsumer, deliver: @escaping @Sendable ([Handshake]) -> Void) throws(BPFError) {
-        ring = try RingBuffer(descriptor: engine.ringDescriptor, consumer: consumer)
+        ring = try unsafe RingBuffer(descriptor: engine.ringDescriptor) { unsafe consumer.consume($0) }
         self.engine = engine
         self.consumer = consumer
         self.deliver = deliver
@@ -121,7 +123,7 @@ final class RingLoop: @unchecked Sendable {
     /// Takes the libraries announced since the last time: before any of their records.
     private func register() {
         for library in engine.takeAnnounced() {
-            guard let rules = SessionRules.of(stack: library.stack) else { continue }
+            guard let rules = engine.stacks.named(library.stack)?.rules else { continue }
             hits.register(library)
             consumer.table.register(
                 ProfileEntry(rules: rules, stack: library.stack, library: library.path, version: library.version),
@@ -144,7 +146,8 @@ final class RingLoop: @unchecked Sendable {
         consumer.metrics.update(kernel: kernel, now: now)
         let observed = engine.catalog.libraries
         for library in observed where library.state == .attached && library.analysis?.observesSessions == true {
-            consumer.metrics.observe(stack: library.stack)
+            consumer.metrics.observe(
+                stack: library.stack, reasons: engine.stacks.named(library.stack)?.rules.usualReasons ?? [])
         }
         consumer.metrics.update(sessions: consumer.tallies)
         let coverage = coverage(counters, observed)

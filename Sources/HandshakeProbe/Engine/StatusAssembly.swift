@@ -1,3 +1,6 @@
+import Handshakes
+import Kernel
+
 extension StatusSnapshot {
     /// The sessions' part with what the engine knows of the host.
     init(

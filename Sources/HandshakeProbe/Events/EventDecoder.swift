@@ -1,15 +1,16 @@
-import CBPF
+import CEvents
+import Handshakes
 
-/// Receives decoded events, in the ring's order. One thread.
+/// Receives decoded events, in the ring's order. One thread. What turns out not to be one is returned as rejected.
 protocol EventSink {
-    mutating func callEntered(_ event: tlswatch_call_enter)
-    mutating func callReturned(_ event: borrowing CallReturn)
-    mutating func stepped(_ event: tlswatch_step_record)
+    mutating func callEntered(_ event: tlswatch_call_enter) -> Rejection?
+    mutating func callReturned(_ event: borrowing CallReturn) -> Rejection?
+    mutating func stepped(_ event: tlswatch_step_record) -> Rejection?
     mutating func socketUsed(_ event: tlswatch_socket)
     mutating func socketClosed(_ event: tlswatch_socket_closed)
     mutating func processStarted(_ event: tlswatch_process)
     mutating func processEnded(_ event: tlswatch_process)
-    mutating func nameRead(_ event: tlswatch_name)
+    mutating func failedNamed(_ event: tlswatch_name) -> Rejection?
 }
 
 /// Why a record was not taken. The raw value is the metric's `reason` label.
@@ -27,7 +28,7 @@ enum Rejection: String, CaseIterable, Sendable {
 }
 
 /// The record of a returned call: the fixed part by value, steps and texts still where the kernel wrote them.
-struct CallReturn: ~Escapable {
+package struct CallReturn: ~Escapable {
     let fixed: tlswatch_call_return
     private let bytes: RawSpan
 
@@ -48,10 +49,18 @@ struct CallReturn: ~Escapable {
 
     /// A scalar fact, if it was read.
     func scalar(_ fact: Fact) -> UInt32? {
-        let scalars = Int(TLSWATCH_FACT_SCALARS.rawValue)
-        guard fixed.present & (1 << UInt32(fact.rawValue)) != 0, fact.rawValue < scalars else { return nil }
+        guard !fact.isAddress, fixed.present & (1 << UInt32(fact.rawValue)) != 0 else { return nil }
         let offset = Self.scalars + 4 * fact.rawValue
         return unsafe bytes.unsafeLoadUnaligned(fromByteOffset: offset, as: UInt32.self)
+    }
+
+    /// The facts of the state.
+    var state: StateValues {
+        StateValues(
+            present: fixed.present,
+            values: InlineArray<8, UInt32> { [bytes] slot in
+                unsafe bytes.unsafeLoadUnaligned(fromByteOffset: Self.scalars + 4 * slot, as: UInt32.self)
+            })
     }
 
     /// - Precondition: `index` is below `fixed.steps`.
@@ -90,10 +99,13 @@ struct EventDecoder {
         }
     }
 
-    /// Takes back the last decoded event as rejected: its values turned out to be impossible.
-    mutating func rejectDecoded(_ reason: Rejection) {
-        decoded &-= 1
-        reject(reason)
+    /// Counts a record that `sink` has judged.
+    private mutating func count(_ rejection: Rejection?) {
+        if let rejection {
+            reject(rejection)
+        } else {
+            decoded &+= 1
+        }
     }
 
     /// Decodes one record and hands it to `sink`.
@@ -105,16 +117,15 @@ struct EventDecoder {
         switch UInt32(header.kind) {
         case TLSWATCH_CALL_ENTER.rawValue:
             guard let event = load(bytes, as: tlswatch_call_enter.self) else { return }
-            sink.callEntered(event)
+            return count(sink.callEntered(event))
         case TLSWATCH_CALL_RETURN.rawValue:
             guard bytes.byteCount >= CallReturn.size else { return reject(.wrongSize) }
             guard let event = CallReturn(bytes) else { return reject(.malformed) }
-            decoded &+= 1
-            sink.callReturned(event)
+            return count(sink.callReturned(event))
         case TLSWATCH_STEP.rawValue:
             guard HookKind(rawValue: header.hook) != nil else { return reject(.malformed) }
             guard let event = load(bytes, as: tlswatch_step_record.self) else { return }
-            sink.stepped(event)
+            return count(sink.stepped(event))
         case TLSWATCH_SOCKET.rawValue:
             guard let event = load(bytes, as: tlswatch_socket.self) else { return }
             sink.socketUsed(event)
@@ -129,10 +140,11 @@ struct EventDecoder {
             sink.processEnded(event)
         case TLSWATCH_NAME.rawValue:
             guard let event = load(bytes, as: tlswatch_name.self) else { return }
-            sink.nameRead(event)
+            return count(sink.failedNamed(event))
         default:
-            reject(.unknownKind)
+            return reject(.unknownKind)
         }
+        decoded &+= 1
     }
 
     private mutating func load<Record: BitwiseCopyable>(_ bytes: RawSpan, as type: Record.Type) -> Record? {
@@ -140,7 +152,6 @@ struct EventDecoder {
             reject(.wrongSize)
             return nil
         }
-        decoded &+= 1
         return unsafe bytes.unsafeLoadUnaligned(as: Record.self)
     }
 }

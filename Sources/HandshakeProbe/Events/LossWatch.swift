@@ -1,9 +1,10 @@
-import CBPF
+import CEvents
+import Kernel
 
 /// A span of monotonic time in which records were lost.
-public struct LossSpan: Codable, Sendable, Equatable {
-    public var from: UInt64
-    public var to: UInt64
+package struct LossSpan: Codable, Sendable, Equatable {
+    package var from: UInt64
+    package var to: UInt64
 }
 
 /// Notices lost records while the stream is read: what was in flight meanwhile is not to be trusted.

@@ -1,37 +1,38 @@
-import CBPF
+import CEvents
 import Foundation
 import Glibc
+import Kernel
 
 /// What is wrong with a recording.
-public struct RecordingError: Error, Sendable, CustomStringConvertible {
-    public var description: String
+package struct RecordingError: Error, Sendable, CustomStringConvertible {
+    package var description: String
 }
 
 /// A library as a recording names it: what a replay needs to understand its records.
-public struct RecordedLibrary: Codable, Sendable, Equatable {
-    public var profile: Int
-    public var stack: String
-    public var path: String
-    public var version: String?
+package struct RecordedLibrary: Codable, Sendable, Equatable {
+    package var profile: Int
+    package var stack: String
+    package var path: String
+    package var version: String?
 }
 
 /// A process's executable: a replay cannot read it from /proc.
-public struct RecordedProcess: Codable, Sendable, Equatable {
-    public var pid: UInt32
-    public var start: UInt64
-    public var exe: String
-    public var container: String?
+package struct RecordedProcess: Codable, Sendable, Equatable {
+    package var pid: UInt32
+    package var start: UInt64
+    package var exe: String
+    package var container: String?
 }
 
 /// The first line of a recording, JSON.
-public struct RecordingHeader: Codable, Sendable, Equatable {
-    public var format = "tlswatch recording"
-    public var wireVersion: Int
-    public var version: String
-    public var host: String
-    public var kernel: String
+package struct RecordingHeader: Codable, Sendable, Equatable {
+    package var format = "tlswatch recording"
+    package var wireVersion: Int
+    package var version: String
+    package var host: String
+    package var kernel: String
     /// Added to a monotonic time of the recording gives nanoseconds since 1970.
-    public var wallClockOffset: Int64
+    package var wallClockOffset: Int64
 }
 
 /// The file's shape: the header's JSON and a newline; then frames of a little-endian u16 kind, u16 zero, u32 length and
@@ -122,8 +123,8 @@ struct RecordingWriter: ~Copyable {
 }
 
 /// Reads a recording. It may come from anybody: every length is checked.
-public struct RecordingReader: Sendable {
-    public let header: RecordingHeader
+package struct RecordingReader: Sendable {
+    package let header: RecordingHeader
     private let bytes: [UInt8]
     private var offset: Int
 
@@ -134,7 +135,7 @@ public struct RecordingReader: Sendable {
         case loss(LossSpan)
     }
 
-    public init(path: String) throws(RecordingError) {
+    package init(path: String) throws(RecordingError) {
         guard let bytes = readFile(path, limit: 1 << 30) else {
             throw RecordingError(description: "cannot read \(path): \(errnoText(errno))")
         }
@@ -155,7 +156,7 @@ public struct RecordingReader: Sendable {
         self.header = header
         let frames = bytes[(line.count + 1)...]
         self.bytes =
-            header.wireVersion == RecordingUpgrade.oldest ? RecordingUpgrade.fromVersion2(frames) : Array(frames)
+            RecordingUpgrade.frames(frames, from: header.wireVersion)
         offset = 0
     }
 

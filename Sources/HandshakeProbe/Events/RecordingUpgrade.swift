@@ -1,13 +1,14 @@
-import CBPF
+import CEvents
 
 /// Brings recordings of earlier releases into the shape of this one. What they do not hold is left absent.
 enum RecordingUpgrade {
     /// The oldest wire version that is read: the first release's.
     static let oldest = 2
 
-    /// The frames of a recording of wire version 2 with each record as version 3 has it. A part that is cut or garbled stays
-    /// as it is, for the reader to find.
-    static func fromVersion2(_ frames: ArraySlice<UInt8>) -> [UInt8] {
+    /// The frames of a recording of an earlier wire version with each record as this one has it. A part that is cut or garbled
+    /// stays as it is, for the reader to find.
+    static func frames(_ frames: ArraySlice<UInt8>, from version: Int) -> [UInt8] {
+        guard version < TLSWATCH_WIRE_VERSION else { return Array(frames) }
         var result: [UInt8] = []
         result.reserveCapacity(frames.count + frames.count / 8)
         var offset = frames.startIndex
@@ -17,7 +18,11 @@ enum RecordingUpgrade {
             let start = offset + 8
             guard length <= RecordingFrame.lengthLimit, start + length <= frames.endIndex else { break }
             let body = frames[start..<start + length]
-            let record = kind == RecordingFrame.record ? record(body) : Array(body)
+            var record = Array(body)
+            if kind == RecordingFrame.record {
+                if version < 3 { record = fromVersion2(record) }
+                record = fromVersion3(record)
+            }
             result += frames[offset..<offset + 4]
             result += (0..<4).map { UInt8(truncatingIfNeeded: record.count >> (8 * $0)) }
             result += record
@@ -44,12 +49,10 @@ enum RecordingUpgrade {
         static let proof = 106
     }
 
-    private static func record(_ body: ArraySlice<UInt8>) -> [UInt8] {
-        var record = Array(body)
-        guard record.count >= Old.header, Int(record[Old.size]) | Int(record[Old.size + 1]) << 8 == record.count else {
-            return record
-        }
-        switch (UInt32(record[Old.kind]) | UInt32(record[Old.kind + 1]) << 8, record.count) {
+    private static func fromVersion2(_ body: [UInt8]) -> [UInt8] {
+        var record = body
+        guard let kind = kind(of: record) else { return record }
+        switch (kind, record.count) {
         case (TLSWATCH_CALL_ENTER.rawValue, Old.enter):
             // The thread's name stood alone, and is the best there is for the process's.
             let name = record[Old.name...]
@@ -65,8 +68,65 @@ enum RecordingUpgrade {
             record[Old.proof] = UInt8(TLSWATCH_INFERRED.rawValue)
         default: return record
         }
+        setSize(of: &record)
+        return record
+    }
+
+    /// `nil` for what is no whole record.
+    private static func kind(of record: [UInt8]) -> UInt32? {
+        guard record.count >= Old.header, Int(record[Old.size]) | Int(record[Old.size + 1]) << 8 == record.count else {
+            return nil
+        }
+        return UInt32(record[Old.kind]) | UInt32(record[Old.kind + 1]) << 8
+    }
+
+    private static func setSize(of record: inout [UInt8]) {
         record[Old.size] = UInt8(truncatingIfNeeded: record.count)
         record[Old.size + 1] = UInt8(truncatingIfNeeded: record.count >> 8)
+    }
+
+    /// Version 3, whose facts were OpenSSL's, numbered otherwise.
+    private enum Three {
+        /// call_enter: the header; message-flow state, handshake state, version, server, present, requested state; the
+        /// parent, an unused word, two names.
+        static let enter = 104
+        static let parent = 64
+        /// Before the scalars of a call_return: `present` stands 16 words from its beginning, with what is fixed behind it.
+        static let callReturn = 176
+        static let present = 80
+        static let scalars = 96
+        static let count = 20
+        /// Their numbers now, in their order then.
+        static let numbers = [3, 2, 0, 1, 10, 11, 12, 13, 8, 14, 15, 16, 17, 18, 19, 9, 4, 5, 6, 20]
+        static let name = 304
+    }
+
+    private static func fromVersion3(_ body: [UInt8]) -> [UInt8] {
+        var record = body
+        guard let kind = kind(of: record) else { return record }
+        func word(_ offset: Int) -> UInt32 { (0..<4).reduce(0) { $0 | UInt32(body[offset + $1]) << (8 * UInt32($1)) } }
+        func bytes(_ word: UInt32) -> [UInt8] { (0..<4).map { UInt8(truncatingIfNeeded: word >> (8 * UInt32($0))) } }
+        func renumbered(_ present: UInt32) -> UInt32 {
+            Three.numbers.enumerated().reduce(0) { $0 | (present >> UInt32($1.offset) & 1) << UInt32($1.element) }
+        }
+        switch (kind, record.count) {
+        case (TLSWATCH_CALL_ENTER.rawValue, Three.enter):
+            var state = [UInt32](repeating: 0, count: Int(TLSWATCH_STATE_SLOTS.rawValue))
+            // Message-flow state, handshake state, version, and behind two other words the requested state.
+            for (number, offset) in [(0, 40), (1, 44), (3, 48), (4, 60)] { state[number] = word(offset) }
+            record = Array(body[..<40]) + bytes(word(52)) + bytes(renumbered(word(56)))
+            record += state.flatMap(bytes) + body[Three.parent...]
+        case (TLSWATCH_CALL_RETURN.rawValue, Three.callReturn...):
+            var scalars = [UInt32](repeating: 0, count: Int(TLSWATCH_SLOTS.rawValue))
+            for (index, number) in Three.numbers.enumerated() { scalars[number] = word(Three.scalars + 4 * index) }
+            record.replaceSubrange(Three.scalars..<Three.callReturn, with: scalars.flatMap(bytes))
+            record.replaceSubrange(Three.present..<Three.present + 4, with: bytes(renumbered(word(Three.present))))
+        case (TLSWATCH_NAME.rawValue, Three.name):
+            // The failure had a record of its own: no step here.
+            record.insert(contentsOf: [UInt8](repeating: 0, count: MemoryLayout<tlswatch_step>.size), at: Old.header)
+        default: return record
+        }
+        setSize(of: &record)
         return record
     }
 }

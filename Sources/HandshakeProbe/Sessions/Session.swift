@@ -1,4 +1,5 @@
-import CBPF
+import CEvents
+import Handshakes
 
 /// A session's key: never the thread. Addresses are reused in a process and equal across processes.
 struct SessionKey: Hashable {
@@ -87,9 +88,11 @@ struct Session {
     /// Whether these states, of a return or inside a call, show that a message of a renegotiation was read or written. Its
     /// library may begin to read for one (the message flow) and never come to it: the state of the handshake itself has to
     /// have moved, where that is known.
-    func hasMoved(flow: UInt32?, hand: UInt32?) -> Bool {
-        if let hand, entry.present.holds(.handState) { return hand != entry.hand_state }
-        return flow == nil || !entry.present.holds(.flowState) || flow != entry.flow_state
+    func hasMoved(state: UInt32?, detail: UInt32?) -> Bool {
+        let entered = entry.values
+        if let detail, let before = entered[.detail] { return detail != before }
+        guard let state, let before = entered[.state] else { return true }
+        return state != before
     }
 
     /// Whether a step shows that a renegotiation takes place.
@@ -98,7 +101,7 @@ struct Session {
         case .keyChange, .newKeys, .masterSecret, .keyAgreement, .alpnSelect, .alpnAnswer: return true
         // Reading a connection that has been shut down fails too.
         case .fatal:
-            return step.hand_state != UInt16(TLSWATCH_NO_STATE) && hasMoved(flow: nil, hand: UInt32(step.hand_state))
+            return step.detail != UInt16(TLSWATCH_NO_STATE) && hasMoved(state: nil, detail: UInt32(step.detail))
         case .stateMachine, .stateMachineExit, .keyAgreementExit, .objectFree, .pause, nil: return false
         }
     }
@@ -108,7 +111,10 @@ struct Session {
     var helloSent: UInt64 { firstSend != 0 ? firstSend : firstReturn }
 }
 
-extension UInt32 {
-    /// Whether a `present` mask holds the fact's bit.
-    func holds(_ fact: Fact) -> Bool { self & (1 << UInt32(fact.rawValue)) != 0 }
+extension tlswatch_call_enter {
+    /// The facts of the state, as found on entry.
+    var values: StateValues {
+        let (a, b, c, d, e, f, g, h) = state
+        return StateValues(present: present, values: [a, b, c, d, e, f, g, h])
+    }
 }

@@ -1,6 +1,7 @@
-import CBPF
+import Handshakes
+import Kernel
 
-/// The facts that the record of an ended call carries, with what is not sane left out.
+/// The facts of a handshake that has ended, as a stack makes them of its record; with what is not sane left out.
 struct SessionFacts {
     var version: UInt32?
     var cipher: UInt16?
@@ -16,71 +17,6 @@ struct SessionFacts {
     var clientCertificateGiven: Bool?
     /// What verifying the peer's certificate gave.
     var verification: UInt32?
-
-    init(_ event: borrowing CallReturn, role: Role, isRenegotiation: Bool) {
-        version = event.scalar(.version)
-        // OpenSSL keeps IANA's number below 0x0300; anything else there is no cipher.
-        if let id = event.scalar(.cipher), id >> 16 == 0x0300, id & 0xffff != 0 {
-            cipher = UInt16(truncatingIfNeeded: id)
-        }
-        switch event.scalar(.resumed) {
-        case 0?: resumed = false
-        case 1?: resumed = true
-        default: resumed = nil
-        }
-        group = Self.group(event, version: version, resumed: resumed)
-        alpn = event.alpn
-        alpnWasRead = event.scalar(.alpnLength) != nil
-        sni = event.sni
-        switch event.scalar(.earlyData) {
-        case 1?: earlyData = .rejected
-        case 2?: earlyData = .accepted
-        default: earlyData = nil
-        }
-        // SSL_HRR_NONE, SSL_HRR_PENDING, SSL_HRR_COMPLETE; no version below TLS 1.3 has the message.
-        if version == 0x0304, let retry = event.scalar(.helloRetry), retry <= 2 { helloRetryRequest = retry != 0 }
-        // Only the libraries that know QUIC have the version behind other fields, and the flag.
-        isQUIC = version == 0x0304 && event.scalar(.flags).map { $0 & OpenSSLState.quic != 0 } ?? false
-        verification = event.scalar(.verifyResult)
-        fillClientCertificate(event, role, isRenegotiation)
-    }
-
-    /// TLS 1.3 agrees on a group even when it resumes, and the connection keeps it. Below, a client's connection
-    /// keeps what it offered for TLS 1.3, and a resumed session what an earlier handshake agreed on: neither is it.
-    private static func group(_ event: borrowing CallReturn, version: UInt32?, resumed: Bool?) -> UInt32? {
-        let candidates =
-            version == 0x0304
-            ? [event.scalar(.group), event.scalar(.sessionGroup)]
-            : resumed == false ? [event.scalar(.sessionGroup)] : []
-        for case let candidate? in candidates where candidate >> 16 == 0 && IANA.group(candidate) != nil {
-            return candidate
-        }
-        return nil
-    }
-
-    private mutating func fillClientCertificate(
-        _ event: borrowing CallReturn, _ role: Role, _ isRenegotiation: Bool
-    ) {
-        switch role {
-        case .client:
-            guard let request = event.scalar(.certificateRequest), request <= 2 else { return }
-            clientCertificateRequested = request != 0
-            // 2: asked, and none to give.
-            if request != 0 { clientCertificateGiven = request == 1 }
-        case .server:
-            // TLS 1.3's suites leave it open who authenticates how.
-            let authenticates = version == 0x0304 ? true : cipher.map(IANA.authenticates)
-            guard let mode = event.scalar(.verifyMode), mode <= 0xf, let resumed, let authenticates else { return }
-            // SSL_VERIFY_CLIENT_ONCE: a renegotiation asks where the handshake before it did not, which is not known.
-            if isRenegotiation, mode & 5 == 5 { return }
-            // SSL_VERIFY_PEER; with SSL_VERIFY_POST_HANDSHAKE TLS 1.3 asks later. A resumed one asks nothing.
-            clientCertificateRequested =
-                mode & 1 != 0 && !resumed && !(version == 0x0304 && mode & 8 != 0) && authenticates
-            if clientCertificateRequested == true {
-                clientCertificateGiven = event.scalar(.peerCertificate).map { $0 != 0 }
-            }
-        }
-    }
 }
 
 extension Session {
@@ -94,6 +30,7 @@ extension Session {
             wallTime: Int64(bitPattern: start) &+ wallClockOffset, start: start, end: time, pid: key.pid, tid: tid,
             comm: Self.name(entry.comm), stack: profile.stack, library: profile.library, role: role, outcome: outcome,
             duration: duration, busy: min(busy, duration), calls: calls)
+        handshake.observedBy = .library
         handshake.thread = Self.name(entry.thread)
         handshake.exe = process.exe
         handshake.container = process.container

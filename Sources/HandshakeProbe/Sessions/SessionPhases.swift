@@ -1,4 +1,5 @@
-import CBPF
+import CEvents
+import Glibc
 
 /// The phases inside a session: what each event moves.
 extension Session {
@@ -36,7 +37,7 @@ extension Session {
     mutating func useSocket(_ event: tlswatch_socket) {
         lastActivity = max(lastActivity, event.header.time_ns)
         if let known = socket {
-            if known.cookie == event.cookie {
+            if known.number == event.number {
                 // The connection came about after its first bytes were sent (TCP Fast Open).
                 if known.established_ns == 0, event.established_ns != 0 { socket = event }
                 // Its first use told nothing, and a later one does.
@@ -105,13 +106,23 @@ extension Session {
         if closeNotify, let io, io > 0 {
             return FailureReason(reason: "close_notify", alert: 0, direction: .received)
         }
+        if io == nil, closeNotify { return FailureReason(reason: "peer_closed") }
+        return FailureReason(reason: io.flatMap(TransportError.reason) ?? "unknown")
+    }
+}
+
+/// What a transport's results mean: of send and receive, bytes or -errno.
+enum TransportError {
+    /// It may be asked again.
+    static func isRetry(_ io: Int32) -> Bool { io == -EAGAIN || io == -EINTR }
+
+    /// A failure's reason; `nil` where the transport did not fail.
+    static func reason(_ io: Int32) -> String? {
         switch io {
-        case nil where closeNotify: return FailureReason(reason: "peer_closed")
-        case 0?, .some(-32): return FailureReason(reason: "peer_closed")
-        case .some(-104): return FailureReason(reason: "connection_reset")
-        case .some(let code) where code < 0 && code != -11 && code != -4:
-            return FailureReason(reason: "transport_error")
-        default: return FailureReason(reason: "unknown")
+        case 0, -EPIPE: "peer_closed"
+        case -ECONNRESET: "connection_reset"
+        case ..<0 where !isRetry(io): "transport_error"
+        default: nil
         }
     }
 }

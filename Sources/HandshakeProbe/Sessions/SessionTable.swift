@@ -1,4 +1,6 @@
-import CBPF
+import CEvents
+import Handshakes
+import Kernel
 
 /// What the session table needs to know of a library: looked up by the record's profile index.
 struct ProfileEntry: Sendable {
@@ -9,14 +11,14 @@ struct ProfileEntry: Sendable {
 }
 
 /// Counts that the session table keeps for conservation.
-public struct SessionCounts: Sendable, Equatable {
+package struct SessionCounts: Sendable, Equatable {
     /// By role and profile.
-    public struct Key: Hashable, Sendable {
-        public var role: Role
-        public var stack: String
+    package struct Key: Hashable, Sendable {
+        package var role: Role
+        package var stack: String
     }
-    public var started: [Key: UInt64] = [:]
-    public var inFlight: [Key: UInt64] = [:]
+    package var started: [Key: UInt64] = [:]
+    package var inFlight: [Key: UInt64] = [:]
 }
 
 /// Correlates events into sessions. Owned by the thread that drains the ring; bounded.
@@ -30,7 +32,6 @@ struct SessionTable {
     /// Added to a monotonic time gives wall-clock nanoseconds.
     var wallClockOffset: Int64
 
-    private(set) var decoderRejections: [Rejection] = []
     private(set) var counts = SessionCounts()
     /// Finished since the last `takeFinished`.
     private var finished: [Handshake] = []
@@ -69,13 +70,6 @@ struct SessionTable {
     mutating func takeFinished() -> [Handshake] {
         defer { finished.removeAll(keepingCapacity: true) }
         return finished
-    }
-
-    /// Hands over the rejections found after decoding, and forgets them.
-    mutating func takeRejections() -> [Rejection] {
-        guard !decoderRejections.isEmpty else { return [] }
-        defer { decoderRejections.removeAll(keepingCapacity: true) }
-        return decoderRejections
     }
 
     /// How long a session whose socket is closed waits for the library's last word: an event loop that has the
@@ -118,11 +112,9 @@ struct SessionTable {
         Int(index) < profiles.count ? profiles[Int(index)] : nil
     }
 
-    private mutating func reject(_ reason: Rejection, profile: UInt16? = nil) {
-        decoderRejections.append(reason)
-        if let profile, Int(profile) < health.count {
-            health[Int(profile)].implausible += 1
-        }
+    private mutating func implausible(_ profile: UInt16) -> Rejection {
+        if Int(profile) < health.count { health[Int(profile)].implausible += 1 }
+        return .implausible
     }
 
     private mutating func sane(_ profile: UInt16) {
@@ -211,83 +203,78 @@ struct ProfileHealth: Equatable {
 }
 
 extension SessionTable: EventSink {
-    mutating func callEntered(_ event: tlswatch_call_enter) {
-        guard let profile = entry(event.header.profile) else { return reject(.unknownProfile) }
-        let state = EntryState(
-            flow: event.present.holds(.flowState) ? event.flow_state : nil,
-            hand: event.present.holds(.handState) ? event.hand_state : nil,
-            version: event.present.holds(.version) ? event.version : nil,
-            request: event.present.holds(.requestState) ? event.request_state : nil, server: event.server)
-        let kind = profile.rules.entry(state)
+    @discardableResult mutating func callEntered(_ event: tlswatch_call_enter) -> Rejection? {
+        guard let profile = entry(event.header.profile) else { return .unknownProfile }
+        let kind = profile.rules.entry(EntryState(values: event.values, isServer: event.server != 0))
         switch kind {
         case .start, .renegotiate:
             sane(event.header.profile)
             begin(event, isRenegotiation: kind == .renegotiate)
         case .proceed:
-            guard let place = sessions.place(of: SessionKey(event.header)) else { return }
+            guard let place = sessions.place(of: SessionKey(event.header)) else { return nil }
             sessions[place].enterCall(at: event.header.time_ns)
         case .unrelated: break
-        case .implausible: reject(.implausible, profile: event.header.profile)
+        case .implausible: return implausible(event.header.profile)
         }
+        return nil
     }
 
-    mutating func callReturned(_ event: borrowing CallReturn) {
+    @discardableResult mutating func callReturned(_ event: borrowing CallReturn) -> Rejection? {
         let fixed = event.fixed
-        guard let profile = entry(fixed.header.profile) else { return reject(.unknownProfile) }
+        guard let profile = entry(fixed.header.profile) else { return .unknownProfile }
         let key = SessionKey(fixed.header)
-        guard let place = sessions.place(of: key) else { return }
+        guard let place = sessions.place(of: key) else { return nil }
         let role = sessions[place].role
         let time = fixed.header.time_ns
-        let io = fixed.io_result == Int32(1 << 30) ? nil : fixed.io_result
-        let hand = event.scalar(.handState)
-        let state = ExitState(
-            result: fixed.result, flow: event.scalar(.flowState), hand: hand, version: event.scalar(.version), io: io,
-            want: event.scalar(.want), peerHasEnded: event.scalar(.shutdown).map { $0 & 2 != 0 } ?? false)
-        var kind = profile.rules.exit(state)
-        if kind == .implausible {
-            return reject(.implausible, profile: fixed.header.profile)
-        }
+        let io = fixed.io_result == TLSWATCH_NO_RESULT ? nil : fixed.io_result
+        let state = event.state
+        let exit = profile.rules.exit(ExitState(result: fixed.result, values: state, io: io))
+        var kind = exit.kind
+        if kind == .implausible { return implausible(fixed.header.profile) }
         sane(fixed.header.profile)
         for index in 0..<Int(fixed.steps) {
             step(event.step(index), at: place, in: fixed.enter_ns, rules: profile.rules)
         }
         if !sessions[place].isConfirmed {
-            if sessions[place].hasMoved(flow: state.flow, hand: hand) {
+            if sessions[place].hasMoved(state: state[.state], detail: state[.detail]) {
                 confirm(place)
             } else if kind != .wants {
-                return withdraw(key)
+                withdraw(key)
+                return nil
             }
         }
         // The record layer's own errors leave the state machine where it was.
         if kind == .wants, sessions[place].fatal != nil { kind = .failed }
         let whole = fixed.enter_ns == sessions[place].start
-        sessions[place].returnFromCall(
-            fixed, isSuspended: state.want.map { profile.rules.waitsForApplication($0) } ?? false)
+        sessions[place].returnFromCall(fixed, isSuspended: exit.isSuspended)
         switch kind {
         case .completed:
-            let facts = SessionFacts(event, role: role, isRenegotiation: sessions[place].isRenegotiation)
+            let facts = profile.rules.facts(event, role, sessions[place].isRenegotiation)
             end(key, at: time, outcome: .completed, facts: facts, inOneCall: whole)
         case .failed:
-            let facts = SessionFacts(event, role: role, isRenegotiation: sessions[place].isRenegotiation)
+            let facts = profile.rules.facts(event, role, sessions[place].isRenegotiation)
             let reason = sessions[place].failure(
-                rules: profile.rules, io: io, version: event.scalar(.version), closeNotify: state.peerHasEnded)
+                rules: profile.rules, io: io, version: facts.version, closeNotify: exit.peerHasEnded)
             end(
                 key, at: time, outcome: .failed, reason: reason, facts: facts,
                 inOneCall: whole)
         case .wants, .implausible: break
         }
+        return nil
     }
 
-    mutating func stepped(_ event: tlswatch_step_record) {
-        guard let profile = entry(event.header.profile) else { return reject(.unknownProfile) }
+    @discardableResult mutating func stepped(_ event: tlswatch_step_record) -> Rejection? {
+        guard let profile = entry(event.header.profile) else { return .unknownProfile }
         let key = SessionKey(event.header)
-        guard let place = sessions.place(of: key) else { return }
+        guard let place = sessions.place(of: key) else { return nil }
         if event.header.hook == HookKind.objectFree.rawValue {
             sessions[place].calls += Int(max(0, event.step.argument))
             sessions[place].busy &+= event.step.input_ns
-            return abandon(key, at: event.header.time_ns)
+            abandon(key, at: event.header.time_ns)
+        } else {
+            step(event.step, at: place, in: 0, rules: profile.rules)
         }
-        step(event.step, at: place, in: 0, rules: profile.rules)
+        return nil
     }
 
     private mutating func step(
@@ -297,13 +284,16 @@ extension SessionTable: EventSink {
         sessions[place].step(event, in: enter, rules: rules)
     }
 
-    mutating func nameRead(_ event: tlswatch_name) {
-        guard let place = sessions.place(of: SessionKey(event.header)) else { return }
+    @discardableResult mutating func failedNamed(_ event: tlswatch_name) -> Rejection? {
+        guard let profile = entry(event.header.profile) else { return .unknownProfile }
+        guard let place = sessions.place(of: SessionKey(event.header)) else { return nil }
+        step(event.step, at: place, in: 0, rules: profile.rules)
         var text = event.text
         let count = min(Int(event.length), Int(TLSWATCH_TEXT_SIZE) - 1)
         sessions[place].refusedName = unsafe withUnsafeBytes(of: &text) { bytes in
             unsafe count > 0 ? PeerText.clean(UnsafeRawBufferPointer(rebasing: bytes.prefix(count))) : nil
         }
+        return nil
     }
 
     mutating func socketUsed(_ event: tlswatch_socket) {
@@ -313,7 +303,7 @@ extension SessionTable: EventSink {
 
     mutating func socketClosed(_ event: tlswatch_socket_closed) {
         guard let place = sessions.place(of: SessionKey(event.header)),
-            sessions[place].socket?.cookie == event.cookie, sessions[place].closed == nil
+            sessions[place].socket?.number == event.number, sessions[place].closed == nil
         else { return }
         // The library may still have the last word: the peer's alert or Finished may wait to be read, or a call is
         // on its way. Its return tells how the handshake ended; where none comes, this moment was the end.

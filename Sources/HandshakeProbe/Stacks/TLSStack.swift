@@ -1,116 +1,106 @@
-/// What a probe site in a TLS library stands for. The raw values are `enum tlswatch_hook`'s.
-public enum HookKind: UInt16, Sendable, Codable, CaseIterable {
-    /// A call of the handshake state machine begins.
-    case stateMachine = 1
-    /// Traffic keys are installed (OpenSSL's `change_cipher_state`).
-    case keyChange = 2
-    /// The library's key agreement begins (`EVP_PKEY_derive` and the like).
-    case keyAgreement = 3
-    /// A server chooses the application protocol.
-    case alpnSelect = 4
-    /// A client processes the server's ALPN answer.
-    case alpnAnswer = 5
-    /// The handshake fails: alert to send and library reason.
-    case fatal = 6
-    /// The TLS object is freed.
-    case objectFree = 7
-    /// The call ends, at an instruction inside the state machine that every way out passes.
-    case stateMachineExit = 8
-    /// The key agreement is over: the instruction behind its call.
-    case keyAgreementExit = 9
-    /// The thread leaves a call without ending it, and may come back to it (OpenSSL's asynchronous jobs).
-    case pause = 10
-    /// Below TLS 1.3: the master secret is made, from the peer's share that has been read.
-    case masterSecret = 11
-    /// Below TLS 1.3, where phases are off: traffic keys are installed, so that a handshake took place.
-    case newKeys = 12
+import CEvents
+import Code
 
-    /// Whether the hook belongs to a capture with phases (`true`), to one without (`false`), or to both.
-    var phases: Bool? {
-        switch self {
-        case .keyChange, .keyAgreement, .keyAgreementExit, .alpnSelect, .alpnAnswer, .masterSecret: true
-        case .newKeys: false
-        case .stateMachine, .stateMachineExit, .fatal, .objectFree, .pause: nil
-        }
-    }
+/// How long a text is.
+package enum TextShape: Sendable, Hashable, Codable {
+    case nulTerminated
+    /// A scalar fact has its length.
+    case counted(Fact)
+    /// A byte before it has, or two in the machine's order.
+    case prefix8, prefix16
 }
 
-/// A fact that the BPF programs read from the TLS object. The raw values are `enum tlswatch_fact`'s.
-public enum Fact: Int, Sendable, Codable, CaseIterable {
-    case version = 0
-    case role, flowState, handState, resumed, cipher, group, sessionGroup, alpnLength
-    case earlyData, helloRetry, flags, verifyMode, peerCertificate, certificateRequest, references
-    case requestState, want, shutdown, verifyResult
-    case alpn, sni, sessionSNI, transport, helloName
-
-    /// Whether the fact is an address, of bytes or of another object, rather than a number.
-    public var isAddress: Bool { rawValue >= Fact.alpn.rawValue }
-}
-
-/// Where a fact stands relative to the TLS object: every offset but the last is followed as a
-/// pointer, the last is where the fact's bytes are.
-public struct FactPath: Sendable, Hashable, Codable {
+/// Where a fact stands relative to the TLS object: every offset but the last is followed as a pointer, the last is where the
+/// fact's bytes are. A text with one offset is inside the object itself.
+package struct FactPath: Sendable, Hashable, Codable {
     /// One to four byte offsets.
-    public var offsets: [Int32]
+    package var offsets: [Int32]
     /// 1, 2, 4 or 8 for a scalar; 0 for an address.
-    public var size: Int
+    package var size: Int
+    /// Of a text.
+    package var shape: TextShape
 
-    public init(offsets: [Int32], size: Int) {
+    package init(offsets: [Int32], size: Int, shape: TextShape = .nulTerminated) {
         self.offsets = offsets
         self.size = size
+        self.shape = shape
     }
 }
 
-/// How the kernel executes the instruction under a probe: this decides the cost of a hit.
-public enum SiteMode: String, Sendable, Codable {
-    /// Emulated by the kernel: under a microsecond.
-    case emulated
-    /// Single-stepped out of line: some 15 µs in a virtual machine.
-    case singleStep = "single_step"
-}
+/// Where a value is when a probe is hit: `struct tlswatch_place`. Registers are numbered as x86-64 does.
+package struct ValuePlace: Sendable, Hashable, Codable {
+    /// 0 rax, rcx, rdx, rbx, rsp, rbp, rsi, 7 rdi, 8 to 15.
+    package var register: UInt8
+    /// Added to the register.
+    package var offset: Int32
+    /// Whether the value is the eight bytes at that address, rather than the address.
+    package var isInMemory: Bool
 
-/// Where a value is when a probe is hit. The raw values are `enum tlswatch_place`'s.
-public enum ValuePlace: UInt8, Sendable, Codable {
-    /// A function's parameter, first to fourth, at its beginning or at a call of it.
-    case parameter0 = 0
-    case parameter1, parameter2, parameter3
-    /// A register that calls leave alone, inside a function.
-    case rbx, rbp, r12, r13, r14, r15
-    /// What a call has just returned.
-    case result
-}
+    package init(_ place: ValuePlace, offset: Int16 = 0) {
+        self.init(register: place.register, offset: place.offset + Int32(offset), isInMemory: place.isInMemory)
+    }
 
-/// The TLS object's place: a register, and what is to be added to it.
-public struct ObjectPlace: Sendable, Hashable, Codable {
-    public var register: ValuePlace
-    public var offset: Int16
-
-    public init(_ register: ValuePlace, offset: Int16 = 0) {
+    package init(register: UInt8, offset: Int32 = 0, isInMemory: Bool = false) {
         self.register = register
         self.offset = offset
+        self.isInMemory = isInMemory
     }
+
+    /// The eight bytes at a register plus an offset: a stack slot, or behind a pointer.
+    static func memory(_ place: ValuePlace, offset: Int32 = 0) -> ValuePlace {
+        ValuePlace(register: place.register, offset: offset, isInMemory: true)
+    }
+
+    /// A function's parameter, first to fourth, at its beginning or at a call of it.
+    static let parameter0 = ValuePlace(register: 7)
+    static let parameter1 = ValuePlace(register: 6)
+    static let parameter2 = ValuePlace(register: 2)
+    static let parameter3 = ValuePlace(register: 1)
+    /// Registers that calls leave alone, inside a function.
+    static let rbx = ValuePlace(register: 3)
+    static let rbp = ValuePlace(register: 5)
+    static let r12 = ValuePlace(register: 12)
+    static let r13 = ValuePlace(register: 13)
+    static let r14 = ValuePlace(register: 14)
+    static let r15 = ValuePlace(register: 15)
+    /// What a call has just returned.
+    static let result = ValuePlace(register: 0)
+    static let rsp = ValuePlace(register: 4)
+}
+
+/// The TLS object's place.
+package typealias ObjectPlace = ValuePlace
+
+/// What a call in progress is kept by. The raw values are `enum tlswatch_context`'s.
+package enum ExecutionContext: UInt16, Sendable, Codable {
+    case thread = 0
+    /// Go's goroutine, which may go on on another thread in the middle of a call.
+    case goroutine = 1
 }
 
 /// One place in a file at which a probe is put.
-public struct ProbeSite: Sendable, Hashable, Codable {
-    public var hook: HookKind
+package struct ProbeSite: Sendable, Hashable, Codable {
+    package var hook: HookKind
     /// The function's name, or a description where it has none.
-    public var symbol: String
+    package var symbol: String
     /// Offset in the file of the instruction.
-    public var fileOffset: UInt64
-    public var mode: SiteMode
+    package var fileOffset: UInt64
+    package var mode: SiteMode
     /// Where the TLS object is; `nil` where the site does not tell.
-    public var object: ObjectPlace?
+    package var object: ObjectPlace?
     /// Where the argument and the second argument are that `enum tlswatch_hook` names.
-    public var argument: ValuePlace?
-    public var argument2: ValuePlace?
+    package var argument: ValuePlace?
+    package var argument2: ValuePlace?
     /// Whether the function's return is observed as well, by a return probe.
-    public var returns: Bool
+    package var returns: Bool
+    package var context: ExecutionContext
 
-    public init(
+    package init(
         hook: HookKind, symbol: String, fileOffset: UInt64, mode: SiteMode, object: ObjectPlace?,
-        argument: ValuePlace? = nil, argument2: ValuePlace? = nil, returns: Bool = false
+        argument: ValuePlace? = nil, argument2: ValuePlace? = nil, returns: Bool = false,
+        context: ExecutionContext = .thread
     ) {
+        self.context = context
         self.hook = hook
         self.symbol = symbol
         self.fileOffset = fileOffset
@@ -124,34 +114,36 @@ public struct ProbeSite: Sendable, Hashable, Codable {
 
 /// How a stack's transport object (OpenSSL's BIO) tells its descriptor: offsets in bytes, and bits of its kind's number.
 /// As `struct tlswatch_transport`.
-public struct TransportLayout: Sendable, Hashable, Codable {
+package struct TransportLayout: Sendable, Hashable, Codable {
     /// Of the pointer to its kind's table, and in that table of the kind's number and of the pointer to its name.
-    public var kinds: UInt16
-    public var kind: UInt16
-    public var name: UInt16
-    public var descriptor: UInt16
+    package var kinds: UInt16
+    package var kind: UInt16
+    package var name: UInt16
+    package var descriptor: UInt16
     /// Of the pointer to the transport behind a filter.
-    public var next: UInt16
-    public var hasDescriptor: UInt32
-    public var isFilter: UInt32
+    package var next: UInt16
+    package var hasDescriptor: UInt32
+    package var isFilter: UInt32
     /// The names of the library's own kinds: the application's keep their descriptor, if they have one, where they like.
-    public var own: [String]
+    package var own: [String]
 }
 
 /// What reading one file of a TLS stack gave: where to probe it and where its facts stand.
-public struct LibraryAnalysis: Sendable, Codable, Equatable {
+package struct LibraryAnalysis: Sendable, Codable, Equatable {
     /// The stack's name in every output: `openssl`.
-    public var stack: String
+    package var stack: String
     /// The library's own version text (`3.0.19`), if the file tells it.
-    public var version: String?
-    public var sites: [ProbeSite]
-    public var facts: [Fact: FactPath]
+    package var version: String?
+    package var sites: [ProbeSite]
+    package var facts: [Fact: FactPath]
     /// How its transport objects are read, where the file holds their code.
-    public var transport: TransportLayout?
+    package var transport: TransportLayout?
+    /// The order in which facts give way where there are more reads than a handshake is worth, the least telling first.
+    package var expendable: [Fact] = []
     /// What could not be found or derived, and why; one sentence each, for `doctor` and `targets`.
-    public var notes: [String]
+    package var notes: [String]
 
-    public init(
+    package init(
         stack: String, version: String?, sites: [ProbeSite], facts: [Fact: FactPath], notes: [String]
     ) {
         self.stack = stack
@@ -162,37 +154,58 @@ public struct LibraryAnalysis: Sendable, Codable, Equatable {
     }
 
     /// Whether sessions can be observed in this file: it holds the state machine and a site for it.
-    public var observesSessions: Bool { sites.contains { $0.hook == .stateMachine } }
+    package var observesSessions: Bool { sites.contains { $0.hook == .stateMachine } }
 }
 
-/// A TLS implementation that tlswatch knows. A new one is a file beside this one and a row in `TLSStacks.all`.
-public protocol TLSStack: Sendable {
+/// A TLS implementation that tlswatch knows: a folder beside this file and a row in `TLSStacks.builtIn`. Everything else that
+/// is to be known of it derives from here.
+package protocol TLSStack: Sendable {
+    /// In every output: `openssl`.
     static var name: String { get }
+    /// In a sentence: `OpenSSL`.
+    static var title: String { get }
+    /// How the names of its shared libraries begin (`libssl.so`), those of its companions too: the linker's cache is asked for
+    /// them.
+    static var libraries: [String] { get }
     /// A quick look: could this file hold code of the stack?
     static func recognises(_ file: ELFFile) -> Bool
     /// Finds the probe sites and the facts' places.
     static func analyse(_ file: ELFFile) throws(AnalysisError) -> LibraryAnalysis
+    /// What the numbers in its records mean.
+    static var rules: SessionRules { get }
 }
 
 /// The stacks, in the order in which a file is tried.
-public enum TLSStacks {
-    public static let all: [any TLSStack.Type] = [OpenSSL.self]
+package struct TLSStacks: Sendable {
+    package static let builtIn = TLSStacks([OpenSSL.self])
+
+    let all: [any TLSStack.Type]
+
+    init(_ all: [any TLSStack.Type]) { self.all = all }
 
     /// The analysis by the first stack that recognises the file; `nil` where none does.
-    public static func analyse(_ file: ELFFile) throws(AnalysisError) -> LibraryAnalysis? {
+    package func analyse(_ file: ELFFile) throws(AnalysisError) -> LibraryAnalysis? {
         for stack in all where stack.recognises(file) {
             return try stack.analyse(file)
         }
         return nil
     }
+
+    func named(_ name: String) -> (any TLSStack.Type)? { all.first { $0.name == name } }
+
+    /// Their names in a sentence.
+    var titles: String { all.map { $0.title }.joined(separator: ", ") }
+
+    /// How the names of shared libraries begin that hold one.
+    var libraries: [String] { all.flatMap { $0.libraries } }
 }
 
 /// Why a file that holds a known TLS stack cannot be observed.
-public struct AnalysisError: Error, Sendable, Equatable, CustomStringConvertible {
+package struct AnalysisError: Error, Sendable, Equatable, CustomStringConvertible {
     /// What failed and why, in a sentence.
-    public var description: String
+    package var description: String
 
-    public init(_ description: String) {
+    package init(_ description: String) {
         self.description = description
     }
 }

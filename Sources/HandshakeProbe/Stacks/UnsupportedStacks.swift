@@ -1,3 +1,5 @@
+import Code
+
 /// TLS stacks that are known by sight and not observed yet: what is not seen has to be reported.
 enum UnsupportedStacks {
     /// What a library of the stack exports and no other does.
@@ -61,8 +63,8 @@ enum UnsupportedStacks {
 
     /// A stack's own spelling of its name, in a sentence.
     static func title(_ stack: String) -> String {
-        switch stack {
-        case "openssl": "OpenSSL"
+        if let known = TLSStacks.builtIn.named(stack) { return known.title }
+        return switch stack {
         case "gnutls": "GnuTLS"
         case "nss": "NSS"
         case "boringssl": "BoringSSL"

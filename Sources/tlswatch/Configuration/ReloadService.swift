@@ -1,8 +1,21 @@
 import HandshakeProbe
+import Handshakes
 import Logging
 import ServiceLifecycle
 import Synchronization
 import UnixSignals
+
+/// Whether the settings in force are those that were read last. For any thread.
+final class ReloadOutcome: Sendable {
+    /// Those of the start were read without a fault: else there was none.
+    private let succeeded = Atomic(true)
+
+    func set(succeeded value: Bool) { succeeded.store(value, ordering: .relaxed) }
+
+    var samples: [FamilySample] {
+        [FamilySample(MetricCatalogue.configReloadSuccessful, succeeded.load(ordering: .relaxed) ? 1 : 0)]
+    }
+}
 
 /// Reads the settings again on each SIGHUP. What is wrong leaves the old ones in force.
 struct ReloadService: Service {
@@ -13,6 +26,7 @@ struct ReloadService: Service {
     let logger: Logger
     /// Trapped from before the daemon was ready: none is lost, none ends it.
     let signals: UnixSignalsSequence
+    let outcome = ReloadOutcome()
 
     func run() async throws {
         var inForce = started
@@ -24,9 +38,11 @@ struct ReloadService: Service {
         do {
             next = try sources.resolve()
         } catch {
+            outcome.set(succeeded: false)
             logger.error("invalid configuration, the old settings stay in force: \(error.message)")
             return
         }
+        outcome.set(succeeded: true)
         for notice in next.notices { logger.warning("\(notice)") }
         let changes = inForce.changes(to: next)
         inForce.take(next)

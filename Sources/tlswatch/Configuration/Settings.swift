@@ -1,4 +1,6 @@
 import HandshakeProbe
+import Handshakes
+import Kernel
 
 /// The one table of settings. Flags, environment, file, documentation and default file all follow it.
 extension Setting {

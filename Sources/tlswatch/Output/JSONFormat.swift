@@ -1,68 +1,6 @@
 import Glibc
 import HandshakeProbe
-
-/// A session as one line of JSON: the keys and their order are the contract's.
-enum JSONFormat {
-    static func append(_ handshake: Handshake, to output: inout [UInt8]) {
-        var object = JSONObject()
-        object.text("time", timestamp(handshake.wallTime))
-        object.number("pid", UInt64(handshake.pid))
-        object.number("tid", UInt64(handshake.tid))
-        object.text("comm", handshake.comm)
-        object.text("thread", handshake.thread)
-        object.text("exe", handshake.exe)
-        object.text("container", handshake.container)
-        object.text("stack", handshake.stack)
-        object.text("library", handshake.library)
-        object.text("library_version", handshake.libraryVersion)
-        object.text("role", handshake.role.rawValue)
-        object.text("outcome", handshake.outcome.rawValue)
-        object.text("reason", handshake.reason)
-        object.number("alert", handshake.alert.map(UInt64.init))
-        object.text("alert_direction", handshake.alertDirection?.rawValue)
-        object.text("library_reason", handshake.libraryReason)
-        object.number("duration_ns", handshake.duration)
-        object.number("busy_ns", handshake.busy)
-        object.number("wait_ns", handshake.wait)
-        object.number("calls", UInt64(handshake.calls))
-        object.text("tls_version", handshake.tlsVersion)
-        object.text("cipher", handshake.cipher)
-        object.text("group", handshake.group)
-        object.text("alpn", handshake.alpn)
-        object.text("sni", handshake.sni)
-        object.literal("resumed", handshake.resumed.map { $0 ? "true" : "false" })
-        object.text("early_data", handshake.earlyData?.rawValue)
-        object.literal("hello_retry_request", handshake.helloRetryRequest.map { $0 ? "true" : "false" })
-        object.literal(
-            "client_certificate_requested", handshake.clientCertificateRequested.map { $0 ? "true" : "false" })
-        object.literal("client_certificate_given", handshake.clientCertificateGiven.map { $0 ? "true" : "false" })
-        object.text("transport", handshake.transport?.rawValue)
-        object.number("tcp_connect_ns", handshake.tcpConnect)
-        object.number("first_record_delay_ns", handshake.firstRecordDelay)
-        object.number("key_exchange_ns", handshake.keyExchange)
-        object.number("key_exchange_compute_ns", handshake.keyExchangeCompute)
-        object.number("alpn_negotiation_ns", handshake.alpnNegotiation)
-        object.number("finished_ns", handshake.finished)
-        object.literal("alpn_share", handshake.alpnShare.map(rounded))
-        object.text("local", handshake.local)
-        object.text("remote", handshake.remote)
-        object.text("socket_confidence", handshake.socketConfidence.rawValue)
-        output += object.finish()
-        output.append(UInt8(ascii: "\n"))
-    }
-
-    /// A ratio to six digits.
-    private static func rounded(_ value: Double) -> String {
-        "\((value * 1_000_000).rounded() / 1_000_000)"
-    }
-
-    /// RFC 3339 in UTC with nanoseconds.
-    static func timestamp(_ nanoseconds: Int64) -> String {
-        let (second, fraction) = nanoseconds.quotientAndRemainder(dividingBy: 1_000_000_000)
-        let time = CalendarTime(Int(second), utc: true)
-        return "\(time.date)T\(time.clock).\(pad(Int(abs(fraction)), 9))Z"
-    }
-}
+import Handshakes
 
 /// Builds one JSON object; what is `nil` is left out.
 struct JSONObject {
@@ -71,7 +9,7 @@ struct JSONObject {
     mutating func text(_ key: String, _ value: String?) {
         guard let value else { return }
         begin(key)
-        JSONObject.append(value, to: &bytes)
+        JSONText.append(value, to: &bytes)
     }
 
     mutating func number(_ key: String, _ value: UInt64?) {
@@ -87,27 +25,11 @@ struct JSONObject {
 
     private mutating func begin(_ key: String) {
         if bytes.count > 1 { bytes.append(UInt8(ascii: ",")) }
-        JSONObject.append(key, to: &bytes)
+        JSONText.append(key, to: &bytes)
         bytes.append(UInt8(ascii: ":"))
     }
 
     func finish() -> [UInt8] { bytes + [UInt8(ascii: "}")] }
-
-    /// RFC 8259 section 7.
-    static func append(_ text: String, to bytes: inout [UInt8]) {
-        bytes.append(UInt8(ascii: "\""))
-        for byte in text.utf8 {
-            switch byte {
-            case UInt8(ascii: "\""): bytes += Array("\\\"".utf8)
-            case UInt8(ascii: "\\"): bytes += Array("\\\\".utf8)
-            case 0..<0x20, 0x7f:
-                let digits = String(byte, radix: 16)
-                bytes += Array(("\\u" + String(repeating: "0", count: 4 - digits.count) + digits).utf8)
-            default: bytes.append(byte)
-            }
-        }
-        bytes.append(UInt8(ascii: "\""))
-    }
 }
 
 func pad(_ value: Int, _ width: Int) -> String {

@@ -1,5 +1,6 @@
 import Glibc
 import HandshakeProbe
+import Kernel
 
 /// Standard output or a file, written whole; a reader that went away is told apart from a failure.
 final class OutputFile {

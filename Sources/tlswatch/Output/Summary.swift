@@ -1,4 +1,5 @@
 import HandshakeProbe
+import Handshakes
 
 /// What a capture saw, in a few lines.
 struct Summary {

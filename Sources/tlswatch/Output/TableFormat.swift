@@ -1,26 +1,53 @@
 import HandshakeProbe
+import Handshakes
 
 /// The table that a person reads: 100 columns at most, failures standing out.
 struct TableFormat {
     /// Escape sequences for a terminal.
     var colour: Bool
 
-    private static let widths = [10, 14, 6, 7, 8, 12, 6, 6, 23]
+    private struct Column: Sendable {
+        var head: String
+        var width: Int
+        var cell: @Sendable (Handshake) -> String
 
-    func header() -> String {
-        row(["TIME", "PROCESS", "ROLE", "VERSION", "ALPN", "SNI", "TOTAL", "BUSY", "OUTCOME"])
+        init(_ head: String, _ width: Int, cell: @escaping @Sendable (Handshake) -> String) {
+            self.head = head
+            self.width = width
+            self.cell = cell
+        }
+
+        /// A field of the table of fields.
+        init(_ head: String, _ width: Int, field name: String) {
+            let field = HandshakeField.named(name)
+            self.init(head, width) { field?.value($0)?.cell ?? "-" }
+        }
     }
 
+    private static let columns = [
+        Column("TIME", 10) { handshake in
+            let (second, fraction) = handshake.wallTime.quotientAndRemainder(dividingBy: 1_000_000_000)
+            return CalendarTime(Int(second), utc: false).clock + "." + String(fraction / 100_000_000)
+        },
+        Column("PROCESS", 14) { "\($0.comm)/\($0.pid)" },
+        Column("ROLE", 6, field: "role"),
+        Column("VERSION", 7, field: "tls_version"),
+        Column("ALPN", 8, field: "alpn"),
+        Column("SNI", 12, field: "sni"),
+        Column("TOTAL", 6, field: "duration_ns"),
+        Column("BUSY", 6, field: "busy_ns"),
+        Column("OUTCOME", 23) { handshake in
+            guard handshake.outcome != .completed, let reason = handshake.reason else {
+                return handshake.outcome.rawValue
+            }
+            return "\(handshake.outcome.rawValue) \(reason)"
+        },
+    ]
+
+    func header() -> String { row { $0.head } }
+
     func line(_ handshake: Handshake) -> String {
-        let (second, fraction) = handshake.wallTime.quotientAndRemainder(dividingBy: 1_000_000_000)
-        let time = CalendarTime(Int(second), utc: false).clock + "." + String(fraction / 100_000_000)
-        let outcome = [handshake.outcome.rawValue, handshake.reason].compactMap { $0 }.joined(separator: " ")
-        let text = row([
-            time, "\(handshake.comm)/\(handshake.pid)", handshake.role.rawValue, handshake.tlsVersion ?? "-",
-            handshake.alpn ?? "-", handshake.sni ?? "-", DurationText.compact(handshake.duration),
-            DurationText.compact(handshake.busy),
-            handshake.outcome == .completed ? "completed" : outcome,
-        ])
+        let text = row { $0.cell(handshake) }
         guard colour else { return text }
         switch handshake.outcome {
         case .completed: return text
@@ -30,16 +57,25 @@ struct TableFormat {
     }
 
     /// Cells padded to their columns; what is too long is cut with an ellipsis, so that columns stand.
-    private func row(_ cells: [String]) -> String {
+    private func row(_ text: (Column) -> String) -> String {
         var line = ""
-        for (cell, width) in zip(cells, Self.widths) {
-            if cell.count > width {
-                line += cell.prefix(width - 1) + "… "
+        for column in Self.columns {
+            let cell = text(column)
+            if cell.count > column.width {
+                line += cell.prefix(column.width - 1) + "… "
             } else {
-                line += cell + String(repeating: " ", count: width - cell.count + 1)
+                line += cell + String(repeating: " ", count: column.width - cell.count + 1)
             }
         }
         // Without the padding of the last column: nothing but text to the right.
         return String(line.reversed().drop { $0 == " " }.reversed())
+    }
+}
+
+extension FieldValue {
+    /// In a column: durations with three significant digits.
+    var cell: String {
+        if case .nanoseconds(let duration) = self { return DurationText.compact(duration) }
+        return text
     }
 }

@@ -1,4 +1,5 @@
 import HandshakeProbe
+import Kernel
 import Synchronization
 
 /// How many lines this process may log: a burst, then some each second. What other programs do makes most of them, and

@@ -1,5 +1,7 @@
 import Glibc
 import HandshakeProbe
+import Handshakes
+import Kernel
 import Logging
 import Synchronization
 
@@ -88,7 +90,7 @@ struct LineLogHandler: LogHandler {
 
     private func json(_ level: Logger.Level, _ message: String, _ metadata: Logger.Metadata, _ time: Int64) -> String {
         var object = JSONObject()
-        object.text("time", JSONFormat.timestamp(time))
+        object.text("time", UTCTime(time).text)
         object.text("level", level.rawValue)
         object.text("message", String(message.prefix(Self.longest)))
         if !metadata.isEmpty { object.literal("metadata", Self.json(metadata)) }
@@ -109,13 +111,13 @@ struct LineLogHandler: LogHandler {
         case .stringConvertible(let truth as Bool): return "\(truth)"
         case .string, .stringConvertible:
             var bytes: [UInt8] = []
-            JSONObject.append(value.description, to: &bytes)
+            JSONText.append(value.description, to: &bytes)
             return String(decoding: bytes, as: UTF8.self)
         }
     }
 
     private func text(_ level: Logger.Level, _ message: String, _ metadata: Logger.Metadata, _ time: Int64) -> String {
-        let head = journal ? "<\(level.priority)>" : "\(JSONFormat.timestamp(time)) \(level.rawValue) "
+        let head = journal ? "<\(level.priority)>" : "\(UTCTime(time).text) \(level.rawValue) "
         let facts = metadata.sorted { $0.key < $1.key }.map { " \($0.key)=\($0.value)" }
         return head + Self.oneLine(message + facts.joined())
     }

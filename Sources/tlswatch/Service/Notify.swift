@@ -1,5 +1,6 @@
 import Glibc
 import HandshakeProbe
+import Kernel
 
 /// The service manager's socket: one datagram a message (sd_notify(3)). Any thread.
 struct ServiceNotifier: Sendable {

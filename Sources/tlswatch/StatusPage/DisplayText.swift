@@ -1,3 +1,6 @@
+import HandshakeProbe
+import Handshakes
+
 /// Figures as people read them.
 enum DisplayText {
     /// Three significant digits: `1.83 ms`, `912 µs`, `61.2 s`.
@@ -82,5 +85,19 @@ enum DisplayText {
         let second = nanoseconds.quotientAndRemainder(dividingBy: 1_000_000_000).quotient
         let time = CalendarTime(Int(second), utc: true)
         return (time.date, time.clock)
+    }
+
+    /// A field's value.
+    static func value(_ value: FieldValue) -> String {
+        switch value {
+        case .text(let text): return text
+        case .count(let number): return count(number)
+        case .nanoseconds(let nanoseconds): return duration(nanoseconds)
+        case .flag(let flag): return flag ? "yes" : "no"
+        case .ratio(let ratio): return share(UInt64(max(0, ratio) * 1_000_000), of: 1_000_000)
+        case .time(let nanoseconds):
+            let time = time(nanoseconds)
+            return "\(time.date) \(time.clock) UTC"
+        }
     }
 }

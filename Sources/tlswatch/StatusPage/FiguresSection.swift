@@ -1,4 +1,5 @@
 import HandshakeProbe
+import Handshakes
 
 /// P50, P90 and P99 of each role, with their course over the window.
 extension StatusPage {

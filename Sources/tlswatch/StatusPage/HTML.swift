@@ -1,4 +1,5 @@
 import HandshakeProbe
+import Handshakes
 
 /// A piece of a page. Literals are markup; whatever is interpolated is text and is escaped, so that a stranger's
 /// name cannot become an element or, between double quotes, end an attribute. Only another `HTML` goes in as it is.

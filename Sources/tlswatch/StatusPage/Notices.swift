@@ -1,4 +1,5 @@
 import HandshakeProbe
+import Handshakes
 
 /// What a reader must know before believing the figures, and the page before there are any.
 extension StatusPage {

@@ -1,4 +1,5 @@
 import HandshakeProbe
+import Handshakes
 
 /// What is observed, what is not, and why.
 extension StatusPage {

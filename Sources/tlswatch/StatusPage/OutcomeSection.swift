@@ -1,4 +1,5 @@
 import HandshakeProbe
+import Handshakes
 
 /// How sessions ended since the start: a row for each outcome, beneath it its reasons.
 extension StatusPage {

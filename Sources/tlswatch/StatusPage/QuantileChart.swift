@@ -1,5 +1,6 @@
 import Glibc
 import HandshakeProbe
+import Handshakes
 
 /// The quantiles over the window on a logarithmic scale, and beneath them the completed handshakes of each second.
 ///

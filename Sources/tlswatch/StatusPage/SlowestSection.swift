@@ -1,4 +1,5 @@
 import HandshakeProbe
+import Handshakes
 
 /// The slowest sessions of the window: where each one's time went, and on request every fact known of it.
 extension StatusPage {

@@ -1,4 +1,5 @@
 import HandshakeProbe
+import Handshakes
 
 /// The page at `/`: one response that needs nothing else. The server renders all of it, so it also serves a browser
 /// that runs no script; the script only fetches it again.

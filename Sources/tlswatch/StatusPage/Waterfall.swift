@@ -1,4 +1,5 @@
 import HandshakeProbe
+import Handshakes
 
 /// One session on a horizontal axis of its own: TCP connect, ClientHello, key exchange and finish, beneath them ALPN,
 /// and beneath that how much was busy and how much wait.

@@ -1,5 +1,6 @@
 import Glibc
 import HandshakeProbe
+import Kernel
 import Logging
 import NIOCore
 

@@ -1,4 +1,5 @@
 import HandshakeProbe
+import Handshakes
 import Synchronization
 
 /// Why a request was not served: the label `reason` of `tlswatch_http_requests_rejected_total`.

@@ -1,6 +1,8 @@
-import HandshakeProbe
 import HTTPTypes
+import HandshakeProbe
+import Handshakes
 import Hummingbird
+import Kernel
 
 /// `/metrics`: so many scrapes at a time, each from its beginning until its answer is taken.
 struct MetricsRoute: Sendable {
@@ -26,7 +28,7 @@ private func scrape(_ request: Request, _ engine: MetricsSource, _ scrapes: Endp
     let begin = monotonicNow()
     let process = ProcessSample.current()
     let exposition = Exposition.negotiate(request.headers[.accept])
-    let metrics = snapshot.metrics.adding(process: process, scrape: scrapes.sample())
+    let metrics = snapshot.metrics.adding(process.samples + scrapes.sample().samples + engine.samples())
     var bytes: [UInt8] = []
     if exposition.format == .protobuf {
         ProtobufExposition.encode(metrics, as: exposition, created: process.startTime, into: &bytes)

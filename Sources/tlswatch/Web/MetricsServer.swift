@@ -1,8 +1,10 @@
 import Foundation
-import HandshakeProbe
 import HTTPTypes
+import HandshakeProbe
+import Handshakes
 import Hummingbird
 import HummingbirdCore
+import Kernel
 import Logging
 import NIOHTTP1
 import NIOPosix

@@ -1,4 +1,6 @@
 import HandshakeProbe
+import Handshakes
+import Kernel
 
 /// What the HTTP side reads: published values, and no kernel handle.
 struct MetricsSource: Sendable {
@@ -13,6 +15,9 @@ struct MetricsSource: Sendable {
     var libraries: @Sendable () -> [LibraryState]
     /// Monotonic nanoseconds at which processes were last looked at; `nil` where nobody does that.
     var discovered: @Sendable () -> UInt64? = { nil }
+
+    /// What the rest of the program knows at scrape time.
+    var samples: @Sendable () -> [FamilySample] = { [] }
 
     /// What is missing before handshakes are measured, a sentence each; empty when ready.
     var missing: [String] {

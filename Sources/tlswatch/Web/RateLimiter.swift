@@ -1,4 +1,5 @@
 import HandshakeProbe
+import Kernel
 import Synchronization
 
 /// A token bucket: one request each interval, and a burst of them. For any thread.

@@ -1,5 +1,6 @@
 import Glibc
 import HandshakeProbe
+import Kernel
 
 /// Reading whole files that are small when all is well.
 enum SmallFile {

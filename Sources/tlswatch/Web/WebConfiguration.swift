@@ -1,3 +1,5 @@
+import Handshakes
+
 /// What a `--web.config.file` says, in the exporter-toolkit's words (prometheus/exporter-toolkit,
 /// docs/web-configuration.md); nothing of it has been opened yet but the file itself.
 struct WebConfiguration: Sendable, Equatable {

@@ -1,8 +1,10 @@
 import Testing
 
+@testable import Code
 @testable import HandshakeProbe
+@testable import Kernel
 
-@Suite struct AttacherTests {
+@Suite("Which sites get probes, and of which kind") struct AttacherTests {
     /// Counts how often return probes were tried.
     private final class Trial {
         var count = 0
@@ -43,7 +45,7 @@ import Testing
     }
 
     @Test("Return probes that kill confined processes, or were not proven not to, are used on nobody")
-    func deadly() {
+    func deadlyReturnProbesAreUsedOnNobody() {
         for result in [ReturnProbes.deadly, .untried("no memory")] {
             let trial = Trial(result)
             let choice = choose(trial, returns: true)
@@ -54,21 +56,21 @@ import Testing
     }
 
     @Test("Where a confined child lived they are used")
-    func safe() {
+    func returnProbesAreUsedWhereAChildLived() {
         let trial = Trial(.safe)
         #expect(choose(trial, returns: true).sites.contains(.stateMachine))
         #expect(trial.count == 1)
     }
 
     @Test("Single-stepped sites and unwanted phases are left out and told")
-    func omitted() {
+    func omittedSitesAreReported() {
         let choice = choose(Trial(.safe), returns: false, phases: false)
         #expect(choice.sites == [.stateMachine, .objectFree])
         #expect(choice.omitted.count == 2)
     }
 
     @Test("The trial tells a child that its filter killed")
-    func control() {
+    func theTrialReportsAKillingFilter() {
         #expect(ReturnProbes.triedForbiddenCall() == .deadly)
     }
 }

@@ -1,10 +1,11 @@
-import CBPF
+import CEvents
+import TestSupport
 import Testing
 
 @testable import HandshakeProbe
 
 /// How facts are brought with few reads, and that each is found where it was put.
-@Suite struct ReadPlanTests {
+@Suite("Facts with few reads") struct ReadPlanTests {
     /// OpenSSL 3.0's layout.
     private static let paths: [Fact: FactPath] = [
         .version: FactPath(offsets: [0], size: 4), .role: FactPath(offsets: [0x38], size: 4),
@@ -42,7 +43,7 @@ import Testing
 
     @Test("OpenSSL 3.0's facts come with five reads, each fact from where its path leads")
     func openSSL30() {
-        let plan = ReadPlan(Self.paths)
+        let plan = ReadPlan(Self.paths, expendable: OpenSSL.expendable)
         #expect(plan.omitted.isEmpty)
         #expect(plan.reads.count == 5)
         #expect(plan.reads[0].offset == 0 && plan.reads[0].length == 0x60, "the state comes first, by itself")
@@ -73,20 +74,20 @@ import Testing
 
     @Test("A null pointer on the way leaves out what is behind it, and nothing else")
     func nullPointer() {
-        let facts = read(ReadPlan(Self.paths), memory: [:], object: 0x10000)
+        let facts = read(ReadPlan(Self.paths, expendable: OpenSSL.expendable), memory: [:], object: 0x10000)
         #expect(facts[.cipher] == nil)
         #expect(facts[.sessionGroup] == nil)
         #expect(facts[.version] == 0)
     }
 
     @Test("Where there are more reads than the kernel side does, the least telling facts go, and are named")
-    func tooMany() {
+    func theLeastUsefulFactsGiveWay() {
         var paths = Self.paths
         paths[.references] = FactPath(offsets: [0x4000], size: 4)
         paths[.flags] = FactPath(offsets: [0x8000], size: 4)
         paths[.verifyMode] = FactPath(offsets: [0x20, 0x4000], size: 4)
         paths[.earlyData] = FactPath(offsets: [0x28, 0x30, 0x4000], size: 4)
-        let plan = ReadPlan(paths)
+        let plan = ReadPlan(paths, expendable: OpenSSL.expendable)
         #expect(plan.reads.count <= Int(TLSWATCH_READS))
         #expect(plan.omitted.first == .references)
         #expect(plan.fields[.cipher] != nil)
@@ -94,37 +95,46 @@ import Testing
     }
 
     @Test("The widest OpenSSL so far, 3.5.4, leaves no fact out")
-    func widest() {
+    func theWidestLibraryKeepsAllFacts() {
         func scalar(_ offsets: Int32..., size: Int = 4) -> FactPath { FactPath(offsets: offsets, size: size) }
         func text(_ offsets: Int32...) -> FactPath { FactPath(offsets: offsets, size: 0) }
-        let plan = ReadPlan([
-            .version: scalar(72), .role: scalar(120), .flowState: scalar(152), .handState: scalar(172),
-            .resumed: scalar(1288), .cipher: scalar(2304, 760, 24), .group: scalar(1246, size: 2),
-            .sessionGroup: scalar(2304, 776, size: 2), .alpnLength: scalar(1216), .earlyData: scalar(2840),
-            .helloRetry: scalar(2256), .flags: scalar(352), .verifyMode: scalar(2384),
-            .peerCertificate: scalar(2304, 704), .certificateRequest: scalar(832), .references: scalar(32),
-            .requestState: scalar(176), .want: scalar(104), .shutdown: scalar(132), .verifyResult: scalar(2456),
-            .alpn: text(1208, 0), .sni: text(2592, 0), .sessionSNI: text(2304, 800, 0), .transport: text(80, 0),
-            .helloName: text(2904, 648, 40, 0),
-        ])
+        let plan = ReadPlan(
+            [
+                .version: scalar(72), .role: scalar(120), .flowState: scalar(152), .handState: scalar(172),
+                .resumed: scalar(1288), .cipher: scalar(2304, 760, 24), .group: scalar(1246, size: 2),
+                .sessionGroup: scalar(2304, 776, size: 2), .alpnLength: scalar(1216), .earlyData: scalar(2840),
+                .helloRetry: scalar(2256), .flags: scalar(352), .verifyMode: scalar(2384),
+                .peerCertificate: scalar(2304, 704), .certificateRequest: scalar(832), .references: scalar(32),
+                .requestState: scalar(176), .want: scalar(104), .shutdown: scalar(132), .verifyResult: scalar(2456),
+                .alpn: text(1208, 0), .sni: text(2592, 0), .sessionSNI: text(2304, 800, 0), .transport: text(80, 0),
+                .helloName: text(2904, 648, 40, 0),
+            ], expendable: OpenSSL.expendable)
         #expect(plan.omitted.isEmpty)
         #expect(plan.fields.count == 25)
     }
 
+    @Test("A text inside the object takes no read, and its place is the object's own")
+    func inlineText() {
+        let plan = ReadPlan([.sni: FactPath(offsets: [0x850], size: 0)], expendable: [])
+        #expect(plan.fields[.sni] == ReadPlan.Field(at: 0, size: 8, read: Int(TLSWATCH_FROM_OBJECT), offset: 0x850))
+        #expect(plan.reads.allSatisfy { $0.length == 0 } && plan.reads(for: .sni) == 0)
+    }
+
     @Test("The reads of one fact are those on its way")
     func readsOfOneFact() {
-        let plan = ReadPlan(Self.paths)
+        let plan = ReadPlan(Self.paths, expendable: OpenSSL.expendable)
         #expect(plan.reads(for: .alpnLength).nonzeroBitCount == 1)
         #expect(plan.reads(for: .cipher).nonzeroBitCount == 3)
         #expect(plan.reads(for: .references) == 0)
     }
 
     @Test("Paths that no reader could follow are left out")
-    func unreadable() {
-        let plan = ReadPlan([
-            .version: FactPath(offsets: [], size: 4), .sni: FactPath(offsets: [8], size: 0),
-            .handState: FactPath(offsets: [8], size: 3),
-        ])
+    func unreadablePathsAreLeftOut() {
+        let plan = ReadPlan(
+            [
+                .version: FactPath(offsets: [], size: 4), .transport: FactPath(offsets: [8], size: 0),
+                .handState: FactPath(offsets: [8], size: 3),
+            ], expendable: [])
         #expect(plan.fields.isEmpty)
         #expect(plan.omitted.count == 3)
     }

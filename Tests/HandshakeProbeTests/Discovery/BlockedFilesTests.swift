@@ -1,8 +1,9 @@
 import Testing
 
 @testable import HandshakeProbe
+@testable import Kernel
 
-@Suite struct BlockedFilesTests {
+@Suite("Files that may not be opened") struct BlockedFilesTests {
     private func file(_ inode: UInt64) -> MappedInode { MappedInode(device: 1, inode: inode, generation: 0, size: 9) }
 
     private func note(_ blocked: inout BlockedFiles, _ path: String, _ inode: UInt64, pid: UInt32) -> Bool {
@@ -10,7 +11,7 @@ import Testing
     }
 
     @Test("A TLS library is named by its file name; where a process has none, its first file stands for it")
-    func rows() {
+    func rowsAreNamedByFileName() {
         var blocked = BlockedFiles()
         let news = [
             note(&blocked, "/app/program", 1, pid: 7), note(&blocked, "/app/libssl.so.3", 2, pid: 7),
@@ -27,7 +28,7 @@ import Testing
     }
 
     @Test("Processes fork and end; a file that is met again in the next pass is no news")
-    func passes() {
+    func knownFilesAreNoNewsInTheNextPass() {
         var blocked = BlockedFiles()
         _ = note(&blocked, "/a", 1, pid: 7)
         let forked = (blocked.forked(8, from: 7), blocked.forked(9, from: 1))
@@ -48,7 +49,7 @@ import Testing
     }
 
     @Test("Past so many files the rest is one row")
-    func bounded() {
+    func theRestIsOneRow() {
         var blocked = BlockedFiles()
         for inode in 0..<2_000 { _ = note(&blocked, "/\(inode)", UInt64(inode + 1), pid: UInt32(inode + 1)) }
         let rows = blocked.rows(observed: [])

@@ -1,18 +1,20 @@
 import Foundation
+import TestSupport
 import Testing
 
 @testable import HandshakeProbe
+@testable import Kernel
 
-@Suite struct FileIdentityTests {
-    private func path() -> String {
-        FileManager.default.temporaryDirectory.path + "/tlswatch-identity-" + UUID().uuidString
-    }
+@Suite("Which file is the same file") struct FileIdentityTests {
+    private let directory: TemporaryDirectory
+    private var path: String { directory.file("library") }
+
+    init() throws { directory = try TemporaryDirectory() }
 
     private func write(_ path: String) throws { try Data("library".utf8).write(to: URL(fileURLWithPath: path)) }
 
     @Test("A file stays the same when it is renamed, linked and given other permissions")
-    func same() throws {
-        let path = path()
+    func renamesKeepTheIdentity() throws {
         try write(path)
         let first = try #require(OpenFile(path)?.identity)
         try FileManager.default.setAttributes([.posixPermissions: 0o600], ofItemAtPath: path)
@@ -21,12 +23,10 @@ import Testing
         #expect(OpenFile(path + "-link")?.identity == first)
         try FileManager.default.moveItem(atPath: path, toPath: path + "-renamed")
         #expect(OpenFile(path + "-renamed")?.identity == first)
-        for name in ["-link", "-renamed"] { try FileManager.default.removeItem(atPath: path + name) }
     }
 
     @Test("A file is not the one before it, though its inode's number is used again")
-    func successor() throws {
-        let path = path()
+    func aReusedInodeIsAnotherFile() throws {
         var identities: [FileIdentity] = []
         for _ in 0..<200 {
             try write(path)
@@ -41,10 +41,8 @@ import Testing
     }
 
     @Test("Where the file system keeps the time of birth, that is what counts")
-    func birth() throws {
-        let path = path()
+    func theTimeOfBirthCounts() throws {
         try write(path)
-        defer { try? FileManager.default.removeItem(atPath: path) }
         let told = try Tool.run("/usr/bin/stat", ["-c", "%W", path]).trimmingCharacters(in: .whitespacesAndNewlines)
         let identity = try #require(OpenFile(path)?.identity)
         if case .birth(let nanoseconds) = identity.origin {

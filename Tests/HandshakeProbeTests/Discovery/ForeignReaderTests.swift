@@ -1,22 +1,24 @@
 import Dispatch
 import Foundation
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import HandshakeProbe
 
-@Suite struct ForeignReaderTests {
+@Suite("Reading files that may hang") struct ForeignReaderTests {
     private static let short = ForeignReader.Patience(each: 100_000_000, total: .max)
 
     /// A name whose opening waits until somebody opens it for writing.
     private final class Fifo: Sendable {
-        let path = FileManager.default.temporaryDirectory.path + "/tlswatch-reader-" + UUID().uuidString
+        private let directory: TemporaryDirectory
+        let path: String
 
         init() throws {
-            guard unsafe mkfifo(path, 0o600) == 0 else { throw CocoaError(.fileWriteUnknown) }
+            directory = try TemporaryDirectory()
+            path = directory.file("fifo")
+            guard unsafe mkfifo(path, 0o600) == 0 else { throw HarnessError("mkfifo: errno \(errno)") }
         }
-
-        deinit { unsafe _ = unlink(path) }
 
         /// Blocks. The descriptor is closed.
         func read() -> Bool {
@@ -31,17 +33,8 @@ import Testing
         }
     }
 
-    private func eventually(_ condition: () -> Bool) -> Bool {
-        let end = ContinuousClock.now.advanced(by: .seconds(30))
-        while ContinuousClock.now < end {
-            if condition() { return true }
-            usleep(1_000)
-        }
-        return condition()
-    }
-
     @Test("A look that does not end is given up on; others go on, and nothing else is looked at where it hangs")
-    func hangs() throws {
+    func aHangingLookIsGivenUpOn() throws {
         let reader = ForeignReader(Self.short)
         let fifo = try Fifo()
         let late = Mutex<[Bool]>([])
@@ -56,13 +49,14 @@ import Testing
         #expect(!reader.takeCameBack())
         fifo.release()
         #expect(eventually { reader.abandoned == 0 })
-        #expect(reader.takeCameBack() && !reader.takeCameBack())
+        #expect(reader.takeCameBack())
+        #expect(!reader.takeCameBack())
         #expect(late.withLock { $0 } == [true], "what came too late is handed over")
         #expect(reader.look(at: .device(7)) { 3 }.value == 3, "it answers again")
     }
 
     @Test("Where a server may not answer a process asks first; whatever it is told is an answer")
-    func asks() {
+    func aProcessAsksFirst() {
         let reader = ForeignReader(Self.short)
         let directory = FileManager.default.temporaryDirectory.path
         #expect(reader.look(at: .path("/fine"), asking: Machine.libssl) { 1 }.value == 1)
@@ -72,7 +66,7 @@ import Testing
     }
 
     @Test("What computes is waited for")
-    func computes() {
+    func aComputingLookIsWaitedFor() {
         let reader = ForeignReader(Self.short)
         let answer = reader.look(at: .path("/slow")) { () -> UInt64 in
             var start = timespec()
@@ -86,7 +80,7 @@ import Testing
     }
 
     @Test("So many threads may hang and no more; each that comes back makes room")
-    func limit() throws {
+    func hangingThreadsAreLimited() throws {
         let reader = ForeignReader(Self.short, limit: 2)
         let fifos = try (0..<2).map { _ in try Fifo() }
         for (number, fifo) in fifos.enumerated() {
@@ -104,7 +98,7 @@ import Testing
     }
 
     @Test("All looks together hang no longer than their patience, which may be shortened while one hangs")
-    func total() throws {
+    func allLooksShareOnePatience() throws {
         let reader = ForeignReader(ForeignReader.Patience(each: .max, total: 300_000_000))
         let fifos = try (0..<3).map { _ in try Fifo() }
         let start = ContinuousClock.now

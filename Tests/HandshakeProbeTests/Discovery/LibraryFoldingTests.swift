@@ -1,8 +1,10 @@
 import Testing
 
 @testable import HandshakeProbe
+@testable import Handshakes
+@testable import Kernel
 
-@Suite struct LibraryFoldingTests {
+@Suite("A library and its companion as one row") struct LibraryFoldingTests {
     private func library(
         _ path: String, profile: Int, hooks: [HookKind], processes: Set<UInt32> = [], state: LibraryState = .attached
     ) -> ObservedLibrary {
@@ -19,7 +21,7 @@ import Testing
     }
 
     @Test("A libcrypto is part of the libssl beside it, or of one that is mapped together with it; alone it is no row")
-    func fold() {
+    func companionsFoldIntoTheirLibrary() {
         let rows = LibraryFolding.fold([
             1: library("/a/libcrypto.so.3", profile: 1, hooks: [.pause]),
             2: library("/a/libssl.so.3", profile: 2, hooks: [.stateMachine, .fatal]),
@@ -34,7 +36,7 @@ import Testing
     }
 
     @Test("The probes of both are counted under the libssl, and those of a replaced one under the same name")
-    func counts() {
+    func probesOfBothAreCountedTogether() {
         var sample = CoverageSample()
         sample.add(
             LibraryFolding.fold([
@@ -48,7 +50,7 @@ import Testing
     }
 
     @Test("A libcrypto that could not be probed is an omission of its libssl")
-    func refused() {
+    func aRefusedCompanionIsAnOmission() {
         let rows = LibraryFolding.fold([
             1: library(
                 "/a/libcrypto.so.3", profile: 0, hooks: [.pause],

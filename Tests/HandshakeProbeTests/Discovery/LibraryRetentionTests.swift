@@ -1,19 +1,23 @@
 import Foundation
+import TestSupport
 import Testing
 
 @testable import HandshakeProbe
+@testable import Kernel
 
-@Suite struct LibraryRetentionTests {
+@Suite("How long a library is kept") struct LibraryRetentionTests {
     private static let second: UInt64 = 1_000_000_000
 
     /// A library whose file is really there, until `remove`.
     private struct Sample {
         var library: ObservedLibrary
-        let path = FileManager.default.temporaryDirectory.path + "/tlswatch-retention-" + UUID().uuidString
+        private let directory: TemporaryDirectory
+        let path: String
 
         init(_ state: LibraryState = .attached) throws {
-            try Data("library".utf8).write(to: URL(fileURLWithPath: path))
-            guard let file = OpenFile(path) else { throw CocoaError(.fileReadUnknown) }
+            directory = try TemporaryDirectory()
+            path = try directory.write("library", to: "library")
+            guard let file = OpenFile(path) else { throw HarnessError("\(path) cannot be opened") }
             library = ObservedLibrary(
                 profile: 1, path: path,
                 inode: MappedInode(device: 1, inode: file.identity.inode, generation: 0, size: 7),
@@ -24,13 +28,14 @@ import Testing
     }
 
     @Test("A named library is kept while its file is there, and goes when it is asked next")
-    func kept() throws {
+    func aNamedLibraryStaysWhileItsFileDoes() throws {
         let sample = try Sample()
         var retention = LibraryRetention(reader: ForeignReader())
         func isOver(_ seconds: UInt64) -> Bool {
             retention.isOver(1, sample.library, isNamed: true, now: 100 * Self.second + seconds * Self.second)
         }
-        #expect(!isOver(0) && !isOver(1))
+        #expect(!isOver(0))
+        #expect(!isOver(1))
         try sample.remove()
         #expect(!isOver(5), "it is not looked for at every turn")
         #expect(isOver(11))
@@ -38,7 +43,7 @@ import Testing
 
     @Test(
         "What is not attached, or was replaced, goes after a moment, also where the new file has the old inode number")
-    func gone() throws {
+    func unattachedAndReplacedLibrariesGo() throws {
         let unattached = try Sample(.unobserved(reason: .noCheapSite, detail: ""))
         let removed = try Sample()
         try removed.remove()
@@ -59,7 +64,7 @@ import Testing
     }
 
     @Test("One whose file system does not answer is kept")
-    func hanging() throws {
+    func aLibraryOnAHungFileSystemStays() throws {
         let sample = try Sample()
         let reader = ForeignReader(ForeignReader.Patience(each: 100_000_000, total: .max))
         let gate = DispatchSemaphore(value: 0)
@@ -70,14 +75,15 @@ import Testing
         func isOver(_ seconds: UInt64) -> Bool {
             retention.isOver(1, sample.library, isNamed: true, now: seconds * Self.second)
         }
-        #expect(!isOver(1) && !isOver(100))
+        #expect(!isOver(1))
+        #expect(!isOver(100))
         gate.signal()
         while reader.abandoned > 0 { usleep(1_000) }
         #expect(isOver(200))
     }
 
     @Test("Room is made by the one that was unused longest, and long enough; a process begins it anew")
-    func longest() throws {
+    func theLongestUnusedLibraryMakesRoom() throws {
         let sample = try Sample()
         defer { try? sample.remove() }
         var retention = LibraryRetention(reader: ForeignReader())

@@ -1,12 +1,13 @@
+import TestSupport
 import Testing
 
 @testable import HandshakeProbe
 
-@Suite struct LookScheduleTests {
+@Suite("When a new program is looked at") struct LookScheduleTests {
     private static let millisecond: UInt64 = 1_000_000
 
     @Test("A program is looked at when its libraries should be mapped, and once more")
-    func twice() {
+    func aProgramIsLookedAtTwice() {
         var schedule = LookSchedule()
         #expect(schedule.next == nil)
         schedule.add([7], at: 0)
@@ -21,7 +22,7 @@ import Testing
     }
 
     @Test("A storm of programs is left to the sweep, second by second")
-    func storm() {
+    func aStormIsLeftToTheSweep() {
         var schedule = LookSchedule()
         schedule.add(Array(0..<10_000), at: 0)
         let first = schedule.take(at: 20 * Self.millisecond)

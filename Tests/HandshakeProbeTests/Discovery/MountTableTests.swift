@@ -2,7 +2,7 @@ import Testing
 
 @testable import HandshakeProbe
 
-@Suite struct MountTableTests {
+@Suite("Which file systems are local") struct MountTableTests {
     private static let table = Array(
         """
         22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw
@@ -13,19 +13,24 @@ import Testing
         """.utf8)
 
     @Test("A device is local where its file system needs no server, and unknown ones are not")
-    func types() {
+    func localFileSystemsNeedNoServer() {
         func isLocal(_ major: UInt32, _ minor: UInt32) -> Bool {
             MountTable.isLocal(major << 20 | minor, in: Self.table)
         }
-        #expect(isLocal(254, 0) && isLocal(0, 45))
-        #expect(!isLocal(0, 44) && !isLocal(8, 17) && !isLocal(0, 46) && !isLocal(9, 9))
+        #expect(isLocal(254, 0))
+        #expect(isLocal(0, 45))
+        #expect(!isLocal(0, 44))
+        #expect(!isLocal(8, 17))
+        #expect(!isLocal(0, 46))
+        #expect(!isLocal(9, 9))
     }
 
     @Test("What no table has is not local, nor is anything for a process that is gone")
-    func unknown() {
+    func unknownDevicesAreNotLocal() {
         var table = MountTable()
         let unknown = table.isLocal(0xfff << 20 | 1, for: 1)
         let gone = table.isLocal(0xfff << 20 | 1, for: .max)
-        #expect(!unknown && !gone)
+        #expect(!unknown)
+        #expect(!gone)
     }
 }

@@ -1,14 +1,15 @@
 import Foundation
+import TestSupport
 import Testing
 
 @testable import HandshakeProbe
+@testable import Kernel
 
-@Suite struct OpenFileTests {
+@Suite("Whether an open file has changed") struct OpenFileTests {
     @Test("A file is unchanged until somebody writes it, once what was written before is old enough to tell")
-    func unchanged() throws {
-        let path = FileManager.default.temporaryDirectory.path + "/tlswatch-open-file-" + UUID().uuidString
-        try Data("content".utf8).write(to: URL(fileURLWithPath: path))
-        defer { try? FileManager.default.removeItem(atPath: path) }
+    func aFileIsUnchangedUntilItIsWritten() throws {
+        let directory = try TemporaryDirectory()
+        let path = try directory.write("content", to: "library")
         var isWritten = false
         let deadline = ContinuousClock.now.advanced(by: .seconds(10))
         while !isWritten, ContinuousClock.now < deadline {

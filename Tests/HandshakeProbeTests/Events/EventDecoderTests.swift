@@ -1,11 +1,13 @@
-import CBPF
+import CEvents
 import Foundation
+import TestSupport
 import Testing
 
 @testable import HandshakeProbe
+@testable import Handshakes
 
 /// The decoder against records that the kernel would not write, and recordings that somebody else made.
-@Suite struct EventDecoderTests {
+@Suite("Decoding records") struct EventDecoderTests {
     private func consumer() -> EventConsumer {
         let consumer = EventConsumer(
             table: SessionTable(capacity: 1000, timeout: 1_000_000_000, wallClockOffset: 0),
@@ -33,7 +35,7 @@ import Testing
     }
 
     @Test("Each kind of bad record is rejected for its own reason, and the books balance")
-    func rejections() {
+    func eachBadRecordHasItsReason() {
         let consumer = consumer()
         feed([1, 2, 3], to: consumer)
         feed(record(kind: 1, size: 104, claimed: 105), to: consumer)
@@ -63,9 +65,9 @@ import Testing
     }
 
     @Test("Random records crash nothing, and every one is decoded or rejected")
-    func fuzz() {
+    func randomRecordsAreDecodedOrRejected() {
         let consumer = consumer()
-        var generator = SeededGenerator(seed: 42)
+        var generator = SplitMix(seed: 42)
         let sizes = [0, 8, 40, 56, 72, 104, 112, 176, 208, 304, 312, 500, 700]
         for _ in 0..<20_000 {
             let size = sizes.randomElement(using: &generator) ?? 0
@@ -114,7 +116,7 @@ import Testing
         let file = try #require(
             Bundle.module.url(forResource: "handshakes", withExtension: "recording", subdirectory: "Fixtures"))
         let whole = [UInt8](try Data(contentsOf: file))
-        var generator = SeededGenerator(seed: 7)
+        var generator = SplitMix(seed: 7)
         var refused = 0
         for _ in 0..<300 {
             var bytes = whole

@@ -1,10 +1,10 @@
-import CBPF
+import CEvents
 import Synchronization
 import Testing
 
 @testable import HandshakeProbe
 
-@Suite struct LossWatchTests {
+@Suite("When records were lost") struct LossWatchTests {
     /// A kernel and a clock that the test moves.
     private final class Kernel: Sendable {
         let state = Mutex<(now: UInt64, losses: tlswatch_losses)>((100, tlswatch_losses()))
@@ -33,7 +33,7 @@ import Testing
     }
 
     @Test("A loss lies between the last look that did not see it and the time that the kernel noted")
-    func span() {
+    func aLossLiesBetweenTwoLooks() {
         let kernel = Kernel()
         var watch = kernel.watch
         kernel.set(now: 200, count: 0, last: 0)
@@ -47,7 +47,7 @@ import Testing
     }
 
     @Test("While records are read it looks again and again, but not for each")
-    func stride() {
+    func looksAreRepeatedWithinARead() {
         let kernel = Kernel()
         var watch = kernel.watch
         #expect(watch.beforeRecord() == nil)
@@ -57,7 +57,7 @@ import Testing
     }
 
     @Test("Spans overlap at their edges; the oldest become one, and nothing is forgotten")
-    func overlap() {
+    func overlappingSpansBecomeOne() {
         var spans = LossSpans()
         #expect(!spans.overlap(0, .max))
         for index in 0..<200 as Range<UInt64> { spans.add(LossSpan(from: 1000 * index, to: 1000 * index + 10)) }
@@ -70,7 +70,7 @@ import Testing
     }
 
     @Test("The count found at the beginning is no loss of the stream")
-    func earlier() {
+    func anEarlierCountIsNoLoss() {
         let kernel = Kernel()
         kernel.set(now: 100, count: 7, last: 90)
         var watch = kernel.watch
@@ -116,14 +116,14 @@ import Testing
         arguments: [
             (0, 99, false), (0, 100, true), (120, 130, true), (0, 900, true), (200, 300, true), (201, 300, false),
         ] as [(UInt64, UInt64, Bool)])
-    func edges(_ from: UInt64, _ to: UInt64, _ overlaps: Bool) {
+    func aSpanOverlapsWhatItTouches(_ from: UInt64, _ to: UInt64, _ overlaps: Bool) {
         var spans = LossSpans()
         spans.add(LossSpan(from: 100, to: 200))
         #expect(spans.overlap(from, to) == overlaps)
     }
 
     @Test("Sixty-four spans are kept apart; one more, and the two oldest become one that holds what is between them")
-    func bounded() {
+    func spansPastTheLimitAreJoined() {
         func gaps(_ count: UInt64) -> [UInt64] {
             var spans = LossSpans()
             for index in 0..<count { spans.add(LossSpan(from: 1000 * index, to: 1000 * index + 10)) }
@@ -136,12 +136,13 @@ import Testing
     }
 
     @Test("The joined span reaches as far as either of the two, in whatever order they came")
-    func joined() {
+    func aJoinedSpanReachesAsFarAsBoth() {
         var spans = LossSpans()
         spans.add(LossSpan(from: 5000, to: 9000))
         spans.add(LossSpan(from: 1000, to: 2000))
         for index in 100..<163 as Range<UInt64> { spans.add(LossSpan(from: 1000 * index, to: 1000 * index + 10)) }
         for time in [1000, 2000, 5000, 9000] as [UInt64] { #expect(spans.overlap(time, time), "\(time)") }
-        #expect(!spans.overlap(0, 999) && !spans.overlap(9001, 99_999))
+        #expect(!spans.overlap(0, 999))
+        #expect(!spans.overlap(9001, 99_999))
     }
 }

@@ -1,10 +1,12 @@
 import Foundation
 import Testing
 
+@testable import Code
 @testable import HandshakeProbe
+@testable import Kernel
 
 /// The compiled BPF programs themselves: what they must not do to a host.
-@Suite struct ProgramStackTests {
+@Suite("The stack of the BPF programs") struct ProgramStackTests {
     @Test("No program or function of the BPF object uses 64 bytes of stack: at that size it gets a private stack")
     func stackUse() throws {
         let object = try ELFFile.sections(ofBPFObject: EmbeddedObject.bytes())

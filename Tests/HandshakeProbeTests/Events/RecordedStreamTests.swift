@@ -1,50 +1,14 @@
-import CBPF
+import CEvents
 import Foundation
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import HandshakeProbe
+@testable import Handshakes
 
 /// Losses and closed sockets in a recording: a replay must judge the same sessions in the same way as the capture did.
-@Suite struct RecordedStreamTests: SessionStream {
-    private static let header = RecordingHeader(
-        wireVersion: Int(TLSWATCH_WIRE_VERSION), version: "test", host: "host", kernel: "kernel", wallClockOffset: 0)
-    static let library = RecordedLibrary(
-        profile: 1, stack: "openssl", path: "/libssl.so.3", version: "3.0.19")
-
-    /// A recording's bytes; `write` fills it.
-    func recording(_ write: (consuming RecordingWriter) throws -> Void) throws -> [UInt8] {
-        let path = FileManager.default.temporaryDirectory.appending(path: "loss-\(UUID().uuidString)").path
-        defer { try? FileManager.default.removeItem(atPath: path) }
-        try write(try RecordingWriter(path: path, header: Self.header))
-        return try Machine.bytes(path)
-    }
-
-    /// A record's bytes, with the head that the kernel gives it.
-    private func bytes<Record: BitwiseCopyable>(_ record: Record, _ kind: tlswatch_kind) -> [UInt8] {
-        var record = record
-        let bytes = unsafe withUnsafeBytes(of: &record) { unsafe Array($0) }
-        return headed(bytes, kind)
-    }
-
-    private func headed(_ bytes: [UInt8], _ kind: tlswatch_kind) -> [UInt8] {
-        var bytes = bytes
-        let (kindAt, sizeAt) = (
-            MemoryLayout<tlswatch_header>.offset(of: \.kind) ?? 0, MemoryLayout<tlswatch_header>.offset(of: \.size) ?? 0
-        )
-        bytes[kindAt] = UInt8(kind.rawValue)
-        (bytes[sizeAt], bytes[sizeAt + 1]) = (UInt8(bytes.count & 0xff), UInt8(bytes.count >> 8))
-        return bytes
-    }
-
-    func entered(_ time: UInt64) -> [UInt8] { bytes(enter(time), TLSWATCH_CALL_ENTER) }
-
-    /// The second call's return, which completes the handshake.
-    func returned(_ time: UInt64, from enter: UInt64) -> [UInt8] {
-        headed(
-            back(time, from: enter, result: 1, flow: 4, scalars: [.version: 0x0304]), TLSWATCH_CALL_RETURN)
-    }
-
+@Suite("Losses and closed sockets in a recording") struct RecordedStreamTests: RecordedStream {
     @Test("What was written is read back, frame by frame, the loss where it stood")
     func roundTrip() throws {
         let loss = LossSpan(from: 1, to: .max)
@@ -58,7 +22,7 @@ import Testing
             try writer.flush()
         }
         var reader = try RecordingReader(bytes: bytes, name: "loss")
-        #expect(reader.header == Self.header)
+        #expect(reader.header == Self.recordingHeader)
         var told: [String] = []
         var records: [[UInt8]] = []
         while let frame = try reader.next() {
@@ -82,7 +46,7 @@ import Testing
     @Test(
         "A replay claims nothing of a handshake that a recorded loss overlaps",
         arguments: [(150, 160, Outcome.abandoned), (10, 20, .completed)] as [(UInt64, UInt64, Outcome)])
-    func replayed(_ from: UInt64, _ to: UInt64, _ outcome: Outcome) throws {
+    func replayClaimsNothingDuringALoss(_ from: UInt64, _ to: UInt64, _ outcome: Outcome) throws {
         let records = [entered(100), returned(250, from: 210)]
         let bytes = try recording { writer in
             var writer = writer
@@ -94,12 +58,14 @@ import Testing
         }
         let result = Replay.run(
             try RecordingReader(bytes: bytes, name: "loss"), timeout: Self.timeout, version: "test")
-        #expect(result.handshakes.map(\.outcome) == [outcome] && result.rejected == 0 && result.inFlight == 0)
+        #expect(result.handshakes.map(\.outcome) == [outcome])
+        #expect(result.rejected == 0)
+        #expect(result.inFlight == 0)
         #expect(result.handshakes.map(\.reason) == [outcome == .abandoned ? "events_lost" : nil])
     }
 
     @Test("The consumer writes a loss before the record that it found it before, and judges as a replay does")
-    func consumed() throws {
+    func consumerAndReplayJudgeAlike() throws {
         let losses = Mutex<(now: UInt64, told: tlswatch_losses)>((50, tlswatch_losses()))
         var live: [Handshake] = []
         let bytes = try recording { writer in
@@ -131,7 +97,7 @@ import Testing
     func closedAtTheEnd() throws {
         let records = [
             entered(100), bytes(used(110), TLSWATCH_SOCKET),
-            headed(back(130, from: 100, result: -1, flow: 2, io: -11), TLSWATCH_CALL_RETURN),
+            headed(back(130, from: 100, result: -1, flow: Flow.reading, io: -EAGAIN), TLSWATCH_CALL_RETURN),
             bytes(closed(200), TLSWATCH_SOCKET_CLOSED),
         ]
         let recorded = try recording { writer in
@@ -143,11 +109,12 @@ import Testing
         let result = Replay.run(
             try RecordingReader(bytes: recorded, name: "closed"), timeout: Self.timeout, version: "test")
         #expect(result.handshakes.map(\.outcome) == [.abandoned] && result.handshakes.map(\.end) == [200])
-        #expect(result.rejected == 0 && result.inFlight == 0)
+        #expect(result.rejected == 0)
+        #expect(result.inFlight == 0)
     }
 
     @Test("A loss that does not say from when to when is refused", arguments: [#"{"from":1}"#, "[]", ""])
-    func garbled(_ text: String) throws {
+    func aLossWithoutTimesIsRefused(_ text: String) throws {
         var bytes = try recording { writer in
             var writer = writer
             try writer.flush()

@@ -1,11 +1,11 @@
-import CBPF
+import CEvents
 import Foundation
 import Testing
 
 @testable import HandshakeProbe
 
 /// Recordings of the first release, which holds them in wire version 2.
-@Suite struct RecordingUpgradeTests {
+@Suite("Recordings of the first release") struct RecordingUpgradeTests {
     private func first() throws -> [UInt8] {
         let file = try #require(
             Bundle.module.url(forResource: "handshakes", withExtension: "recording", subdirectory: "Fixtures"))
@@ -13,7 +13,7 @@ import Testing
     }
 
     @Test("Each record of the first release becomes one of this release, and none is rejected")
-    func sizes() throws {
+    func firstReleaseRecordsAreUpgraded() throws {
         var reader = try RecordingReader(bytes: try first(), name: "first")
         try #require(reader.header.wireVersion == 2)
         var sizes: [UInt32: Set<Int>] = [:]
@@ -30,17 +30,67 @@ import Testing
         #expect(sizes[TLSWATCH_CALL_RETURN.rawValue]?.min() ?? 0 >= MemoryLayout<tlswatch_call_return>.size)
         let result = Replay.run(
             try RecordingReader(bytes: try first(), name: "first"), timeout: 60_000_000_000, version: "test")
-        #expect(result.rejected == 0 && result.cut == nil && result.handshakes.count == 10)
+        #expect(result.rejected == 0)
+        #expect(result.cut == nil)
+        #expect(result.handshakes.count == 10)
     }
 
     @Test("A version that is not known is refused with both versions named")
     func unknownVersion() throws {
         let text = String(decoding: try first(), as: Unicode.ASCII.self)
-        for version in [1, 4] {
+        for version in [1, Int(TLSWATCH_WIRE_VERSION) + 1] {
             let bytes = Array(text.replacing("\"wireVersion\":2", with: "\"wireVersion\":\(version)").utf8)
             let error = #expect(throws: RecordingError.self) { try RecordingReader(bytes: bytes, name: "other") }
             #expect(error?.description.contains("wire version \(version)") == true)
             #expect(error?.description.contains("2 to \(TLSWATCH_WIRE_VERSION)") == true)
         }
+    }
+
+    /// A frame of version 3 with one record, and what becomes of the record.
+    private func upgraded<Record: BitwiseCopyable>(_ kind: tlswatch_kind, _ body: [UInt32], as: Record.Type) -> Record?
+    {
+        let size = 40 + 4 * body.count
+        // Time, process start and object; pid, tid; kind and profile; size and hook.
+        let words = [100, 0, 5, 0, 0x1000, 0, 7, 7, kind.rawValue | 1 << 16, UInt32(size) | 1 << 16] + body
+        let record = words.flatMap { word in (0..<4).map { UInt8(truncatingIfNeeded: word >> (8 * UInt32($0))) } }
+        let head = [UInt8(RecordingFrame.record), 0, 0, 0, UInt8(size & 0xff), UInt8(size >> 8), 0, 0]
+        let frames = RecordingUpgrade.frames((head + record)[...], from: 3)
+        guard frames.count >= 8 + MemoryLayout<Record>.size else { return nil }
+        return unsafe frames.withUnsafeBytes { unsafe $0.loadUnaligned(fromByteOffset: 8, as: Record.self) }
+    }
+
+    @Test("An entry of version 3 has its facts under the numbers of now")
+    func anEntryOfVersionThreeIsRenumbered() throws {
+        // Flow state, handshake state, version, server, present (version, flow, hand, request), request, parent; names.
+        let body: [UInt32] =
+            [4, 1, 0x0303, 1, 1 << 0 | 1 << 2 | 1 << 3 | 1 << 16, 19, 77, 0] + [0x6162, 0, 0, 0, 0x63, 0, 0, 0]
+        let event = try #require(upgraded(TLSWATCH_CALL_ENTER, body, as: tlswatch_call_enter.self))
+        #expect(Int(event.header.size) == MemoryLayout<tlswatch_call_enter>.size)
+        #expect(event.values[.flowState] == 4)
+        #expect(event.values[.handState] == 1)
+        #expect(event.values[.version] == 0x0303)
+        #expect(event.values[.requestState] == 19)
+        #expect(event.values[.want] == nil)
+        #expect(event.server == 1)
+        #expect(event.parent_pid == 77)
+        #expect(event.comm.0 == 0x62)
+        #expect(event.thread.0 == 0x63)
+    }
+
+    @Test("A return of version 3 has its facts under the numbers of now")
+    func aReturnOfVersionThreeIsRenumbered() throws {
+        // Entry, input, first send, idle time; result, I/O, present, steps and texts, idle calls; twenty scalars.
+        let scalars: [UInt32] = [0x0304, 1, 4, 1, 0, 0x0300_1301] + (6..<20).map { UInt32($0) }
+        let body: [UInt32] = [90, 0, 95, 0, 0, 0, 0, 0, 1, 5, 0xf_ffff, 0, 0, 0] + scalars
+        let event = try #require(upgraded(TLSWATCH_CALL_RETURN, body, as: tlswatch_call_return.self))
+        #expect(Int(event.header.size) == MemoryLayout<tlswatch_call_return>.size)
+        #expect(event.enter_ns == 90)
+        #expect(event.present.nonzeroBitCount == 20)
+        // By their numbers: state, detail, role, version, …, the cipher eleventh, the result of verification twentieth.
+        let found = event.scalar
+        #expect([found.0, found.1, found.2, found.3] == [4, 1, 1, 0x0304])
+        #expect(found.11 == 0x0300_1301)
+        #expect(found.20 == 19)
+        #expect(found.21 == 0)
     }
 }

@@ -1,8 +1,9 @@
 import Testing
 
 @testable import HandshakeProbe
+@testable import Kernel
 
-@Suite struct ChangeOrderTests {
+@Suite("The order of changes from several processors") struct ChangeOrderTests {
     private func pids(_ changes: [ProcessChange]) -> [UInt32] {
         changes.map {
             switch $0 {
@@ -24,7 +25,7 @@ import Testing
     }
 
     @Test("What happened after the processors began to be read waits for what may still come from before it")
-    func waits() {
+    func laterChangesWaitForEarlierOnes() {
         var order = ChangeOrder()
         order.add(.exited(7), at: 500)
         order.add(.executed(6), at: 90)

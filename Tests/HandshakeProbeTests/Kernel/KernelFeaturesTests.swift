@@ -3,9 +3,10 @@ import Glibc
 import Testing
 
 @testable import HandshakeProbe
+@testable import Kernel
 
 /// What is made of a kernel's features: which programs are loaded, and what doctor says of it.
-@Suite struct KernelFeaturesTests {
+@Suite("What a kernel offers") struct KernelFeaturesTests {
     private static func kernel(_ rungs: [ProbeRung], without missing: Set<Tracepoint> = []) -> KernelFeatures {
         KernelFeatures(
             release: "test", hasBTF: true, rungs: rungs,
@@ -15,11 +16,13 @@ import Testing
     @Test("Socket I/O is seen in one way only: by system calls where a socket tracepoint is missing")
     func socketInput() {
         let recent = Self.kernel([.session, .multi, .perf])
-        #expect(recent.uses(.socketSend) && recent.uses(.socketReceive))
+        #expect(recent.uses(.socketSend))
+        #expect(recent.uses(.socketReceive))
         #expect(!recent.uses(.systemCallExit))
         for missing: Set<Tracepoint> in [[.socketSend, .socketReceive], [.socketSend], [.socketReceive]] {
             let old = Self.kernel([.perf], without: missing)
-            #expect(!old.uses(.socketSend) && !old.uses(.socketReceive))
+            #expect(!old.uses(.socketSend))
+            #expect(!old.uses(.socketReceive))
             #expect(old.uses(.systemCallExit))
             #expect(old.uses(.socketState))
         }
@@ -28,7 +31,7 @@ import Testing
     }
 
     @Test("A tracepoint's sentence says what stands in, what is lost, or nothing where nobody needs it")
-    func sentences() {
+    func aMissingTracepointIsExplained() {
         let recent = Self.kernel([.session, .multi, .perf])
         #expect(recent.sentence(on: .systemCallExit) == nil)
         #expect(recent.sentence(on: .socketReceive) == "available (\(Tracepoint.socketReceive.gain))")
@@ -42,7 +45,7 @@ import Testing
     }
 
     @Test("An enumerator of the running kernel is found by its name, in its own enumeration")
-    func enumerators() {
+    func enumeratorsAreFoundByName() {
         guard let types = unsafe btf__load_vmlinux_btf() else {
             Issue.record("this kernel has no BTF")
             return
@@ -59,8 +62,10 @@ import Testing
 
     @Test("A kernel without BTF is told from one whose /sys is hidden")
     func withoutBTF() throws {
-        #expect(isSysfs(above: "/sys/kernel/no/such/directory") && isSysfs(above: "/sys"))
-        #expect(!isSysfs(above: "/tmp/no/such/directory") && !isSysfs(above: "/no"))
+        #expect(isSysfs(above: "/sys/kernel/no/such/directory"))
+        #expect(isSysfs(above: "/sys"))
+        #expect(!isSysfs(above: "/tmp/no/such/directory"))
+        #expect(!isSysfs(above: "/no"))
         var features = KernelFeatures(release: "test", hasBTF: false, rungs: [], tracepoints: [])
         func told(_ forced: ProbeRung?) throws -> String {
             let error = try #require(throws: BPFError.self) { _ = try features.rung(forced: forced) }
@@ -77,7 +82,7 @@ import Testing
     }
 
     @Test("A refusal of bpf(2) is a missing privilege, and says what stands in between")
-    func refusals() throws {
+    func aRefusalIsAMissingPrivilege() throws {
         let seccomp = try #require(BPFAccess.refusal(EPERM, confinement: .seccomp))
         #expect(seccomp.category == .privilege)
         #expect(
@@ -91,7 +96,7 @@ import Testing
     }
 
     @Test("Perf probes need CAP_SYS_ADMIN; the others do without it")
-    func privileges() {
+    func probesNeedTheirPrivileges() {
         // CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH
         let four: UInt64 = 1 << 39 | 1 << 38 | 1 << 19 | 1 << 2
         for rung in [ProbeRung.session, .multi] {

@@ -3,7 +3,7 @@ import Testing
 
 @testable import HandshakeProbe
 
-@Suite struct SocketAddressTests {
+@Suite("Socket addresses") struct SocketAddressTests {
     private typealias Octets = (
         UInt8, UInt8, UInt8, UInt8, UInt8, UInt8, UInt8, UInt8, UInt8, UInt8, UInt8, UInt8, UInt8, UInt8, UInt8, UInt8
     )
@@ -21,7 +21,7 @@ import Testing
         arguments: [
             ("0.0.0.0", 0), ("127.0.0.1", 443), ("255.255.255.255", 65535), ("10.100.9.99", 10), ("1.0.20.3", 100),
         ])
-    func four(_ address: String, _ port: UInt16) {
+    func fourByteAddressesAreWrittenAsRead(_ address: String, _ port: UInt16) {
         let told = SocketAddress(family: 2, port: port, bytes: octets(address, AF_INET))
         #expect(told?.description == "\(address):\(port)")
     }
@@ -33,11 +33,13 @@ import Testing
             ("::ffff:192.0.2.7", "192.0.2.7"),
             ("fe80::a:b:c:d", "[fe80::a:b:c:d]"), ("1:2:3:4:5:6:7:8", "[1:2:3:4:5:6:7:8]"),
         ])
-    func six(_ address: String, _ wanted: String) {
+    func sixteenByteAddressesAreWrittenAsRead(_ address: String, _ wanted: String) {
         let told = SocketAddress(family: 10, port: 8443, bytes: octets(address, AF_INET6))
         #expect(told?.description == wanted + ":8443")
     }
 
     @Test("Another family has no address")
-    func other() { #expect(SocketAddress(family: 1, port: 1, bytes: octets("::1", AF_INET6)) == nil) }
+    func otherFamiliesHaveNoAddress() {
+        #expect(SocketAddress(family: 1, port: 1, bytes: octets("::1", AF_INET6)) == nil)
+    }
 }

@@ -1,4 +1,5 @@
-import CBPF
+import CEvents
+import Glibc
 import Testing
 
 @testable import HandshakeProbe
@@ -32,16 +33,16 @@ extension SessionStream {
     }
 
     func enter(
-        _ time: UInt64, object: UInt64 = 0x1000, pid: UInt32 = 7, flow: UInt32 = 0, version: UInt32 = 0x0304,
+        _ time: UInt64, object: UInt64 = 0x1000, pid: UInt32 = 7, flow: UInt32 = Flow.uninitialised,
+        version: UInt32 = 0x0304,
         server: UInt32 = 1
     ) -> tlswatch_call_enter {
         var event = tlswatch_call_enter()
         event.header = header(time, object: object, pid: pid, hook: .stateMachine)
-        event.flow_state = flow
-        event.version = version
         event.server = server
-        event.hand_state = flow == 4 ? 1 : 0
-        event.present = 0b1101
+        event.set(.flowState, flow)
+        event.set(.handState, flow == Flow.finished ? HandState.ok : 0)
+        event.set(.version, version)
         return event
     }
 
@@ -60,8 +61,8 @@ extension SessionStream {
         event.result = result
         event.io_result = io
         event.steps = UInt16(steps.count)
-        // Finished: TLS_ST_OK; else some state on the way.
-        let facts = [.flowState: flow, .handState: flow == 4 ? 1 : 20].merging(scalars) { $1 }
+        let hand = flow == Flow.finished ? HandState.ok : HandState.serverReadsHello
+        let facts = [.flowState: flow, .handState: hand].merging(scalars) { $1 }
         event.present = facts.keys.reduce(0) { $0 | 1 << UInt32($1.rawValue) }
         unsafe withUnsafeMutableBytes(of: &event.scalar) { bytes in
             for (fact, value) in facts {
@@ -79,7 +80,7 @@ extension SessionStream {
     ) -> tlswatch_step {
         tlswatch_step(
             time_ns: time, input_ns: input, argument: argument, argument2: argument2, duration_ns: duration,
-            hook: hook.rawValue, hand_state: UInt16(TLSWATCH_NO_STATE))
+            hook: hook.rawValue, detail: UInt16(TLSWATCH_NO_STATE))
     }
 
     /// A step as a record of its own.
@@ -90,15 +91,16 @@ extension SessionStream {
     func used(_ time: UInt64, cookie: UInt64 = 9) -> tlswatch_socket {
         var event = tlswatch_socket()
         event.header = header(time)
-        event.cookie = cookie
-        event.family = 2
+        event.number = cookie
+        event.family = UInt16(AF_INET)
         event.direction = UInt16(TLSWATCH_RECEIVE.rawValue)
         event.proof = UInt16(TLSWATCH_PROOF_DESCRIPTOR.rawValue)
         return event
     }
 
     func closed(_ time: UInt64, cookie: UInt64 = 9) -> tlswatch_socket_closed {
-        tlswatch_socket_closed(header: header(time), cookie: cookie, old_state: 1, new_state: 7)
+        tlswatch_socket_closed(
+            header: header(time), number: cookie, old_state: TCPState.established, new_state: TCPState.closed)
     }
 
     /// One call that waits for the peer, and then the socket closes.
@@ -106,7 +108,7 @@ extension SessionStream {
         var table = table()
         table.callEntered(enter(100))
         table.socketUsed(used(110))
-        table.callReturned(back(130, from: 100, result: -1, flow: 2, io: -11))
+        table.callReturned(back(130, from: 100, result: -1, flow: Flow.reading, io: -EAGAIN))
         table.socketClosed(closed(200))
         return table
     }
@@ -119,6 +121,16 @@ extension SessionTable {
             Issue.record("a malformed record of \(bytes.count) bytes")
             return
         }
-        callReturned(event)
+        _ = callReturned(event)
+    }
+}
+
+extension tlswatch_call_enter {
+    /// A fact of the state, as found on entry.
+    mutating func set(_ fact: Fact, _ value: UInt32) {
+        present |= 1 << UInt32(fact.rawValue)
+        unsafe withUnsafeMutableBytes(of: &state) { bytes in
+            unsafe bytes.storeBytes(of: value, toByteOffset: 4 * fact.rawValue, as: UInt32.self)
+        }
     }
 }

@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 
 /// Apache's httpd with TLS on two free loopback ports: a site, and a forward proxy that is itself spoken to by TLS.
 final class Apache: Sendable {

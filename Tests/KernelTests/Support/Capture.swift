@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 
 /// The product under test.
 enum Tlswatch {

@@ -1,9 +1,10 @@
 import Foundation
+import TestSupport
 
 /// One request by one `curl` process, and what curl itself tells about its handshake.
 struct Curl: Sendable {
     let pid: Int
-    let status: ExitStatus
+    let status: ChildEnd
     /// `127.0.0.1:51514`
     let local: String
     /// time_appconnect - time_connect, of microsecond resolution.

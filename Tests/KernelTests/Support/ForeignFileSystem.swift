@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 
 /// A process that maps its libssl from a FUSE file system whose server can be made to take requests and answer none; in a
 /// mount namespace of its own.

@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 
 /// A loopback port for a server that cannot choose one and say which, held for as long as this object lives.
 ///

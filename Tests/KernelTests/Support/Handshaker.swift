@@ -1,5 +1,6 @@
 import Foundation
 import Synchronization
+import TestSupport
 
 /// What `handshaker` knows of one handshake that it made: the witness. Times are CLOCK_MONOTONIC, nanoseconds.
 struct Witness: Codable, Sendable {
@@ -158,12 +159,20 @@ enum Handshaker {
         return line + arguments
     }
 
+    /// What every library's program has, and OpenSSL's part.
+    private static func sources() throws -> [String] {
+        let root = try resource("Programs/handshaker")
+        return try ["", "/scenarios", "/openssl"].flatMap { folder in
+            try FileManager.default.contentsOfDirectory(atPath: root + folder).filter { $0.hasSuffix(".c") }.sorted()
+                .map { "\(root)\(folder)/\($0)" }
+        }
+    }
+
     private static func make() throws -> Made {
         let directory = try TemporaryDirectory()
         let program = directory.file("handshaker")
-        let source = try resource("Programs/handshaker.c")
         let compiled = try ChildProcess.run(
-            "cc", ["-O2", "-Wall", "-Wextra", "-Werror", "-pthread", "-o", program, source, "-ldl"])
+            "cc", ["-O2", "-Wall", "-Wextra", "-Werror", "-pthread", "-o", program] + sources() + ["-ldl"])
         guard compiled.status == .exited(0) else { throw HarnessError("handshaker: \(compiled.errors)") }
         let certificates = directory.file("certificates")
         try FileManager.default.createDirectory(atPath: certificates, withIntermediateDirectories: true)
@@ -231,12 +240,4 @@ enum Handshaker {
             try decoder.decode(Witness.self, from: Data($0.utf8))
         }
     }
-}
-
-/// A file of the test bundle.
-func resource(_ name: String) throws -> String {
-    guard let path = Bundle.module.path(forResource: name, ofType: nil) else {
-        throw HarnessError("\(name) is not in the test bundle")
-    }
-    return path
 }

@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 
 /// haproxy that ends TLS and answers by itself, on a free loopback port.
 final class Haproxy: Sendable {

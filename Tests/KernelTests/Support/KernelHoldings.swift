@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 
 /// What a process holds in the kernel, by its descriptors: bpftool's own `pids` needs what not every build of it has.
 struct KernelHoldings {

@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 
 /// A directory with copies of the distribution's libssl and libcrypto: files that no linker's cache knows.
 struct LibraryCopy {

@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 
 /// `tlswatch run` on a loopback port that it chooses.
 final class Daemon: Sendable {

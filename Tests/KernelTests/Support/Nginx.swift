@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 
 /// nginx with a master and one worker, TLS with HTTP/2, on a free loopback port.
 final class Nginx: Sendable {

@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 
 /// `openssl s_server` on a free loopback port: one process, one connection after the other.
 final class OpenSSLServer: Sendable {

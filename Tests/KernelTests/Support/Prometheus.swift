@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 
 /// A Prometheus server of the distribution on a free loopback port, with this project's rules, scraping and evaluating
 /// every second.

@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 
 /// `tlswatch replay FILE --listen` on loopback, as a user without any capability.
 final class ReplayDaemon: Sendable {

@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 
 /// One line of `--format json`. Everything is optional here, so that a missing fact is a failed
 /// expectation with a name, not a parse error.

@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 
 /// Handshakes without a pause in a process of its own, which counts those that failed: the target that no observer may
 /// harm.

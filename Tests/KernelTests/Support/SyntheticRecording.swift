@@ -1,4 +1,4 @@
-import CBPF
+import CEvents
 import Glibc
 
 @testable import HandshakeProbe
@@ -51,9 +51,14 @@ enum SyntheticRecording {
     private static func entered(_ time: UInt64, _ object: UInt64) -> [UInt8] {
         var event = tlswatch_call_enter()
         event.header = header(time, object, TLSWATCH_CALL_ENTER, size: MemoryLayout<tlswatch_call_enter>.size)
-        event.version = 0x0304
         event.server = 1
-        event.present = 0b1101
+        let facts: [Fact: UInt32] = [.flowState: 0, .handState: 0, .version: 0x0304]
+        event.present = facts.keys.reduce(0) { $0 | 1 << UInt32($1.rawValue) }
+        unsafe withUnsafeMutableBytes(of: &event.state) { bytes in
+            for (fact, value) in facts {
+                unsafe bytes.storeBytes(of: value, toByteOffset: 4 * fact.rawValue, as: UInt32.self)
+            }
+        }
         return unsafe withUnsafeBytes(of: &event) { unsafe Array($0) }
     }
 

@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 
 /// A certificate authority of the test's own and a P-256 certificate for a.example and 127.0.0.1 under it,
 /// made by the `openssl` command.
@@ -15,29 +16,11 @@ struct TestCertificates: Sendable {
 
     init() throws {
         directory = try TemporaryDirectory()
-        let newKey = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
-        try openssl(
-            ["req", "-x509", "-days", "30", "-subj", "/CN=tlswatch test CA", "-keyout", authorityKey]
-                + ["-out", authority] + newKey)
-        try directory.write(
-            "subjectAltName=DNS:a.example,IP:127.0.0.1\nbasicConstraints=CA:FALSE\n", to: "leaf.ext")
-        try openssl(
-            ["req", "-subj", "/CN=a.example", "-keyout", key, "-out", directory.file("leaf.csr")] + newKey)
-        try openssl([
-            "x509", "-req", "-days", "30", "-in", directory.file("leaf.csr"), "-CA", authority,
-            "-CAkey", authorityKey, "-CAcreateserial", "-extfile", directory.file("leaf.ext"),
-            "-out", certificate,
-        ])
-        for (name, files) in [("combined.pem", [certificate, key]), ("chain.pem", [certificate, authority])] {
+        let authority = try CertificateAuthority("ca", in: directory)
+        try authority.issue("leaf", subject: "a.example", names: "DNS:a.example,IP:127.0.0.1")
+        for (name, files) in [("combined.pem", [certificate, key]), ("chain.pem", [certificate, self.authority])] {
             let pieces = try files.map { try String(contentsOfFile: $0, encoding: .utf8) }
             try directory.write(pieces.joined(), to: name)
-        }
-    }
-
-    private func openssl(_ arguments: [String]) throws {
-        let result = try ChildProcess.run("openssl", arguments)
-        guard result.status == .exited(0) else {
-            throw HarnessError("openssl \(arguments.joined(separator: " ")): \(result.errors)")
         }
     }
 

@@ -35,7 +35,7 @@ struct SettingExample: CustomTestStringConvertible, Sendable {
             key: "window", right: [["1s", "1h"], ["15m"], ["60s", "5m"]],
             wrong: ["999ms", "1500ms", "61m", "60", "60s;15m"]),
         SettingExample(
-            key: "label", right: [["sni:50", "comm"], ["alpn"], ["local_port:10000"]],
+            key: "label", right: [["sni:50", "comm"], ["remote_net"], ["local_port:10000"]],
             wrong: ["issuer", "sni:0", "sni:10001", "sni:", "SNI"]),
         SettingExample(key: "exemplars", right: [["true"], ["false"], ["true"]], wrong: ["yes", "1", "True"]),
         SettingExample(key: "max-series", right: [["1000"], ["1000000"], ["5000"]], wrong: ["999", "1000001", "x"]),

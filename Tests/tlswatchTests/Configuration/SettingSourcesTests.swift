@@ -1,11 +1,12 @@
+import TestSupport
 import Testing
 
 @testable import tlswatch
 
-@Suite struct SettingSourcesTests {
-    private let folder: TestFolder
+@Suite("Where settings come from") struct SettingSourcesTests {
+    private let folder: TemporaryDirectory
 
-    init() throws { folder = try TestFolder() }
+    init() throws { folder = try TemporaryDirectory() }
 
     private func yaml(_ key: String, _ texts: [String]) -> String {
         "\(key): [" + texts.map { "\"\($0)\"" }.joined(separator: ", ") + "]\n"
@@ -21,39 +22,43 @@ import Testing
     }
 
     @Test("There is an example of every setting")
-    func complete() {
+    func everySettingHasAnExample() {
         #expect(SettingExample.all.map(\.key) == Setting.all.map(\.key))
     }
 
     @Test("Flags come before environment before file before the default", arguments: SettingExample.all)
-    func precedence(_ example: SettingExample) throws {
+    func flagsComeFirst(_ example: SettingExample) throws {
         let setting = example.setting
         let nowhere = folder.file("nothing.yml")
         var sources = SettingSources(environment: [:], standardPath: nowhere)
         var found = try entry(sources, example.key)
-        #expect(found.texts == setting.standard && found.source == .standard)
+        #expect(found.texts == setting.standard)
+        #expect(found.source == .standard)
         sources.path = try file(setting, example.right[0])
         found = try entry(sources, example.key)
-        #expect(found.texts == example.right[0] && found.source == .file)
+        #expect(found.texts == example.right[0])
+        #expect(found.source == .file)
         sources.environment = [setting.variable: example.right[1].joined(separator: ",")]
         found = try entry(sources, example.key)
-        #expect(found.texts == example.right[1] && found.source == .environment)
+        #expect(found.texts == example.right[1])
+        #expect(found.source == .environment)
         sources.flags = [setting.key: example.right[2]]
         found = try entry(sources, example.key)
-        #expect(found.texts == example.right[2] && found.source == .flag)
+        #expect(found.texts == example.right[2])
+        #expect(found.source == .flag)
         // The others hold their defaults.
         #expect(try sources.resolve().entries.count { $0.source == .standard } == Setting.all.count - 1)
     }
 
     @Test("What is set reaches the settings, and each example sets something else", arguments: SettingExample.all)
-    func effect(_ example: SettingExample) {
+    func everyExampleHasAnEffect(_ example: SettingExample) {
         let effects = example.right.map { "\(RunSettings([example.key: $0]))" }
         #expect(effects[0] != "\(RunSettings())")
         #expect(effects[0] != effects[1] && effects[1] != effects[2])
     }
 
     @Test("A wrong value is told with file and line, with the variable, with the flag", arguments: SettingExample.all)
-    func wrong(_ example: SettingExample) throws {
+    func aWrongValueIsReportedWithItsSource(_ example: SettingExample) throws {
         let setting = example.setting
         for text in example.wrong {
             let path = try folder.write("# first\n\(setting.key): '\(text)'\n", to: "wrong.yml")
@@ -76,26 +81,27 @@ import Testing
     }
 
     @Test("What is wrong in a lower source is told although a higher one comes first")
-    func overridden() throws {
+    func wrongValuesInLowerSourcesAreReported() throws {
         let path = try folder.write("ring-size: 3\n", to: "tlswatch.yml")
         let sources = SettingSources(flags: ["ring-size": ["8"]], environment: [:], path: path)
         #expect(throws: CommandFailure.self) { try sources.resolve() }
     }
 
     @Test("A file that is named must be there; the standard one need not")
-    func missing() throws {
+    func aNamedFileMustExist() throws {
         let nowhere = folder.file("nothing.yml")
         let failure = #expect(throws: CommandFailure.self) {
             try SettingSources(environment: [:], path: nowhere).resolve()
         }
-        #expect(failure?.status == .input && failure?.message.contains(nowhere) == true)
+        #expect(failure?.status == .input)
+        #expect(failure?.message.contains(nowhere) == true)
         #expect(try SettingSources(environment: [:], standardPath: nowhere).resolve().file == nil)
         let path = try folder.write("ring-size: 2\n", to: "tlswatch.yml")
         #expect(try SettingSources(environment: [:], standardPath: path).resolve().file == path)
     }
 
     @Test("An empty variable is none; one that is nearly a setting's is a notice; others are not ours")
-    func variables() throws {
+    func otherVariablesAreIgnored() throws {
         let nowhere = folder.file("nothing.yml")
         let resolved = try SettingSources(
             environment: [
@@ -113,7 +119,7 @@ import Testing
     }
 
     @Test("The help of run shows every setting's default and cost")
-    func help() {
+    func helpShowsEveryDefault() {
         let words = RunCommand.helpMessage().split(whereSeparator: \.isWhitespace).joined(separator: " ")
         for setting in Setting.all {
             #expect(words.contains(setting.flag), "\(setting.key)")
@@ -123,7 +129,7 @@ import Testing
     }
 
     @Test("SIGHUP changes what can change; the rest waits, and is told until it is back")
-    func changes() throws {
+    func aReloadChangesWhatItCan() throws {
         func resolve(_ text: String) throws -> ResolvedSettings {
             try SettingSources(environment: [:], path: try folder.write(text, to: "tlswatch.yml")).resolve()
         }

@@ -1,8 +1,9 @@
+import TestSupport
 import Testing
 
 @testable import tlswatch
 
-@Suite struct SettingsFileTests {
+@Suite("The settings file") struct SettingsFileTests {
     private func parse(_ text: String) throws -> SettingTexts {
         try SettingsFile(text: text, path: "/etc/tlswatch/tlswatch.yml").texts
     }
@@ -17,14 +18,14 @@ import Testing
     }
 
     @Test("An empty file, comments and keys without a value set nothing")
-    func empty() throws {
+    func anEmptyFileSetsNothing() throws {
         for text in ["", "\n\n", "# nothing\n", "{}", "~", "ring-size:\nwindow: ~\nlabel: []\n"] {
             #expect(try parse(text).isEmpty, "\(text)")
         }
     }
 
     @Test("Texts are taken as they stand, quoted or not; a single text stands for a list of it")
-    func texts() throws {
+    func quotedAndPlainTextsAreTheSame() throws {
         let found = try parse(
             "phases: on\nring-size: 08\nexemplars: \"true\"\nwindow: 5m\nlabel:\n  - sni:50\n  - comm\n")
         #expect(
@@ -42,18 +43,19 @@ import Testing
             ("handshake_timeout", "handshake-timeout"), ("max-serie", "max-series"), ("max-session", "max-sessions"),
             ("web.config.file", "web-config-file"), ("sweep-intervall", "sweep-interval"),
         ])
-    func nearest(_ given: String, _ meant: String) {
+    func anUnknownKeyHasItsNearest(_ given: String, _ meant: String) {
         #expect(
             refusal("phases: on\n\(given): 1\n")
                 == "/etc/tlswatch/tlswatch.yml:2: \(given): unknown key; did you mean \(meant)?")
     }
 
     @Test("An unknown key that is near none gets the list instead")
-    func unknown() {
+    func aFarKeyGetsTheList() {
         let long = String(repeating: "ring-size", count: 100)
         for key in ["colour", "x", "pid", long] {
             let text = refusal("\(key): 1\n") ?? ""
-            #expect(text.contains("unknown key; known: listen, ") && !text.contains("did you mean"), "\(key)")
+            #expect(text.contains("unknown key; known: listen, "), "\(key)")
+            #expect(!text.contains("did you mean"), "\(key)")
         }
         #expect(NearestName.of(long, among: [long]) == nil)
     }
@@ -70,7 +72,7 @@ import Testing
             ("ring-size: 8\n---\nring-size: 4\n", "is not YAML"), ("ring-size: \"8\n", "is not YAML"),
             ("ring-size: 8\n\twindow: 5m\n", "is not YAML"), ("ring-size: 8\u{0}\n", "is not YAML"),
         ])
-    func shape(_ text: String, _ reason: String) {
+    func onlyAFlatMappingIsTaken(_ text: String, _ reason: String) {
         let found = refusal(text)
         #expect(found?.contains(reason) == true, "\(found ?? "taken")")
     }
@@ -78,12 +80,13 @@ import Testing
     @Test("A wrong value is repeated only as far as a line goes")
     func longValue() {
         let found = refusal("ring-size: " + String(repeating: "9", count: 10_000)) ?? ""
-        #expect(found.contains("ring-size: must be a power of two") && found.utf8.count < 300)
+        #expect(found.contains("ring-size: must be a power of two"))
+        #expect(found.utf8.count < 300)
     }
 
     @Test("A file that is too long, is no text or cannot be read is refused")
-    func files() throws {
-        let folder = try TestFolder()
+    func unreadableFilesAreRefused() throws {
+        let folder = try TemporaryDirectory()
         let comment = String(repeating: "#", count: SettingsFile.largest)
         #expect(try SettingsFile(path: folder.write(comment, to: "full.yml")).texts.isEmpty)
         let paths = [
@@ -96,7 +99,7 @@ import Testing
 
     /// Nine times nine times nine…, as a key: it takes longer than anybody waits, were it taken apart.
     @Test("Aliases within aliases are refused before anything takes them apart")
-    func laughs() {
+    func aliasesWithinAliasesAreRefused() {
         var text = "a: &a [x,x,x,x,x,x,x,x,x]\n"
         let letters = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l"]
         for (name, former) in zip(letters.dropFirst(), letters) {
@@ -106,14 +109,14 @@ import Testing
     }
 
     @Test("A few aliases are taken, and stars are not mistaken for them")
-    func aliases() throws {
+    func aFewAliasesAreTaken() throws {
         #expect(try parse("handshake-timeout: &t 10s\nsweep-interval: *t\n")["sweep-interval"] == ["10s"])
         let stars = String(repeating: "# *this* & *that*\n", count: 100)
         #expect(try parse(stars + "ring-size: 4\n") == ["ring-size": ["4"]])
     }
 
     @Test("Deep nesting is refused")
-    func deep() {
+    func deepNestingIsRefused() {
         for text in ["window: " + String(repeating: "[", count: 100_000), String(repeating: "- ", count: 100_000)] {
             #expect(refusal(text) != nil)
         }

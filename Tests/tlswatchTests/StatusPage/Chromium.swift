@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 
 @testable import tlswatch
@@ -13,24 +14,23 @@ enum Chromium {
     /// nothing is awaited; and what the console said.
     static func document(
         _ server: PageServer, after milliseconds: Int, width: Int = 1_280
-    ) throws -> Witness.Result {
+    ) throws -> Finished {
         try run(server, width: width, theme: .light, ["--virtual-time-budget=\(milliseconds)", "--dump-dom"])
     }
 
     static func screenshot(_ server: PageServer, width: Int, height: Int, theme: Theme) throws -> [UInt8] {
-        let file = FileManager.default.temporaryDirectory.appending(path: "tlswatch-page-\(UUID().uuidString).png")
-        defer { try? FileManager.default.removeItem(at: file) }
+        let directory = try TemporaryDirectory()
+        let file = directory.file("page.png")
         _ = try run(
             server, width: width, height: height, theme: theme,
-            ["--virtual-time-budget=500", "--screenshot=\(file.path)"])
-        return Array(try Data(contentsOf: file))
+            ["--virtual-time-budget=500", "--screenshot=\(file)"])
+        return Array(try Data(contentsOf: URL(fileURLWithPath: file)))
     }
 
     private static func run(
         _ server: PageServer, width: Int, height: Int = 900, theme: Theme, _ arguments: [String]
-    ) throws -> Witness.Result {
-        let profile = FileManager.default.temporaryDirectory.appending(path: "tlswatch-chromium-\(UUID().uuidString)")
-        defer { try? FileManager.default.removeItem(at: profile) }
+    ) throws -> Finished {
+        let profile = try TemporaryDirectory()
         return try Witness.run(
             path,
             [

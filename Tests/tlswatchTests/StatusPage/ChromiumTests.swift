@@ -1,11 +1,12 @@
 import Foundation
 import HandshakeProbe
+import Handshakes
 import Testing
 
 @testable import tlswatch
 
 /// The page in a browser, as it is served.
-@Suite(.serialized) struct ChromiumTests {
+@Suite("The status page in a browser", .serialized) struct ChromiumTests {
     /// The page of a daemon that goes on: each request is answered a second later, with a P50 of as many milliseconds.
     private static func page(_ number: Int, _ status: StatusSnapshot = StatusFixtures.edge) -> [UInt8] {
         var status = status
@@ -30,7 +31,8 @@ import Testing
         return try #require(part.firstMatch(of: /class="p50">.*<data value="(\d+)"/).flatMap { Int($0.1) }) / 1_000_000
     }
 
-    @Test func theScriptRunsUnderThePolicyAndReplacesTheFigures() throws {
+    @Test("The script runs under the policy and replaces the figures")
+    func theScriptRunsUnderThePolicyAndReplacesTheFigures() throws {
         let server = try PageServer { Self.served(Self.page($0)) }
         let result = try Chromium.document(server, after: 4_500)
         let shown = try Self.server50(result.output)
@@ -45,7 +47,7 @@ import Testing
         #expect(result.output.components(separatedBy: "<main").count == 2)
     }
 
-    @Test func thePolicyLetsNoOtherScriptRun() throws {
+    @Test("The policy lets no other script run") func thePolicyLetsNoOtherScriptRun() throws {
         let server = try PageServer {
             Self.served(Self.probed(Self.page($0), "document.documentElement.dataset.intruder = 'yes'").body)
         }
@@ -54,7 +56,7 @@ import Testing
         #expect(result.errors.contains("Content Security Policy"))
     }
 
-    @Test func withoutScriptsTheFiguresAreThere() throws {
+    @Test("Without scripts the figures are there") func withoutScriptsTheFiguresAreThere() throws {
         // A sandboxed document may run no script; the switch that turns them off everywhere also stops the dump.
         let server = try PageServer {
             var response = Self.served(Self.page($0))
@@ -71,7 +73,7 @@ import Testing
         #expect(result.output.contains("Slowest sessions"))
     }
 
-    @Test func figuresDoNotLookLiveWhenTheDaemonIsGone() throws {
+    @Test("Figures do not look live when the daemon is gone") func figuresDoNotLookLiveWhenTheDaemonIsGone() throws {
         let server = try PageServer { $0 < 3 ? Self.served(Self.page($0)) : nil }
         let result = try Chromium.document(server, after: 9_000)
         #expect(try Self.server50(result.output) == 2)
@@ -80,14 +82,14 @@ import Testing
         #expect(result.output.contains(/stale, \d+ s old, as of/))
     }
 
-    @Test func figuresDoNotLookLiveWhenTheyStandStill() throws {
+    @Test("Figures do not look live when they stand still") func figuresDoNotLookLiveWhenTheyStandStill() throws {
         let server = try PageServer { _ in Self.served(Self.page(1)) }
         let result = try Chromium.document(server, after: 9_000)
         #expect(result.output.contains("class=\"stale\""))
         #expect(result.output.contains("but its figures no longer change"))
     }
 
-    @Test func anAnswerThatIsNotThePageIsNotShown() throws {
+    @Test("An answer that is not the page is not shown") func anAnswerThatIsNotThePageIsNotShown() throws {
         let server = try PageServer {
             $0 < 2
                 ? Self.served(Self.page($0))
@@ -98,7 +100,7 @@ import Testing
         #expect(result.output.contains("the answer is not from tlswatch"))
     }
 
-    @Test func anotherVersionIsLoadedWhole() throws {
+    @Test("A page of another version is loaded whole") func anotherVersionIsLoadedWhole() throws {
         let server = try PageServer {
             Self.served(
                 StatusPage.render(StatusFixtures.edge, version: $0 < 2 ? "1.2.3" : "1.2.4", host: "edge-7"))
@@ -106,7 +108,7 @@ import Testing
         #expect(try Chromium.document(server, after: 3_000).output.contains("<html lang=\"en\" data-version=\"1.2.4\""))
     }
 
-    @Test func theReadersPlaceIsKept() throws {
+    @Test("The reader's place on the page is kept") func theReadersPlaceIsKept() throws {
         let script = """
             const first = document.querySelector("summary");
             first.parentElement.open = true;
@@ -124,7 +126,7 @@ import Testing
         #expect(document.components(separatedBy: "<details open").count == 2)
     }
 
-    @Test func aSelectionIsNotTakenAway() throws {
+    @Test("A selection is not taken away") func aSelectionIsNotTakenAway() throws {
         let script = "getSelection().selectAllChildren(document.querySelector('#main'));"
         let server = try PageServer { Self.probed(Self.page($0), script) }
         let document = try Chromium.document(server, after: 9_000).output
@@ -133,11 +135,13 @@ import Testing
         #expect(document.contains("paused while text is selected, as of"))
     }
 
-    @Test(arguments: [
-        "plain", String(repeating: "W", count: 255), String(repeating: "/very-long-directory", count: 205),
-        "<img src=x onerror=\"document.documentElement.dataset.intruder='yes'\">",
-        "e" + String(repeating: "\u{301}", count: 2_000),
-    ])
+    @Test(
+        "No text breaks the layout or becomes an element",
+        arguments: [
+            "plain", String(repeating: "W", count: 255), String(repeating: "/very-long-directory", count: 205),
+            "<img src=x onerror=\"document.documentElement.dataset.intruder='yes'\">",
+            "e" + String(repeating: "\u{301}", count: 2_000),
+        ])
     func noTextBreaksTheLayoutOrBecomesAnElement(_ text: String) throws {
         let script = """
             for (const details of document.querySelectorAll("details")) details.open = true;
@@ -154,7 +158,7 @@ import Testing
         #expect(!document.contains("data-intruder"))
     }
 
-    @Test(arguments: [1_280, 390], [Chromium.Theme.light, .dark])
+    @Test("It is drawn in either theme", arguments: [1_280, 390], [Chromium.Theme.light, .dark])
     func itIsDrawnInEitherTheme(_ width: Int, _ theme: Chromium.Theme) throws {
         let server = try PageServer { Self.served(Self.page($0)) }
         let png = try Chromium.screenshot(server, width: width, height: 1_000, theme: theme)

@@ -5,7 +5,7 @@ import Testing
 @testable import tlswatch
 
 /// What strangers name themselves must not become markup.
-@Suite struct HostileTextTests {
+@Suite("Strangers' texts on the page") struct HostileTextTests {
     static let texts: [String] = [
         "<script>alert(1)</script>", "</title></style></script><img src=x onerror=alert(1)>",
         "\" onmouseover=\"alert(1)\" x=\"", "' onfocus='alert(1)' autofocus='", "<!-- ", "]]>", "<svg/onload=alert(1)>",
@@ -34,7 +34,7 @@ import Testing
         ).split(separator: "\n")
     }
 
-    @Test(arguments: texts)
+    @Test("No text becomes markup", arguments: texts)
     func noTextBecomesMarkup(_ text: String) throws {
         let plain = try Self.structure(StatusPage.render(StatusFixtures.hostile("plain"), version: "1", host: "plain"))
         let page = StatusPage.render(StatusFixtures.hostile(text), version: "1", host: text)
@@ -51,27 +51,29 @@ import Testing
         #expect(page.count < 200_000)
     }
 
-    @Test func longTextsAreCutInTheMiddle() {
+    @Test("Long texts are cut in the middle") func longTextsAreCutInTheMiddle() {
         let path = "/begin" + String(repeating: "x", count: 4_000) + "/libssl.so.3"
         let cut = HTML.shortened(path)
         #expect(cut.unicodeScalars.count == HTML.longestText)
-        #expect(cut.hasPrefix("/begin") && cut.hasSuffix("/libssl.so.3") && cut.contains("…"))
+        #expect(cut.hasPrefix("/begin"))
+        #expect(cut.hasSuffix("/libssl.so.3"))
+        #expect(cut.contains("…"))
         #expect(HTML.shortened(String(repeating: "ü", count: HTML.longestText)).contains("…") == false)
     }
 
-    @Test func noTextEndsItsAttribute() {
+    @Test("No text ends its attribute") func noTextEndsItsAttribute() {
         let html: HTML = "<p title=\"\(attribute: "\" id=\"<&>\u{202e}")\">\("\"<b>")</p>"
         #expect(
             String(decoding: html.bytes, as: UTF8.self)
                 == "<p title=\"&quot; id=&quot;&lt;&amp;&gt;\u{fffd}\">&quot;&lt;b&gt;</p>")
     }
 
-    @Test func rightToLeftTextsAreIsolated() {
+    @Test("Texts from right to left are isolated") func rightToLeftTextsAreIsolated() {
         let html: HTML = "<p>\(foreign: "שלום") \(foreign: "plain")</p>"
         #expect(String(decoding: html.bytes, as: UTF8.self) == "<p><bdi>שלום</bdi> plain</p>")
     }
 
-    @Test func timesThatMakeNoSenseStayInTheDrawing() throws {
+    @Test("Times that make no sense stay inside the drawing") func timesThatMakeNoSenseStayInTheDrawing() throws {
         var status = StatusFixtures.edge
         let moments: [UInt64?] = [nil, 0, 1, StatusFixtures.now, .max]
         status.slowest = moments.flatMap { first in
@@ -96,7 +98,9 @@ import Testing
         #expect(places.count > 100)
         for place in places {
             let (left, width) = (Double(place.1) ?? .nan, Double(place.2) ?? .nan)
-            #expect(left >= 0 && width >= 0 && left + width <= 100.02, "\(place.0)")
+            #expect(left >= 0, "\(place.0)")
+            #expect(width >= 0, "\(place.0)")
+            #expect(left + width <= 100.02, "\(place.0)")
         }
     }
 }

@@ -1,6 +1,7 @@
 import Foundation
 import Glibc
 import Synchronization
+import TestSupport
 
 /// A web server on a free loopback port for as long as it lives, one request a connection.
 final class PageServer: Sendable {
@@ -30,7 +31,7 @@ final class PageServer: Sendable {
                     && getsockname(descriptor, generic, &length) == 0
             }
         }
-        guard bound else { throw Witness.Failure(description: "cannot listen on loopback: errno \(errno)") }
+        guard bound else { throw HarnessError("cannot listen on loopback: errno \(errno)") }
         self.descriptor = descriptor
         port = Int(UInt16(bigEndian: address.sin_port))
         count = Mutex(0)

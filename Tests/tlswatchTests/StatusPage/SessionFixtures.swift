@@ -1,4 +1,5 @@
 import HandshakeProbe
+import Handshakes
 
 /// The slowest sessions of an edge host: nginx and haproxy serving, curl and a proxy's own upstream connections.
 extension StatusFixtures {

@@ -1,4 +1,5 @@
 import HandshakeProbe
+import Handshakes
 
 /// What the status page is tried on: a busy edge host, one just started, one that sees nothing, one with hostile peers.
 enum StatusFixtures {

@@ -2,9 +2,10 @@ import Foundation
 import Testing
 
 @testable import HandshakeProbe
+@testable import Handshakes
 @testable import tlswatch
 
-@Suite struct StatusPageTests {
+@Suite("The status page") struct StatusPageTests {
     static func page(_ status: StatusSnapshot, version: String = "1.2.3", host: String = "edge-7") throws -> String {
         try #require(String(validating: StatusPage.render(status, version: version, host: host), as: UTF8.self))
     }
@@ -16,7 +17,7 @@ import Testing
         return String(page[start..<stop])
     }
 
-    @Test func theFiguresOfBothRolesAreThere() throws {
+    @Test("The figures of both roles are there") func theFiguresOfBothRolesAreThere() throws {
         let page = try Self.page(StatusFixtures.edge)
         let client = try Self.part(page, from: "<h2 id=\"client\">", to: "</section>")
         let server = try Self.part(page, from: "<h2 id=\"server\">", to: "</section>")
@@ -30,7 +31,7 @@ import Testing
         #expect(page.contains("tlswatch 1.2.3"))
     }
 
-    @Test func outcomesAreSummedWithTheirReasonsBeneath() throws {
+    @Test("Outcomes are summed, with their reasons beneath") func outcomesAreSummedWithTheirReasonsBeneath() throws {
         let table = try Self.part(
             try Self.page(StatusFixtures.edge), from: "<table class=\"outcomes\">", to: "</table>")
         let rows = table.components(separatedBy: "<tr>").dropFirst(2).map {
@@ -45,7 +46,7 @@ import Testing
         #expect(rows[failed + 1].first == "peer_", "the most frequent reason comes first")
     }
 
-    @Test func reasonsBeyondTheLimitAreSummed() throws {
+    @Test("Reasons beyond the limit are summed") func reasonsBeyondTheLimitAreSummed() throws {
         var status = StatusFixtures.edge
         status.ended = (1...20).map { StatusFixtures.ended(.server, .failed, "reason\($0)", UInt64($0)) }
         let page = try Self.page(status)
@@ -55,7 +56,8 @@ import Testing
         #expect(try Self.part(page, from: "8 more reasons", to: "</tr>").contains("<td>36</td>"))
     }
 
-    @Test func librariesBeyondTheLimitAreCountedAndUnobservedOnesComeFirst() throws {
+    @Test("Unobserved libraries come first, and those beyond the limit are counted")
+    func librariesBeyondTheLimitAreCountedAndUnobservedOnesComeFirst() throws {
         var status = StatusFixtures.edge
         status.libraries = (0..<30).map {
             .init(
@@ -68,7 +70,7 @@ import Testing
         #expect(list.contains("6 more"))
     }
 
-    @Test func whatIsMissingIsADashAndNeverZero() throws {
+    @Test("What is missing is a dash and never 0") func whatIsMissingIsADashAndNeverZero() throws {
         var status = StatusFixtures.edge
         status.figures[0].p99 = nil
         var bare = StatusFixtures.slowest[0]
@@ -89,7 +91,29 @@ import Testing
         }
     }
 
-    @Test func anIncompleteWindowIsTold() throws {
+    @Test("A session's details have every field: those that the page does not name where the session has them")
+    func detailsHaveEveryField() throws {
+        var handshake = StatusFixtures.slowest[1]
+        (handshake.earlyData, handshake.transport) = (nil, .quic)
+        let details = String(decoding: StatusPage.details(handshake).bytes, as: UTF8.self)
+        let facts = details.matches(of: /<dt>([^<]*)<dd>/).map { String($0.output.1) }
+        #expect(
+            facts == [
+                "process", "program", "library", "stack", "server name", "local", "remote", "socket confidence",
+                "TLS version", "cipher", "group", "ALPN", "resumed", "HelloRetryRequest", "client certificate",
+                "observed by", "transport", "calls", "start",
+            ])
+        let times = details.matches(of: /<th scope="row">([^<]*)<\/th>/).map { String($0.output.1) }
+        #expect(
+            times == [
+                "TCP connect", "handshake", "busy", "wait", "first-record delay", "ALPN negotiation", "key exchange",
+                "key agreement (CPU)", "until Finished verified",
+            ])
+        #expect(details.contains("<dt>process<dd>nginx, pid 812, tid 812<dt>program<dd>/usr/sbin/nginx<dt>"))
+        #expect(details.contains("<dt>observed by<dd>library<dt>transport<dd>quic<dt>calls<dd>2<dt>start<dd>2026-"))
+    }
+
+    @Test("An incomplete window is marked") func anIncompleteWindowIsTold() throws {
         #expect(!(try Self.page(StatusFixtures.edge).contains("Incomplete window:")))
         let page = try Self.page(StatusFixtures.incomplete)
         #expect(page.contains("Incomplete window:"))
@@ -99,7 +123,9 @@ import Testing
         #expect(page.contains("1,482 completed in 21\u{a0}s · 70.6/s"))
     }
 
-    @Test func anEmptyPageSaysWhatToDoAndWhyNothingIsSeen() throws {
+    @Test("An empty page says what to do and why nothing is seen") func anEmptyPageSaysWhatToDoAndWhyNothingIsSeen()
+        throws
+    {
         let page = try Self.page(StatusFixtures.empty)
         #expect(page.contains("No handshake has ended yet"))
         #expect(page.contains("curl -sS"))
@@ -111,7 +137,7 @@ import Testing
         #expect(try Self.page(quiet).contains("No process uses TLS now."))
     }
 
-    @Test func thePageFitsOneSmallResponse() throws {
+    @Test("The page fits one small response") func thePageFitsOneSmallResponse() throws {
         #expect(StatusPage.render(StatusFixtures.edge, version: "1.2.3", host: "edge-7").count < 60_000)
         // An hour is drawn in no more columns than fit.
         var status = StatusFixtures.edge
@@ -144,22 +170,26 @@ import Testing
         return try Self.part(try Self.page(status), from: "<h2 id=\"server\">", to: "</section>")
     }
 
-    @Test(arguments: [UInt64(60), 600, 3_600])
+    @Test("The bars are handshakes a second, however long the window is", arguments: [UInt64(60), 600, 3_600])
     func theBarsTellHandshakesASecondHoweverLongTheWindowIs(_ window: UInt64) throws {
         let chart = try chart(window: window, uptime: 300, rate: 17)
         #expect(chart.contains(">17/s</text>") || chart.contains(">17.0/s</text>"), "\(chart.prefix(3000))")
     }
 
-    @Test func whatIsKnownStandsAtTheRightOfWhatIsNotYet() throws {
+    @Test("What is known stands at the right of what is not yet") func whatIsKnownStandsAtTheRightOfWhatIsNotYet()
+        throws
+    {
         // 25 s of ten minutes, in columns of 5 s: the last five of 120.
         let young = try chart(window: 600, uptime: 25, rate: 2)
-        #expect(young.contains("viewBox=\"0 0 120 100\"") && young.contains("before the start"))
-        #expect(young.contains("M115.12 100") && !young.contains("M114.12 100"))
+        #expect(young.contains("viewBox=\"0 0 120 100\""))
+        #expect(young.contains("before the start"))
+        #expect(young.contains("M115.12 100"))
+        #expect(!young.contains("M114.12 100"))
         #expect(young.contains("class=\"unseen\" width=\"95.8"))
         #expect(try !chart(window: 600, uptime: 700, rate: 2).contains("before the start"))
     }
 
-    @Test func stylesAndScriptsAreThoseOfTheHashes() throws {
+    @Test("Styles and scripts are those of the policy's hashes") func stylesAndScriptsAreThoseOfTheHashes() throws {
         let page = try Self.page(StatusFixtures.edge)
         let policy = try #require(StatusPage.headers.first { $0.name == "Content-Security-Policy" }?.value)
         for (element, directive) in [("style", "style-src"), ("script", "script-src")] {

@@ -1,5 +1,6 @@
 import Foundation
 import Glibc
+import TestSupport
 
 /// One HTTP answer, as it came.
 struct Answer: Sendable {

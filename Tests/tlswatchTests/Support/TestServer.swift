@@ -1,34 +1,14 @@
 import Foundation
+import Kernel
 import Logging
 import NIOCore
 import ServiceLifecycle
 import Synchronization
+import TestSupport
 
 @testable import HandshakeProbe
+@testable import Handshakes
 @testable import tlswatch
-
-/// What went wrong in the harness itself, as opposed to the product.
-struct HarnessError: Error, CustomStringConvertible {
-    let description: String
-    init(_ description: String) { self.description = description }
-}
-
-/// Blocking work, off the threads that the server under test answers on.
-func blocking<Value: Sendable>(_ work: @escaping @Sendable () throws -> Value) async throws -> Value {
-    try await withCheckedThrowingContinuation { continuation in
-        Thread { continuation.resume(with: Result { try work() }) }.start()
-    }
-}
-
-/// Asks until the answer is yes; only a failure waits as long as that.
-func eventually(_ condition: () async throws -> Bool) async rethrows -> Bool {
-    let end = ContinuousClock.now.advanced(by: .seconds(30))
-    while ContinuousClock.now < end {
-        if try await condition() { return true }
-        try? await Task.sleep(for: .milliseconds(2))
-    }
-    return false
-}
 
 /// The lines that a server under test logs.
 final class LogLines: Sendable {

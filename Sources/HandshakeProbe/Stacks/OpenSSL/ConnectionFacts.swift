@@ -1,4 +1,5 @@
 import CCapstone
+import Code
 
 /// Facts of the connection that no plain getter returns, or that are for judging a session rather than describing it.
 extension FactFinder {

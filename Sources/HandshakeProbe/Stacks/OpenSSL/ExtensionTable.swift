@@ -1,3 +1,5 @@
+import Code
+
 /// `ext_defs` of `ssl/statem/extensions.c`: how each TLS extension is parsed and written.
 enum ExtensionTable {
     static let alpn: UInt32 = 16

@@ -1,3 +1,5 @@
+import Code
+
 /// Derives where a connection's facts stand from the code of the exported functions that return them.
 struct FactFinder {
     let code: CodeReader
@@ -185,7 +187,7 @@ struct FactFinder {
             result.notes.append(missing(.alpn, getter, texts))
             return
         }
-        result.paths[.alpn] = FactPath(offsets: text.offsets + [0], size: 0)
+        result.paths[.alpn] = FactPath(offsets: text.offsets + [0], size: 0, shape: .counted(.alpnLength))
         result.paths[.alpnLength] = FactPath(offsets: length.offsets, size: 4)
     }
 

@@ -1,4 +1,5 @@
 import CCapstone
+import Code
 
 /// Finds `ossl_statem_fatal`, the function through which every handshake failure passes: it
 /// reports the error, and then marks the message flow as failed.

@@ -1,3 +1,5 @@
+import Code
+
 /// The hidden functions of a handshake.
 struct HandshakeFunctions {
     let code: CodeReader

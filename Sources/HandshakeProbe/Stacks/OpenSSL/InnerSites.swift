@@ -1,4 +1,5 @@
 import CCapstone
+import Code
 
 /// Probe sites inside functions: where the state machine is left, and around the calls of the key agreement.
 ///

@@ -1,3 +1,5 @@
+import Code
+
 /// OpenSSL's `SSL_METHOD` tables: the way to its hidden functions.
 ///
 /// `struct ssl_method_st` begins with the version (int), flags (unsigned), mask (unsigned long);

@@ -1,14 +1,19 @@
+import Code
+
 /// OpenSSL 1.1.1 and later, as shared libraries and linked into programs.
 ///
 /// Nothing here depends on a version's layout: hidden functions are found through the tables that
 /// name them, and fields through the code of the functions that read them.
-public enum OpenSSL: TLSStack {
-    public static var name: String { "openssl" }
+package enum OpenSSL: TLSStack {
+    package static var name: String { "openssl" }
+    package static var title: String { "OpenSSL" }
+    package static var libraries: [String] { ["libssl.so", "libcrypto.so"] }
+    package static var rules: SessionRules { .openSSL }
 
     /// Exported by BoringSSL alone, which shares many of OpenSSL's names and none of its insides.
     private static let boringMarkers = ["SSL_CTX_set_grease_enabled", "BORINGSSL_self_test"]
 
-    public static func recognises(_ file: ELFFile) -> Bool {
+    package static func recognises(_ file: ELFFile) -> Bool {
         let own = ["TLS_method", "ASYNC_pause_job"]
         // Exports are found by hash; the static table is read only where they do not tell.
         if file.exportsAny(of: own) { return !file.exportsAny(of: boringMarkers) }
@@ -17,12 +22,13 @@ public enum OpenSSL: TLSStack {
         return !symbols.isEmpty || StrippedOpenSSL.recognises(file)
     }
 
-    public static func analyse(_ file: ELFFile) throws(AnalysisError) -> LibraryAnalysis {
+    package static func analyse(_ file: ELFFile) throws(AnalysisError) -> LibraryAnalysis {
         let code = CodeReader(file)
         let symbols = file.symbols(named: SymbolNames.all)
         var sites = SiteList(code: code)
         var result = LibraryAnalysis(
             stack: name, version: VersionText.find(code, symbols), sites: [], facts: [:], notes: [])
+        result.expendable = expendable
 
         let methods =
             symbols["TLS_method"] != nil
@@ -33,7 +39,7 @@ public enum OpenSSL: TLSStack {
                 .derive()
             result.facts = facts.paths
             result.notes += facts.notes
-            result.notes += ReadPlan(facts.paths).omitted.map {
+            result.notes += ReadPlan(facts.paths, expendable: expendable).omitted.map {
                 "no \($0): its place takes more reads than a handshake is worth"
             }
             functions.addSites(&sites, flowState: facts.paths[.flowState]?.offsets.first)
@@ -115,7 +121,9 @@ struct SiteList {
             return
         }
         let object = object ? ObjectPlace(.parameter0) : nil
-        let needed = [object?.register, argument, argument2].compactMap { $0.map { Int($0.rawValue) } }
+        let needed = [object, argument, argument2].compactMap { place in
+            place.flatMap { Register.parameters.firstIndex(of: Int($0.register)) }
+        }
         let chooser = SiteChooser(code: code)
         guard let site = chooser.choose(address..<end, parameters: needed, needsReturn: returns),
             let offset = code.file.fileOffset(ofAddress: site.address)

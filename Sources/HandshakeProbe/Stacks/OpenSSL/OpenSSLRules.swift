@@ -1,9 +1,11 @@
+import Handshakes
+
 /// The meaning of OpenSSL's states and codes, 1.1.1 to 3.6 (ssl/statem/statem.c, include/openssl/sslerr.h).
 extension SessionRules {
     static let openSSL = SessionRules(
-        entry: { state in
-            guard state.server <= 1, OpenSSLState.isSane(flow: state.flow, hand: state.hand, version: state.version)
-            else { return .implausible }
+        entry: { entry in
+            let state = OpenSSLState(entry.values)
+            guard state.isSane else { return .implausible }
             switch state.flow {
             case OpenSSLState.uninitialised: return .start
             case OpenSSLState.finished:
@@ -12,29 +14,17 @@ extension SessionRules {
                 // TLS 1.3 has no renegotiation: what comes after it is a ticket or a key update.
                 guard let version = state.version, version != 0x0304 else { return .unrelated }
                 // A server that only asks for a renegotiation: the client's answer is the handshake.
-                return state.server == 1 && state.request ?? 0 != 0 ? .unrelated : .renegotiate
+                return entry.isServer && state.request ?? 0 != 0 ? .unrelated : .renegotiate
             case OpenSSLState.error: return .unrelated
             default: return .proceed
             }
         },
-        exit: { state in
-            guard OpenSSLState.isSane(flow: state.flow, hand: state.hand, version: state.version) else {
-                return .implausible
-            }
-            switch state.flow {
-            case nil: return state.result == 1 ? .completed : .wants
-            case OpenSSLState.error: return .failed
-            case OpenSSLState.finished:
-                // With 0-RTT it stops here for early data, the handshake not yet done.
-                return state.hand ?? OpenSSLState.done == OpenSSLState.done ? .completed : .wants
-            default: break
-            }
-            // A hard error leaves the state machine where it was, waiting for nothing or for a broken transport.
-            if state.want == OpenSSLState.wantsNothing || state.peerHasEnded { return .failed }
-            if let io = state.io, io == 0 || (io < 0 && !OpenSSLState.isRetry(io)) {
-                return .failed
-            }
-            return .wants
+        exit: { exit in
+            let state = OpenSSLState(exit.values)
+            guard state.isSane else { return Exit(kind: .implausible) }
+            return Exit(
+                kind: state.kind(result: exit.result, io: exit.io), isSuspended: state.waitsForApplication,
+                peerHasEnded: state.peerHasEnded)
         },
         keyChange: { argument in
             // SSL3_CC_EARLY 0x40, SSL3_CC_HANDSHAKE 0x80, SSL3_CC_APPLICATION 0x100; none in TLS 1.2.
@@ -42,8 +32,9 @@ extension SessionRules {
             // SSL3_CC_APPLICATION | SSL3_CC_SERVER | SSL3_CC_READ
             return argument == 0x121 ? .peerFinished : .other
         },
-        // SSL_WRITING, SSL_READING; above them a certificate, a private key, a ClientHello's callback.
-        waitsForApplication: { want in want > OpenSSLState.wantsToRead },
+        facts: { event, role, isRenegotiation in
+            SessionFacts(openSSL: event, role: role, isRenegotiation: isRenegotiation)
+        },
         failsKeyExchange: { reason, version, role in
             OpenSSLState.keyExchangeReasons.contains(reason)
                 || (version == 0x0304 && role == .server && OpenSSLState.reasonsBehindShare.contains(reason))
@@ -52,17 +43,59 @@ extension SessionRules {
         libraryReason: { reason, verification in
             OpenSSLState.libraryReason(reason, verification: verification)
         },
-        startStates: 1 << 0 | 1 << 4,
-        endStates: 1 << 1 | 1 << 4,
-        overStates: 1 << 1 | 1 << 4,
-        deadStates: 1 << 1,
-        idleWant: OpenSSLState.wantsNothing,
-        overShutdown: 2  // SSL_RECEIVED_SHUTDOWN
+        usualReasons: OpenSSLState.usualReasons,
+        states: KernelStates(
+            start: [0, 4], end: [1, 4], over: [1, 4], dead: [1],
+            ended: [
+                KernelStates.Test(fact: .want, mask: ~0, value: OpenSSLState.wantsNothing),
+                KernelStates.Test(
+                    fact: .shutdown, mask: OpenSSLState.receivedShutdown, value: OpenSSLState.receivedShutdown),
+            ])
     )
 }
 
-/// `MSG_FLOW_STATE` and the ranges of OpenSSL's state fields.
-enum OpenSSLState {
+/// What OpenSSL's state fields hold: `MSG_FLOW_STATE`, `OSSL_HANDSHAKE_STATE` and their neighbours.
+struct OpenSSLState {
+    let flow: UInt32?
+    let hand: UInt32?
+    let version: UInt32?
+    /// The state that a renegotiation begins with; 0 if none was asked for.
+    let request: UInt32?
+    /// What the library waits for.
+    private let want: UInt32?
+    private let role: UInt32?
+    /// The peer's close_notify was received.
+    let peerHasEnded: Bool
+
+    init(_ values: StateValues) {
+        flow = values[.flowState]
+        hand = values[.handState]
+        version = values[.version]
+        request = values[.requestState]
+        want = values[.want]
+        role = values[.role]
+        peerHasEnded = values[.shutdown].map { $0 & Self.receivedShutdown != 0 } ?? false
+    }
+
+    /// What a return means.
+    func kind(result: Int32, io: Int32?) -> Exit.Kind {
+        switch flow {
+        case nil: return result == 1 ? .completed : .wants
+        case Self.error: return .failed
+        case Self.finished:
+            // With 0-RTT it stops here for early data, the handshake not yet done.
+            return hand ?? Self.done == Self.done ? .completed : .wants
+        default: break
+        }
+        // A hard error leaves the state machine where it was, waiting for nothing or for a broken transport.
+        if want == Self.wantsNothing || peerHasEnded { return .failed }
+        if let io, io == 0 || (io < 0 && !TransportError.isRetry(io)) { return .failed }
+        return .wants
+    }
+
+    /// Above SSL_WRITING and SSL_READING: a certificate, a private key, a ClientHello's callback.
+    var waitsForApplication: Bool { want.map { $0 > Self.wantsToRead } ?? false }
+
     static let uninitialised: UInt32 = 0
     static let error: UInt32 = 1
     static let finished: UInt32 = 4
@@ -75,10 +108,14 @@ enum OpenSSLState {
     /// `TLS1_FLAGS_QUIC`, from 3.2 on; before, the bit is another's.
     static let quic: UInt32 = 0x2000
 
+    /// `SSL_RECEIVED_SHUTDOWN`.
+    static let receivedShutdown: UInt32 = 2
+
     /// Whether the values can be those of an OpenSSL connection.
-    static func isSane(flow: UInt32?, hand: UInt32?, version: UInt32?) -> Bool {
+    var isSane: Bool {
         if let flow, flow > 5 { return false }
         if let hand, hand > 80 { return false }
+        if let role, role > 1 { return false }
         if let version {
             switch version {
             // TLS_ANY_VERSION and DTLS_ANY_VERSION stand before negotiation; 0 in a connection just cleared.
@@ -88,9 +125,6 @@ enum OpenSSLState {
         }
         return true
     }
-
-    /// EAGAIN and EINTR: the transport may be asked again.
-    static func isRetry(_ io: Int32) -> Bool { io == -11 || io == -4 }
 
     /// SSL_AD_REASON_OFFSET: reasons above it are received alerts.
     private static let receivedAlertOffset: Int32 = 1000
@@ -142,8 +176,9 @@ enum OpenSSLState {
     /// CERT_CB_ERROR.
     static let reasonsBehindShare: Set<Int32> = [235, 118, 377]
 
-    /// The reasons that stand in the place of an alert's name.
-    static var usualReasons: [String] { reasons.values + ["no_renegotiation"] }
+    /// The reasons that stand in the place of an alert's name: the library's words for what real peers do. Its others, some
+    /// three hundred, are as good as never seen, and get their series when they are.
+    static let usualReasons: [String] = reasons.values + ["no_renegotiation"]
 
     /// Reasons without a telling alert (include/openssl/sslerr.h; stable numbers).
     private static let reasons: [Int32: String] = [

@@ -1,3 +1,5 @@
+import Code
+
 /// OpenSSL inside a program without symbols: found by the shape of its tables.
 enum StrippedOpenSSL {
     /// Less code than this holds no TLS library.

@@ -1,3 +1,5 @@
+import Code
+
 /// How a `BIO` tells its descriptor, from the code of the exported functions that read its fields. They are libcrypto's.
 struct TransportFinder {
     let code: CodeReader

@@ -1,3 +1,5 @@
+import Code
+
 /// The library's own version text.
 enum VersionText {
     /// Most bytes of constants searched where no function tells.

@@ -1,0 +1,23 @@
+// Figures that must not grow: `make bench`, and `make bench-allocations` for those that no busy machine disturbs. Exits with
+// 1 where one is past its limit. A change that needs more raises the limit in its own commit, and says why.
+import Glibc
+
+/// The exit status.
+func run(times: Bool) -> Int32 {
+    guard let recordings = Recordings() else {
+        print("no recordings could be made in /tmp")
+        return 2
+    }
+    var report = Report()
+    expectWindows(&report)
+    expectSessions(&report, recordings)
+    if times {
+        expectInsertionTime(&report)
+        expectSessionTime(&report, recordings)
+    }
+    print("(\(report.sink & 1))")
+    if report.failures > 0 { print("\(report.failures) past the limit") }
+    return report.failures == 0 ? 0 : 1
+}
+
+exit(run(times: !CommandLine.arguments.contains("--allocations")))

@@ -1,0 +1,7 @@
+#ifndef TLSWATCH_CEVENTS_H
+#define TLSWATCH_CEVENTS_H
+
+/* The wire contract, for Swift and for the C beside it. */
+#include "../../../bpf/event.h"
+
+#endif

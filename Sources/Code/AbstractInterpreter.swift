@@ -1,0 +1,317 @@
+import CCapstone
+
+/// Reads what a function does with its parameters, by following its code with values that are
+/// mostly unknown: where the build itself says where its fields are, no table of versions is needed.
+///
+/// Both ways of an undecided branch are taken. Everything is bounded, so that hostile code only
+/// costs a fixed amount of time.
+package struct AbstractInterpreter {
+    /// Something the function does.
+    package enum Event: Hashable {
+        /// Returns with this in rax.
+        case returned(AbstractValue)
+        /// Stores `value` through a pointer parameter.
+        case stored(Place, AbstractValue)
+        /// Compares a field with a constant.
+        case compared(Field, UInt64)
+        /// Calls; `target` is nil where it is only known at run time; `arguments` are the first three.
+        case called(target: AbstractValue, arguments: [AbstractValue])
+        /// Leaves by a jump out of the function.
+        case jumpedOut(target: AbstractValue, arguments: [AbstractValue])
+    }
+
+    package let code: CodeReader
+    /// Go on in the function that a direct jump leads to.
+    package var followsTailJumps = true
+    /// What loads from these places give, at any width up to four bytes.
+    package var assumptions: [Place: UInt64] = [:]
+    package var stepLimit = 4000
+    var forkLimit = 256
+    /// How often one instruction is interpreted.
+    package var visitLimit = 16
+
+    package init(code: CodeReader) { self.code = code }
+
+    /// What the function at `entry` does, each event once, in the order found. Parameters are their
+    /// own places unless `parameters` gives them a value.
+    package func run(_ entry: UInt64, parameters: [Int: AbstractValue] = [:]) -> [Event] {
+        var run = Run(self, entry)
+        run.start(parameters)
+        return run.events
+    }
+}
+
+/// One interpretation.
+private struct Run {
+    struct State {
+        var address: UInt64
+        var registers = [AbstractValue](repeating: .unknown, count: 16)
+        var stack: [Int64: AbstractValue] = [:]
+        var flags = Flags.unknown
+    }
+
+    let code: CodeReader
+    let limits: AbstractInterpreter
+    let extent: Range<UInt64>
+    let entry: UInt64
+    var events: [AbstractInterpreter.Event] = []
+    var known: Set<AbstractInterpreter.Event> = []
+    var pending: [State] = []
+    var visits: [UInt64: Int] = [:]
+    var steps = 0
+    var forks = 0
+
+    init(_ limits: AbstractInterpreter, _ entry: UInt64) {
+        code = limits.code
+        self.limits = limits
+        self.entry = entry
+        extent = code.file.functionExtent(containing: entry) ?? entry..<entry.addingClamped(4096)
+    }
+
+    mutating func start(_ parameters: [Int: AbstractValue]) {
+        var state = State(address: entry)
+        for (number, register) in Register.parameters.enumerated() {
+            state.registers[register] = parameters[number] ?? .place(Place(root: number), width: 0)
+        }
+        state.registers[Register.rsp] = .stack(0)
+        pending.append(state)
+        var next = 0
+        // In the order of forking: what is near the entry comes before the depths of a loop.
+        while next < pending.count {
+            var state = pending[next]
+            next += 1
+            while steps < limits.stepLimit, let instruction = code.instruction(at: state.address),
+                visits[state.address, default: 0] < limits.visitLimit
+            {
+                steps += 1
+                visits[state.address, default: 0] += 1
+                guard step(instruction, &state) else { break }
+            }
+        }
+    }
+
+    mutating func emit(_ event: AbstractInterpreter.Event) {
+        if known.insert(event).inserted { events.append(event) }
+    }
+
+    /// Interprets one instruction; false where this path ends.
+    mutating func step(_ instruction: Instruction, _ state: inout State) -> Bool {
+        state.address = instruction.end
+        switch instruction.kind {
+        case TLSWATCH_OP_NOP, TLSWATCH_OP_ENDBR: break
+        case TLSWATCH_OP_TRAP: return false
+        case TLSWATCH_OP_RET:
+            emit(.returned(state.registers[Register.rax]))
+            return false
+        case TLSWATCH_OP_JMP: return jump(instruction, &state)
+        case TLSWATCH_OP_JCC: return branch(instruction, &state)
+        case TLSWATCH_OP_CALL:
+            emit(.called(target: target(instruction, state), arguments: arguments(state)))
+            for register in Register.clobbered { state.registers[register] = .unknown }
+            state.flags = .unknown
+        case TLSWATCH_OP_CMP, TLSWATCH_OP_TEST: compare(instruction, &state)
+        default: transfer(instruction, &state)
+        }
+        return true
+    }
+
+    func arguments(_ state: State) -> [AbstractValue] { Register.parameters.prefix(3).map { state.registers[$0] } }
+
+    func target(_ instruction: Instruction, _ state: State) -> AbstractValue {
+        if let target = instruction.directTarget { return .constant(target) }
+        return value(instruction.first, state)
+    }
+
+    mutating func jump(_ instruction: Instruction, _ state: inout State) -> Bool {
+        let target = target(instruction, state)
+        if case .constant(let address) = target {
+            // A jump to the entry from inside is a loop or a recursion: nothing new.
+            if extent.contains(address), address != entry { state.address = address; return true }
+            let arguments = arguments(state)
+            emit(.jumpedOut(target: target, arguments: arguments))
+            state.address = address
+            return limits.followsTailJumps && code.file.isCode(address)
+        }
+        emit(.jumpedOut(target: target, arguments: arguments(state)))
+        return false
+    }
+
+    mutating func branch(_ instruction: Instruction, _ state: inout State) -> Bool {
+        guard let target = instruction.directTarget else { return false }
+        var taken = state
+        taken.address = target
+        let outside = !extent.contains(target)
+        switch state.flags.decides(instruction.condition) {
+        case true?:
+            if outside { emit(.jumpedOut(target: .constant(target), arguments: arguments(state))) }
+            state = taken
+        case false?: break
+        case nil:
+            if outside { emit(.jumpedOut(target: .constant(target), arguments: arguments(state))) }
+            if forks < limits.forkLimit {
+                forks += 1
+                pending.append(taken)
+            }
+        }
+        return true
+    }
+
+    mutating func compare(_ instruction: Instruction, _ state: inout State) {
+        let width = Int(instruction.first.width)
+        let left = value(instruction.first, state).truncated(to: width)
+        let right = value(instruction.second, state).truncated(to: width)
+        state.flags = .unknown
+        let isTest = instruction.kind == TLSWATCH_OP_TEST
+        switch (left, right) {
+        case (.constant(let left), .constant(let right)):
+            state.flags = isTest ? .test(left & right, width) : .compare(left, right, width)
+        case (_, .constant(let constant)):
+            if let field = left.field, !isTest { emit(.compared(field, constant)) }
+        default:
+            if isTest, left == right, let field = left.field { emit(.compared(field, 0)) }
+        }
+    }
+
+    // MARK: - Data
+
+    mutating func transfer(_ instruction: Instruction, _ state: inout State) {
+        let first = instruction.first
+        let second = instruction.second
+        switch instruction.kind {
+        case TLSWATCH_OP_MOV: store(value(second, state), to: first, &state)
+        case TLSWATCH_OP_MOVZX:
+            store(value(second, state).truncated(to: Int(second.width)), to: first, &state)
+        case TLSWATCH_OP_MOVSX:
+            store(value(second, state).signExtended(from: Int(second.width)), to: first, &state)
+        case TLSWATCH_OP_CDQE:
+            state.registers[Register.rax] = state.registers[Register.rax].signExtended(from: 4)
+        case TLSWATCH_OP_LEA: store(address(second, state).truncated(to: Int(first.width)), to: first, &state)
+        case TLSWATCH_OP_PUSH:
+            let pushed = value(first, state)
+            move(&state, by: -8)
+            if case .stack(let offset) = state.registers[Register.rsp] { state.stack[offset] = pushed }
+        case TLSWATCH_OP_POP:
+            var popped = AbstractValue.unknown
+            if case .stack(let offset) = state.registers[Register.rsp] { popped = state.stack[offset] ?? .unknown }
+            move(&state, by: 8)
+            store(popped, to: first, &state)
+        case TLSWATCH_OP_LEAVE:
+            let frame = state.registers[Register.rbp]
+            if case .stack(let offset) = frame { state.registers[Register.rbp] = state.stack[offset] ?? .unknown }
+            state.registers[Register.rsp] = frame.adding(8)
+        case TLSWATCH_OP_ADD, TLSWATCH_OP_SUB, TLSWATCH_OP_AND, TLSWATCH_OP_XOR, TLSWATCH_OP_SHL, TLSWATCH_OP_SHR,
+            TLSWATCH_OP_SAR:
+            let result = arithmetic(instruction, value(first, state), value(second, state))
+            store(result.truncated(to: Int(first.width)), to: first, &state)
+            state.flags = .unknown
+        case TLSWATCH_OP_CMOV:
+            switch state.flags.decides(instruction.condition) {
+            case true?: store(value(second, state), to: first, &state)
+            case false?: break
+            case nil:
+                // Both outcomes, as at a branch.
+                if forks < limits.forkLimit {
+                    forks += 1
+                    var other = state
+                    store(value(second, state), to: first, &other)
+                    pending.append(other)
+                }
+            }
+        default:
+            for register in 0..<16 where instruction.written >> UInt16(register) & 1 != 0 {
+                state.registers[register] = .unknown
+            }
+            if first.isMemory { store(.unknown, to: first, &state) }
+            state.flags = .unknown
+        }
+    }
+
+    func move(_ state: inout State, by amount: Int64) {
+        state.registers[Register.rsp] = state.registers[Register.rsp].adding(UInt64(bitPattern: amount))
+    }
+
+    func arithmetic(_ instruction: Instruction, _ left: AbstractValue, _ right: AbstractValue) -> AbstractValue {
+        if instruction.kind == TLSWATCH_OP_XOR, instruction.first.isRegister, instruction.second.isRegister,
+            instruction.first.reg == instruction.second.reg
+        {
+            return .constant(0)
+        }
+        guard case .constant(let right) = right else {
+            if instruction.kind == TLSWATCH_OP_ADD, case .constant(let left) = left { return right.adding(left) }
+            return .unknown
+        }
+        switch instruction.kind {
+        case TLSWATCH_OP_ADD: return left.adding(right)
+        case TLSWATCH_OP_SUB: return left.adding(0 &- right)
+        default: break
+        }
+        guard case .constant(let left) = left else { return highBytes(instruction, left, right) }
+        switch instruction.kind {
+        case TLSWATCH_OP_AND: return .constant(left & right)
+        case TLSWATCH_OP_XOR: return .constant(left ^ right)
+        case TLSWATCH_OP_SHL: return .constant(left << (right & 63))
+        case TLSWATCH_OP_SHR: return .constant(left >> (right & 63))
+        default: return .unknown
+        }
+    }
+
+    /// A field shifted right by a byte: its upper bytes, which stand one further.
+    func highBytes(_ instruction: Instruction, _ value: AbstractValue, _ shift: UInt64) -> AbstractValue {
+        guard instruction.kind == TLSWATCH_OP_SHR || instruction.kind == TLSWATCH_OP_SAR, shift == 8,
+            case .place(let place, let width) = value, width == 2 || width == 4, let upper = place.skippingLoaded(1)
+        else { return .unknown }
+        return .place(upper, width: width - 1)
+    }
+
+    func address(_ operand: Operand, _ state: State) -> AbstractValue {
+        guard operand.isMemory, !operand.opaque_address else { return .unknown }
+        var address = AbstractValue.constant(UInt64(bitPattern: operand.value))
+        if operand.index != UInt8(TLSWATCH_NO_REGISTER) {
+            guard case .constant(let index) = state.registers[Int(operand.index & 15)] else { return .unknown }
+            address = address.adding(index &* UInt64(operand.scale))
+        }
+        guard operand.base != UInt8(TLSWATCH_NO_REGISTER), case .constant(let offset) = address else { return address }
+        return state.registers[Int(operand.base & 15)].adding(offset)
+    }
+
+    func value(_ operand: Operand, _ state: State) -> AbstractValue {
+        if operand.isImmediate { return .constant(UInt64(bitPattern: operand.value)) }
+        if operand.isRegister { return state.registers[Int(operand.reg & 15)].truncated(to: Int(operand.width)) }
+        let width = Int(operand.width)
+        guard [1, 2, 4, 8].contains(width) else { return .unknown }
+        switch address(operand, state) {
+        case .unknown: return .unknown
+        case .stack(let offset): return (state.stack[offset] ?? .unknown).truncated(to: width)
+        case .place(let place, _):
+            if width <= 4, let known = limits.assumptions[place] {
+                return AbstractValue.constant(known).truncated(to: width)
+            }
+            return place.loaded().map { .place($0, width: UInt8(width)) } ?? .unknown
+        case .constant(let address): return load(address, width)
+        }
+    }
+
+    /// A constant of the file: a pointer that the loader sets, or bytes that nothing may change.
+    func load(_ address: UInt64, _ width: Int) -> AbstractValue {
+        if width == 8, let pointer = code.file.pointer(at: address) { return .constant(pointer) }
+        guard let segment = code.file.segment(at: address), !segment.isWritable,
+            let bytes = code.file.bytes(at: address, count: width)
+        else { return .unknown }
+        return .constant(bytes.reversed().reduce(0) { $0 << 8 | UInt64($1) })
+    }
+
+    mutating func store(_ value: AbstractValue, to operand: Operand, _ state: inout State) {
+        if operand.isRegister {
+            // Narrow writes keep the rest of the register, which nobody here needs.
+            state.registers[Int(operand.reg & 15)] =
+                operand.width >= 4 ? value.truncated(to: Int(operand.width)) : .unknown
+            return
+        }
+        guard operand.isMemory else { return }
+        switch address(operand, state) {
+        case .stack(let offset): state.stack[offset] = value.truncated(to: Int(operand.width))
+        case .place(let place, _): emit(.stored(place, value.truncated(to: Int(operand.width))))
+        default: break
+        }
+    }
+}

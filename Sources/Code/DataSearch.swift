@@ -1,0 +1,60 @@
+import CCapstone
+
+/// Bounded search of a file's constants.
+package enum DataSearch {
+    private static let chunk = 1 << 20
+    /// Most bytes of one area, and of all areas together, that a search for tables reads.
+    package static let areaLimit: UInt64 = 64 << 20
+    private static let totalLimit: UInt64 = 128 << 20
+
+    /// The file's data areas that are searched for tables, within the limits.
+    package static func areas(_ file: ELFFile) -> [Range<UInt64>] {
+        var left = totalLimit
+        return file.dataRanges.compactMap { area in
+            let size = min(area.upperBound - area.lowerBound, areaLimit)
+            guard size <= left else { return nil }
+            left -= size
+            return area
+        }
+    }
+
+    /// Calls `visit` with each occurrence of `text` until it returns true. Reads at most `limit` bytes.
+    package static func find(_ file: ELFFile, _ text: String, limit: UInt64, visit: ([UInt8], Int) -> Bool) {
+        let wanted = Array(text.utf8)
+        var left = limit
+        for range in file.dataRanges {
+            var address = range.lowerBound
+            while address < range.upperBound, left > 0 {
+                let count = Int(min(UInt64(chunk), range.upperBound - address, left))
+                // The overlap lets a hit at the chunk's end show its whole text.
+                let bytes = file.bytes(at: address, upTo: count + 256)
+                guard !bytes.isEmpty else { break }
+                left -= UInt64(count)
+                address = address.addingClamped(UInt64(count))
+                if search(bytes, wanted, count, visit) { return }
+            }
+        }
+    }
+
+    private static func search(
+        _ whole: [UInt8], _ wanted: [UInt8], _ count: Int, _ visit: ([UInt8], Int) -> Bool
+    ) -> Bool {
+        // memmem(3): this is most of what looking at a new file costs.
+        unsafe whole.withUnsafeBytes { bytes in
+            let count = min(count, bytes.count)
+            var offset = 0
+            while offset < count {
+                let rest = unsafe UnsafeRawBufferPointer(rebasing: bytes[offset...])
+                guard let found = unsafe tlswatch_find(rest.baseAddress, rest.count, wanted, wanted.count) else {
+                    return false
+                }
+                let place = unsafe offset + (found - rest.baseAddress!)
+                // What begins in the overlap is the next chunk's.
+                guard place < count else { return false }
+                if visit(whole, place) { return true }
+                offset = place + 1
+            }
+            return false
+        }
+    }
+}

@@ -1,0 +1,13 @@
+/// What discovery is told of the engine's options.
+struct CatalogOptions: Sendable {
+    /// Whether the phase probes are attached.
+    var phases: Bool
+    /// Files that are probed at once, at most.
+    var maxLibraries: Int
+    /// Only these processes and their children; empty observes all.
+    var processes: [UInt32]
+    /// Whether `LibraryCatalog.sightings` will be asked for.
+    var notesSightings: Bool
+    /// The TLS stacks that are looked for.
+    var stacks = TLSStacks.builtIn
+}

@@ -1,0 +1,96 @@
+import CEvents
+
+/// What a probe site in a TLS library stands for. The raw values are `enum tlswatch_hook`'s.
+package enum HookKind: UInt16, Sendable, Codable, CaseIterable {
+    /// A call of the handshake state machine begins.
+    case stateMachine = 1
+    /// Traffic keys are installed (OpenSSL's `change_cipher_state`).
+    case keyChange = 2
+    /// The library's key agreement begins (`EVP_PKEY_derive` and the like).
+    case keyAgreement = 3
+    /// A server chooses the application protocol.
+    case alpnSelect = 4
+    /// A client processes the server's ALPN answer.
+    case alpnAnswer = 5
+    /// The handshake fails: alert to send and library reason.
+    case fatal = 6
+    /// The TLS object is freed.
+    case objectFree = 7
+    /// The call ends, at an instruction inside the state machine that every way out passes.
+    case stateMachineExit = 8
+    /// The key agreement is over: the instruction behind its call.
+    case keyAgreementExit = 9
+    /// The thread leaves a call without ending it, and may come back to it (OpenSSL's asynchronous jobs).
+    case pause = 10
+    /// Below TLS 1.3: the master secret is made, from the peer's share that has been read.
+    case masterSecret = 11
+    /// Below TLS 1.3, where phases are off: traffic keys are installed, so that a handshake took place.
+    case newKeys = 12
+
+    /// Whether the hook belongs to a capture with phases (`true`), to one without (`false`), or to both.
+    var phases: Bool? {
+        switch self {
+        case .keyChange, .keyAgreement, .keyAgreementExit, .alpnSelect, .alpnAnswer, .masterSecret: true
+        case .newKeys: false
+        case .stateMachine, .stateMachineExit, .fatal, .objectFree, .pause: nil
+        }
+    }
+}
+
+/// A fact that the BPF programs read from the TLS object, by its number in `enum tlswatch_fact`.
+///
+/// Below `TLSWATCH_SLOTS` it is a scalar, else an address. The programs themselves look only at those that are named here; the
+/// others are a stack's, which names them in its folder and alone knows what they mean.
+package struct Fact: Hashable, Sendable, Codable, CustomStringConvertible {
+    package let rawValue: Int
+    /// For `doctor` and `targets`, where it was not found.
+    package let description: String
+
+    package init(_ rawValue: Int, _ description: String) {
+        self.rawValue = rawValue
+        self.description = description
+    }
+
+    package static func == (left: Fact, right: Fact) -> Bool { left.rawValue == right.rawValue }
+    package func hash(into hasher: inout Hasher) { hasher.combine(rawValue) }
+
+    /// The state of the handshake's state machine.
+    static var state: Fact { Fact(Int(TLSWATCH_STATE.rawValue), "state") }
+    /// What it is about in that state; moves with each message.
+    static var detail: Fact { Fact(Int(TLSWATCH_DETAIL.rawValue), "detail") }
+    static var role: Fact { Fact(Int(TLSWATCH_ROLE.rawValue), "role") }
+    static var alpnLength: Fact { Fact(Int(TLSWATCH_ALPN_LENGTH.rawValue), "alpnLength") }
+    /// References to the object: it is freed when the last is dropped.
+    static var references: Fact { Fact(Int(TLSWATCH_REFERENCES.rawValue), "references") }
+
+    static var alpn: Fact { Fact(Int(TLSWATCH_ALPN.rawValue), "alpn") }
+    static var sni: Fact { Fact(Int(TLSWATCH_SERVER_NAME.rawValue), "sni") }
+    /// The server name where the one before is not there.
+    static var otherSNI: Fact { Fact(Int(TLSWATCH_OTHER_NAME.rawValue), "otherSNI") }
+    /// What the object reads through.
+    static var transport: Fact { Fact(Int(TLSWATCH_TRANSPORT.rawValue), "transport") }
+    /// The body of the server_name extension of the ClientHello that is being read.
+    static var helloName: Fact { Fact(Int(TLSWATCH_HELLO_NAME.rawValue), "helloName") }
+
+    /// Whether the fact is an address, of bytes or of another object, rather than a number.
+    package var isAddress: Bool { rawValue >= Int(TLSWATCH_SLOTS.rawValue) }
+    var isText: Bool { isAddress && rawValue < Int(TLSWATCH_TEXTS.rawValue) }
+    /// Whether it comes with entries and plain returns, if the first read brings it.
+    var isOfState: Bool { rawValue < Int(TLSWATCH_STATE_SLOTS.rawValue) }
+}
+
+/// The facts that come with an entry or a plain return.
+struct StateValues {
+    private let present: UInt32
+    private let values: InlineArray<8, UInt32>
+
+    init(present: UInt32, values: InlineArray<8, UInt32>) {
+        self.present = present
+        self.values = values
+    }
+
+    /// `nil` where it was not read.
+    subscript(fact: Fact) -> UInt32? {
+        fact.isOfState && present & 1 << UInt32(fact.rawValue) != 0 ? values[fact.rawValue] : nil
+    }
+}

@@ -1,0 +1,112 @@
+import Handshakes
+
+/// What the numbers of a TLS stack's records mean: the part of a stack that the session table asks.
+///
+/// Plain functions instead of a protocol, so that nothing existential stands on the hot path.
+package struct SessionRules: Sendable {
+    /// What an entry into the state machine begins.
+    var entry: @Sendable (_ state: EntryState) -> EntryKind
+    /// What a return from it means.
+    var exit: @Sendable (_ state: ExitState) -> Exit
+    /// Which keys a key change installed.
+    var keyChange: @Sendable (_ argument: Int32) -> KeyChange
+    /// The facts of an ended handshake, of this side.
+    var facts: @Sendable (_ event: borrowing CallReturn, _ role: Role, _ isRenegotiation: Bool) -> SessionFacts
+    /// Whether a failure with this reason code before there were keys is one of the key exchange: the peer's share was there
+    /// and was refused, or was not come to any more.
+    var failsKeyExchange: @Sendable (_ reason: Int32, _ version: UInt32?, _ role: Role) -> Bool
+    /// Why a handshake failed, from the library's alert and reason codes.
+    var failure: @Sendable (_ alert: Int32, _ reason: Int32, _ version: UInt32?) -> FailureReason
+    /// The library's own word for a failure; `nil` where it says no more than the alert that was received.
+    ///
+    /// - Parameter verification: what verifying the peer's certificate gave, where that is known.
+    var libraryReason: @Sendable (_ reason: Int32, _ verification: UInt32?) -> String?
+    /// Why handshakes fail besides the alerts, as far as that is known beforehand.
+    var usualReasons: [String]
+    /// For the programs' own early tests.
+    var states: KernelStates
+}
+
+/// What the programs test themselves, so that a hit that tells nothing makes no record: in `struct tlswatch_profile`. States
+/// are values of `Fact.state`, 255 at most.
+struct KernelStates: Sendable {
+    /// (fact & mask) == value.
+    struct Test: Sendable {
+        var fact: Fact
+        var mask: UInt32
+        var value: UInt32
+    }
+
+    /// An entry in one of these may begin a handshake; `nil`: any may.
+    var start: Set<UInt8>?
+    /// A return in one of these may end it.
+    var end: Set<UInt8>
+    /// In these a freed object has no handshake in progress.
+    var over: Set<UInt8> = []
+    /// An entry in one of these returns at once, past the exit's probe.
+    var dead: Set<UInt8> = []
+    /// A return that ends nothing by its state ends it all the same if one of these holds; two at most, of `isOfState` facts.
+    var ended: [Test] = []
+    /// Holds of `Fact.role`, or of the call's own argument, on a server.
+    var server = Test(fact: .role, mask: ~0, value: 1)
+    /// What a call returns that has completed the handshake.
+    var doneResult: Int32 = 1
+}
+
+struct EntryState {
+    var values: StateValues
+    var isServer: Bool
+}
+
+enum EntryKind: Equatable {
+    /// A handshake begins, or the state machine is entered where none is to be made: what the call does will tell.
+    case start
+    /// The same on a connection that has had its handshake.
+    case renegotiate
+    /// A call of a handshake that goes on.
+    case proceed
+    /// A message after the handshake (session ticket, key update), or a call after a failure: no handshake.
+    case unrelated
+    /// Values that no build of the stack has: the probe or the facts' places are wrong.
+    case implausible
+}
+
+struct ExitState {
+    var result: Int32
+    var values: StateValues
+    /// The last receive in the call, or its failed send: bytes, 0 at end of file, -errno; `nil` where there was none.
+    var io: Int32?
+}
+
+/// What a return means, and what the session has to know besides.
+struct Exit {
+    enum Kind: Equatable {
+        case completed
+        /// It waits for the peer, the network or the application.
+        case wants
+        case failed
+        case implausible
+    }
+
+    var kind: Kind
+    /// The application has to give something (a certificate, a private key) before it can go on.
+    var isSuspended = false
+    /// The peer has ended the connection in the protocol's own way.
+    var peerHasEnded = false
+}
+
+enum KeyChange {
+    /// TLS 1.3 handshake traffic keys, or the one set of TLS 1.2.
+    case handshake
+    /// A server's application keys for reading: the client's Finished was verified (TLS 1.3).
+    case peerFinished
+    /// Other application traffic or early data keys of TLS 1.3.
+    case other
+}
+
+struct FailureReason: Equatable {
+    /// Snake case.
+    var reason: String
+    var alert: UInt8?
+    var direction: AlertDirection?
+}

@@ -1,0 +1,292 @@
+import CEvents
+
+/// How the kernel side copies a library's facts out of a TLS object: few reads, each bringing several fields.
+///
+/// A read of user memory costs 85 ns in a virtual machine, nearly whatever its length, and a handshake has
+/// some twenty facts: fields that stand near each other, behind the same pointer, come with one copy.
+/// A read never goes beyond the first and the last field that it brings: all of it lies in one object.
+struct ReadPlan: Equatable {
+    /// One copy: `length` bytes at `offset` from the pointer that is at `base` in the scratch.
+    struct Read: Equatable {
+        var offset: Int32
+        /// Where the pointer is, and which read brought it; `nil` for the TLS object itself.
+        var base: (at: Int, after: Int)?
+        var to: Int
+        var length: Int
+
+        static func == (left: Read, right: Read) -> Bool {
+            left.offset == right.offset && left.to == right.to && left.length == right.length
+                && left.base?.at == right.base?.at && left.base?.after == right.base?.after
+        }
+    }
+
+    /// A fact in the scratch.
+    struct Field: Equatable {
+        var at: Int
+        var size: Int
+        var read: Int
+        /// Added to a text's pointer.
+        var offset: Int32
+    }
+
+    private(set) var reads: [Read] = []
+    private(set) var fields: [Fact: Field] = [:]
+    /// Facts for which no read was left; the least telling ones go first.
+    private(set) var omitted: [Fact] = []
+
+    /// The set of reads that bring `fact`, pointers on its way included.
+    func reads(for fact: Fact) -> UInt32 {
+        guard let field = fields[fact], field.read < reads.count else { return 0 }
+        var set: UInt32 = 0
+        var next: Int? = field.read
+        while let index = next {
+            set |= 1 << UInt32(index)
+            next = reads[index].base?.after
+        }
+        return set
+    }
+
+    /// - Parameter expendable: the order in which facts give way when there are more reads than the kernel side does.
+    init(_ paths: [Fact: FactPath], expendable: [Fact]) {
+        var kept = paths.filter { Self.isReadable($0.key, $0.value) }
+        omitted = paths.keys.filter { kept[$0] == nil }.sorted { $0.rawValue < $1.rawValue }
+        for fact in [nil] + expendable.map(Optional.some) {
+            if let fact {
+                guard kept.removeValue(forKey: fact) != nil else { continue }
+                omitted.append(fact)
+            }
+            if let (reads, fields) = Self.layOut(kept) {
+                self.reads = reads
+                self.fields = fields
+                return
+            }
+        }
+    }
+
+    private static func isReadable(_ fact: Fact, _ path: FactPath) -> Bool {
+        if fact.isAddress { return path.offsets.count >= (fact.isText ? 1 : 2) }
+        return path.offsets.count >= 1 && [1, 2, 4, 8].contains(path.size)
+    }
+
+    /// A text inside the object itself: nothing has to be read to find it.
+    private static func isInObject(_ fact: Fact, _ path: FactPath) -> Bool { fact.isText && path.offsets.count == 1 }
+
+    // MARK: laying out
+
+    /// A field behind a chain of pointers.
+    private struct Place: Hashable {
+        var chain: [Int32]
+        var offset: Int32
+        var size: Int
+    }
+
+    /// Where a fact's own bytes are: a scalar's, or those of the pointer to a text.
+    private static func place(_ fact: Fact, _ path: FactPath) -> Place {
+        if fact.isAddress, path.offsets.count >= 2 {
+            let pointer = path.offsets.count - 2
+            return Place(chain: Array(path.offsets[..<pointer]), offset: path.offsets[pointer], size: 8)
+        }
+        return Place(chain: path.offsets.dropLast(), offset: path.offsets[path.offsets.count - 1], size: path.size)
+    }
+
+    private static let readLimit = Int(TLSWATCH_READ_SIZE) - 1
+    /// Bytes between two fields that are cheaper to copy than to leave out: 500 of them cost 25 ns, a read 85.
+    private static let gap = 500
+
+    private static func layOut(_ paths: [Fact: FactPath]) -> (reads: [Read], fields: [Fact: Field])? {
+        var places: Set<Place> = []
+        for (fact, path) in paths where !isInObject(fact, path) {
+            var next = place(fact, path)
+            places.insert(next)
+            while let last = next.chain.last {
+                next = Place(chain: next.chain.dropLast(), offset: last, size: 8)
+                places.insert(next)
+            }
+        }
+        // The state's facts that stand near each other; one that stands apart comes with the rest.
+        var clusters: [[Place]] = []
+        var state: Set<Place> = []
+        for fact in paths.keys.filter(\.isOfState).sorted(by: { $0.rawValue < $1.rawValue }) {
+            guard let path = paths[fact], case let place = place(fact, path), place.chain.isEmpty else { continue }
+            let wider = cluster(state.union([place]))
+            if wider.count == 1 {
+                clusters = wider
+                state.insert(place)
+            }
+        }
+        if clusters.isEmpty { clusters = [[]] }
+        // What stands beside them in the object comes along, and saves a read of its own.
+        if let first = clusters[0].first, let last = clusters[0].last {
+            let beside = places.filter { place in
+                place.chain.isEmpty && Int(place.offset) + Self.gap >= Int(first.offset)
+                    && Int(place.offset) <= Int(last.offset) + Self.gap
+            }
+            let wider = cluster(state.union(beside))
+            if wider.count == 1 {
+                clusters = wider
+                state.formUnion(beside)
+            }
+        }
+        let rest = Dictionary(grouping: places.subtracting(state), by: \.chain)
+        for chain in rest.keys.sorted(by: { ($0.count, $0) < ($1.count, $1) }) {
+            clusters += cluster(Set(rest[chain] ?? []))
+        }
+        guard clusters.count <= Int(TLSWATCH_READS) else { return nil }
+
+        var reads: [Read] = []
+        var found: [Place: (at: Int, read: Int)] = [:]
+        var to = 0
+        for places in clusters {
+            let start = places.first?.offset ?? 0
+            let end = places.map { Int($0.offset) + $0.size }.max() ?? 0
+            var base: (at: Int, after: Int)?
+            if let chain = places.first?.chain, let last = chain.last {
+                guard let pointer = found[Place(chain: chain.dropLast(), offset: last, size: 8)] else { return nil }
+                base = (pointer.at, pointer.read)
+            }
+            guard to < Int(TLSWATCH_SCRATCH_START) else { return nil }
+            let length = end - Int(start)
+            for place in places {
+                found[place] = (to + Int(place.offset - start), reads.count)
+            }
+            reads.append(Read(offset: start, base: base, to: to, length: places.isEmpty ? 0 : length))
+            to += (length + 7) & ~7
+        }
+        var fields: [Fact: Field] = [:]
+        for (fact, path) in paths {
+            if isInObject(fact, path) {
+                fields[fact] = Field(at: 0, size: 8, read: Int(TLSWATCH_FROM_OBJECT), offset: path.offsets[0])
+                continue
+            }
+            guard let (at, read) = found[place(fact, path)] else { return nil }
+            fields[fact] = Field(
+                at: at, size: fact.isAddress ? 8 : min(path.size, 4), read: read,
+                offset: fact.isAddress ? path.offsets[path.offsets.count - 1] : 0)
+        }
+        return (reads, fields)
+    }
+
+    /// Splits fields behind one pointer into runs that one read each brings, by ascending offset.
+    private static func cluster(_ places: Set<Place>) -> [[Place]] {
+        var clusters: [[Place]] = []
+        for place in places.sorted(by: { ($0.offset, $0.size) < ($1.offset, $1.size) }) {
+            if let first = clusters.last?.first, let last = clusters.last?.last,
+                Int(place.offset) - Int(last.offset) - last.size <= gap,
+                Int(place.offset) + place.size - Int(first.offset) <= readLimit
+            {
+                clusters[clusters.count - 1].append(place)
+            } else {
+                clusters.append([place])
+            }
+        }
+        return clusters
+    }
+}
+
+/// Lexicographic, so that the layout is the same every time.
+private func < (left: (Int, [Int32]), right: (Int, [Int32])) -> Bool {
+    left.0 != right.0 ? left.0 < right.0 : left.1.lexicographicallyPrecedes(right.1)
+}
+
+extension tlswatch_transport {
+    init(_ layout: TransportLayout) {
+        self.init()
+        kinds = layout.kinds
+        kind = layout.kind
+        name = layout.name
+        descriptor = layout.descriptor
+        next = layout.next
+        known = 1
+        has_descriptor = layout.hasDescriptor
+        is_filter = layout.isFilter
+        unsafe withUnsafeMutableBytes(of: &own) { bytes in
+            for (index, name) in layout.own.prefix(Int(TLSWATCH_KINDS)).enumerated() {
+                // As bpf_probe_read_user_str(helpers) leaves it: cut before the last byte, which is NUL.
+                for (place, byte) in name.utf8.prefix(Int(TLSWATCH_KIND_NAME) - 1).enumerated() {
+                    unsafe bytes[index * Int(TLSWATCH_KIND_NAME) + place] = byte
+                }
+            }
+        }
+    }
+}
+
+extension tlswatch_profile {
+    /// The profile that the generic programs read a library's facts by.
+    init(
+        plan: ReadPlan, facts: [Fact: FactPath], transport layout: TransportLayout?, states: KernelStates,
+        sites: [ProbeSite]
+    ) {
+        self.init()
+        enabled = 1
+        starts_in_any = states.start == nil ? 1 : 0
+        start = tlswatch_states(states.start ?? [])
+        end = tlswatch_states(states.end)
+        over = tlswatch_states(states.over)
+        dead = tlswatch_states(states.dead)
+        if let test = states.ended.first { ended.0 = tlswatch_test(test) }
+        if let test = states.ended.dropFirst().first { ended.1 = tlswatch_test(test) }
+        server = tlswatch_test(states.server)
+        done_result = states.doneResult
+        exit_hooked = sites.contains { $0.hook == .stateMachineExit } ? 1 : 0
+        alpn_reads = plan.reads(for: .alpnLength)
+        reference_reads = plan.reads(for: .references)
+        transport_reads = plan.reads(for: .transport)
+        name_reads = plan.reads(for: .helloName)
+        if let layout, plan.fields[.transport] != nil {
+            transport = tlswatch_transport(layout)
+        }
+        answer_hooked = sites.contains { $0.hook == .alpnAnswer } ? 1 : 0
+        unsafe withUnsafeMutableBytes(of: &reads) { bytes in
+            let entries = unsafe bytes.bindMemory(to: tlswatch_read.self)
+            for (index, read) in plan.reads.enumerated() where index < entries.count {
+                unsafe entries[index] = tlswatch_read(
+                    offset: read.offset, base: UInt16(read.base?.at ?? 0), to: UInt16(read.to),
+                    length: UInt16(read.length), after: UInt8(read.base?.after ?? Int(TLSWATCH_FROM_OBJECT)),
+                    reserved: 0)
+            }
+        }
+        unsafe withUnsafeMutableBytes(of: &text) { bytes in
+            let entries = unsafe bytes.bindMemory(to: tlswatch_text.self)
+            for (fact, path) in facts where fact.isText {
+                unsafe entries[fact.rawValue - Int(TLSWATCH_SLOTS.rawValue)] = tlswatch_text(path.shape)
+            }
+        }
+        unsafe withUnsafeMutableBytes(of: &fact) { bytes in
+            let entries = unsafe bytes.bindMemory(to: tlswatch_field.self)
+            for (fact, field) in plan.fields where fact.rawValue < entries.count {
+                unsafe entries[fact.rawValue] = tlswatch_field(
+                    at: UInt16(field.at), size: UInt8(field.size), read: UInt8(field.read), offset: field.offset)
+            }
+        }
+    }
+}
+
+extension tlswatch_states {
+    init(_ states: Set<UInt8>) {
+        self.init()
+        unsafe withUnsafeMutableBytes(of: &word) { bytes in
+            let words = unsafe bytes.bindMemory(to: UInt32.self)
+            for state in states { unsafe words[Int(state) / 32] |= 1 << (UInt32(state) % 32) }
+        }
+    }
+}
+
+extension tlswatch_test {
+    init(_ test: KernelStates.Test) {
+        self.init(slot: UInt32(test.fact.rawValue), mask: test.mask, value: test.value)
+    }
+}
+
+extension tlswatch_text {
+    init(_ shape: TextShape) {
+        self.init()
+        switch shape {
+        case .nulTerminated: self.shape = UInt16(TLSWATCH_NUL_TERMINATED.rawValue)
+        case .counted(let fact):
+            self.shape = UInt16(TLSWATCH_COUNTED.rawValue)
+            slot = UInt16(fact.rawValue)
+        case .prefix8: self.shape = UInt16(TLSWATCH_PREFIX_8.rawValue)
+        case .prefix16: self.shape = UInt16(TLSWATCH_PREFIX_16.rawValue)
+        }
+    }
+}

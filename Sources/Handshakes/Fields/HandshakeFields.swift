@@ -1,0 +1,208 @@
+/// The table: a row for each field, in the order in which they are written.
+extension HandshakeField {
+    package static let all = process + implementation + outcome + durations + parameters + phases + socket
+
+    private static let process: [HandshakeField] = [
+        HandshakeField(
+            "time", .time, title: "start",
+            "Start of the session, RFC 3339 in UTC with nine fractional digits, for display: durations come from the "
+                + "monotonic clock"
+        ) { .time($0.wallTime) },
+        HandshakeField("pid", .count(1...UInt64.max), title: "pid", "Process id, in the host's pid namespace") {
+            .count(UInt64($0.pid))
+        },
+        HandshakeField("tid", .count(1...UInt64.max), title: "tid", "Thread id of the first call") {
+            .count(UInt64($0.tid))
+        },
+        HandshakeField("comm", .text(.any), title: "process", "Name of the process (its main thread's)") {
+            .text($0.comm)
+        },
+        HandshakeField(
+            "thread", .text(.any), title: "thread", "Name of the thread that made the first call",
+            absentIf: "it could not be read"
+        ) { $0.thread.map(FieldValue.text) },
+        HandshakeField(
+            "exe", .text(.notEmpty), title: "program", "Path of the executable",
+            absentIf: "it could not be read: the process ended too soon"
+        ) { $0.exe.map(FieldValue.text) },
+        HandshakeField(
+            "container", .text(.pattern("^[0-9a-f]{12}$")), title: "container",
+            "First twelve digits of the identifier of the process's container",
+            absentIf: "the process runs in no container"
+        ) { $0.container.map(FieldValue.text) },
+    ]
+
+    private static let implementation: [HandshakeField] = [
+        HandshakeField("stack", .text(.notEmpty), title: "stack", "TLS implementation: `openssl`") { .text($0.stack) },
+        HandshakeField(
+            "observed_by", .words(Observer.self), title: "observed by",
+            "What the start and the end of the session are taken from: `library` (the TLS library's calls)"
+        ) { .text($0.observedBy.rawValue) },
+        HandshakeField(
+            "library", .text(.notEmpty), title: "library", "Path of the library or binary that contains it"
+        ) { .text($0.library) },
+        HandshakeField(
+            "library_version", .text(.notEmpty), title: "library version", "Version of the library: `3.0.19`",
+            absentIf: "the file does not contain one"
+        ) { $0.libraryVersion.map(FieldValue.text) },
+    ]
+
+    private static let outcome: [HandshakeField] = [
+        HandshakeField(
+            "role", .words(Role.self), title: "role",
+            "Side of the handshake that was observed: `client` or `server`"
+        ) { .text($0.role.rawValue) },
+        HandshakeField(
+            "outcome", .words(Outcome.self), title: "outcome",
+            "How the session ended: `completed`, `failed`, `abandoned` (the TLS object was freed, its socket closed or its "
+                + "process ended before the handshake did) or `timeout` (idle longer than `--handshake-timeout`)"
+        ) { .text($0.outcome.rawValue) },
+        HandshakeField(
+            "reason", .text(.pattern("^[a-z0-9_]+$")), title: "reason",
+            "Why it did not complete, in snake case: the IANA name of the alert if there was one; else `peer_closed`, "
+                + "`connection_reset`, `transport_error`, a library error, or `unknown`. For abandoned sessions: "
+                + "`events_lost` or `session_table_full`",
+            absentIf: "the session completed, timed out, or was abandoned without a known reason"
+        ) { $0.reason.map(FieldValue.text) },
+        HandshakeField(
+            "alert", .count(0...255), title: "alert", "Code of the TLS alert", absentIf: "no alert was seen"
+        ) { $0.alert.map { .count(UInt64($0)) } },
+        HandshakeField(
+            "alert_direction", .words(AlertDirection.self), title: "alert direction",
+            "`sent` (the library raised the alert; an application that does its own I/O may not have transmitted it) or "
+                + "`received`",
+            absentIf: "no alert was seen"
+        ) { $0.alertDirection.map { .text($0.rawValue) } },
+        HandshakeField(
+            "library_reason", .text(.pattern("^[a-z0-9_]+$")), title: "library's reason",
+            "The library's own reason for the failure, in snake case, where it says more than `reason`: "
+                + "`no_shared_cipher`, or the result of certificate verification: `hostname_mismatch`",
+            absentIf: "the session did not fail, the alert was received, or the library said no more"
+        ) { $0.libraryReason.map(FieldValue.text) },
+    ]
+
+    private static let durations: [HandshakeField] = [
+        HandshakeField("duration_ns", .nanoseconds, title: "handshake", "Wall time from start to end") {
+            .nanoseconds($0.duration)
+        },
+        HandshakeField("busy_ns", .nanoseconds, title: "busy", "Time inside the library's handshake calls") {
+            .nanoseconds($0.busy)
+        },
+        HandshakeField(
+            "wait_ns", .nanoseconds, title: "wait", "Time between the calls: `duration_ns` minus `busy_ns`"
+        ) { .nanoseconds($0.wait) },
+        HandshakeField(
+            "calls", .count(1...UInt64.max), title: "calls",
+            "Number of calls into the library's handshake state machine"
+        ) { .count(UInt64(clamping: $0.calls)) },
+    ]
+
+    private static let parameters: [HandshakeField] = [
+        HandshakeField(
+            "tls_version", .text(.pattern(#"^(SSLv3|D?TLSv1\.[0-3])$"#)), title: "TLS version",
+            "Negotiated protocol version: `TLSv1.3`, `DTLSv1.2`",
+            absentIf: "the handshake ended before it was negotiated, or it could not be read"
+        ) { $0.tlsVersion.map(FieldValue.text) },
+        HandshakeField(
+            "cipher", .text(.notEmpty), title: "cipher", "IANA name of the negotiated cipher suite",
+            absentIf: "the session did not complete, or it could not be read"
+        ) { $0.cipher.map(FieldValue.text) },
+        HandshakeField(
+            "group", .text(.notEmpty), title: "group", "IANA name of the key-exchange group: `x25519`",
+            absentIf: "the session did not complete, the handshake used none, or it could not be read"
+        ) { $0.group.map(FieldValue.text) },
+        HandshakeField(
+            "alpn", .text(.atMost(255)), title: "ALPN",
+            "Protocol negotiated by ALPN, as the peer sent it, with unsafe characters replaced",
+            absentIf: "the session did not complete, no protocol was negotiated, or it could not be read"
+        ) { $0.alpn.map(FieldValue.text) },
+        HandshakeField(
+            "sni", .text(.atMost(255)), title: "server name",
+            "Server name requested by the client, with unsafe characters replaced",
+            absentIf: "the client sent none, or it could not be read"
+        ) { $0.sni.map(FieldValue.text) },
+        HandshakeField(
+            "resumed", .flag, title: "resumed", "Whether an earlier session was resumed",
+            absentIf: "the session did not complete, or it could not be read"
+        ) { $0.resumed.map(FieldValue.flag) },
+        HandshakeField(
+            "early_data", .words(EarlyData.self), title: "early data",
+            "Outcome of the client's 0-RTT data: `accepted` or `rejected`",
+            absentIf: "none was offered, or it could not be read"
+        ) { $0.earlyData.map { .text($0.rawValue) } },
+        HandshakeField(
+            "hello_retry_request", .flag, title: "HelloRetryRequest",
+            "Whether the handshake contained a HelloRetryRequest",
+            absentIf: "the version is not TLS 1.3, the session did not complete, or it could not be read"
+        ) { $0.helloRetryRequest.map(FieldValue.flag) },
+        HandshakeField(
+            "client_certificate_requested", .flag, title: "client certificate",
+            "Whether the server requested a client certificate in this handshake",
+            absentIf: "the session did not complete, or it could not be read"
+        ) { $0.clientCertificateRequested.map(FieldValue.flag) },
+        HandshakeField(
+            "client_certificate_given", .flag, title: "client certificate given", "Whether the client sent one",
+            absentIf: "none was requested, or it could not be read"
+        ) { $0.clientCertificateGiven.map(FieldValue.flag) },
+        HandshakeField(
+            "transport", .words(HandshakeTransport.self), title: "transport", "`quic` if QUIC carried the handshake",
+            absentIf: "the handshake used TLS or DTLS records"
+        ) { $0.transport.map { .text($0.rawValue) } },
+    ]
+
+    private static let phases: [HandshakeField] = [
+        HandshakeField(
+            "tcp_connect_ns", .nanoseconds, title: "TCP connect",
+            "TCP connection establishment: SYN to ESTABLISHED",
+            absentIf:
+                "the socket is unknown, it was established before tlswatch started, or it carried an earlier session"
+        ) { $0.tcpConnect.map(FieldValue.nanoseconds) },
+        HandshakeField(
+            "first_record_delay_ns", .nanoseconds, title: "first-record delay",
+            "Time from ESTABLISHED to the first TLS record sent by this side",
+            absentIf: "as for `tcp_connect_ns`, or this side sent nothing"
+        ) { $0.firstRecordDelay.map(FieldValue.nanoseconds) },
+        HandshakeField(
+            "key_exchange_ns", .nanoseconds, title: "key exchange",
+            "Time from the availability of the peer's key share to the installation of the handshake traffic keys",
+            absentIf: "there was no key exchange, it did not finish, or with `--phases off`"
+        ) { $0.keyExchange.map(FieldValue.nanoseconds) },
+        HandshakeField(
+            "key_exchange_compute_ns", .nanoseconds, title: "key agreement (CPU)",
+            "Time in the key agreement itself",
+            absentIf: "as for `key_exchange_ns`, or the agreement could not be probed"
+        ) { $0.keyExchangeCompute.map(FieldValue.nanoseconds) },
+        HandshakeField(
+            "alpn_negotiation_ns", .nanoseconds, title: "ALPN negotiation",
+            "Time from the ClientHello with the ALPN offer to the choice of the protocol on this side",
+            absentIf: "no protocol was negotiated, or with `--phases off`"
+        ) { $0.alpnNegotiation.map(FieldValue.nanoseconds) },
+        HandshakeField(
+            "finished_ns", .nanoseconds, title: "until Finished verified",
+            "Server with TLS 1.3: start to verification of the client's Finished; the rest of the duration is session "
+                + "tickets",
+            absentIf: "on a client, below TLS 1.3, or with `--phases off`"
+        ) { $0.finished.map(FieldValue.nanoseconds) },
+        HandshakeField(
+            "alpn_share", .ratio, title: "ALPN share",
+            "`alpn_negotiation_ns` divided by `duration_ns`, six decimal places",
+            absentIf: "as for `alpn_negotiation_ns`"
+        ) { $0.alpnShare.map(FieldValue.ratio) },
+    ]
+
+    private static let socket: [HandshakeField] = [
+        HandshakeField(
+            "local", .address, title: "local", "Address and port of this side: `127.0.0.1:443`, `[::1]:443`",
+            absentIf: "the socket is unknown"
+        ) { $0.local.map(FieldValue.text) },
+        HandshakeField(
+            "remote", .address, title: "remote", "Address and port of the peer", absentIf: "the socket is unknown"
+        ) { $0.remote.map(FieldValue.text) },
+        HandshakeField(
+            "socket_confidence", .words(SocketConfidence.self), title: "socket confidence",
+            "How reliably the socket is known: `exact` (the TLS object holds its descriptor, or the ClientHello was seen on "
+                + "it inside a call), `inferred` (a server's first receive, or records of a TLS connection that carries this "
+                + "one) or `unknown`"
+        ) { .text($0.socketConfidence.rawValue) },
+    ]
+}

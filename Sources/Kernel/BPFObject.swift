@@ -1,0 +1,279 @@
+import CBPF
+import CEvents
+import Glibc
+
+/// How the entry and the return of one function are observed together, best first.
+package enum ProbeRung: String, Sendable, CaseIterable, Codable {
+    /// One program for both (Linux 6.13).
+    case session
+    /// Two multi links (Linux 6.6).
+    case multi
+    /// Two perf events a site.
+    case perf
+
+    /// What it loses against the best one, for `doctor`.
+    package var loss: String {
+        switch self {
+        case .session: "no limitations"
+        case .multi: "no limitations; a build that needs return probes costs one more hit per call"
+        case .perf:
+            "no limitations, but requires CAP_SYS_ADMIN and attaches probes one by one, so starting takes longer"
+        }
+    }
+}
+
+/// Owns libbpf's object; closing it takes every program and map out of the kernel.
+@safe private final class ObjectHandle {
+    let pointer: OpaquePointer
+
+    init(_ pointer: OpaquePointer) { unsafe self.pointer = pointer }
+
+    deinit { unsafe bpf_object__close(pointer) }
+}
+
+/// The programs' account of losses, in memory that they write to.
+@safe private final class LossesPage {
+    private let mapped: UnsafePointer<tlswatch_losses>
+
+    init?(_ object: OpaquePointer) {
+        guard let mapped = unsafe tlswatch_map_losses(object) else { return nil }
+        unsafe self.mapped = mapped
+    }
+
+    deinit { unsafe tlswatch_unmap_losses(mapped) }
+
+    var value: tlswatch_losses {
+        var losses = tlswatch_losses()
+        unsafe tlswatch_read_losses(mapped, &losses)
+        return losses
+    }
+}
+
+/// The embedded BPF object, opened, its knobs still to be set.
+@safe package struct OpenBPFObject: ~Copyable {
+    private let handle: ObjectHandle
+    private var object: OpaquePointer { unsafe handle.pointer }
+
+    /// - Throws: `BPFError` when libbpf does not accept the embedded object.
+    package init() throws(BPFError) {
+        let bytes = EmbeddedObject.bytes()
+        let opened = unsafe bytes.withUnsafeBytes { buffer in
+            unsafe bpf_object__open_mem(buffer.baseAddress, buffer.count, nil)
+        }
+        guard let opened = unsafe opened else {
+            throw .from(errno, operation: "open the embedded BPF object")
+        }
+        handle = unsafe ObjectHandle(opened)
+    }
+
+    /// Sets the ring's size in bytes, a power of two and a multiple of the page size.
+    package func setRingSize(_ bytes: UInt32) throws(BPFError) {
+        guard let map = unsafe bpf_object__find_map_by_name(object, "ring") else {
+            throw BPFError(.system, operation: "find the ring buffer in the embedded BPF object")
+        }
+        let result = unsafe bpf_map__set_max_entries(map, bytes)
+        guard result == 0 else { throw .from(result, operation: "set the ring buffer's size to \(bytes) bytes") }
+    }
+
+    /// Restricts observation to the processes of the `observed_processes` map.
+    package func filterProcesses() throws(BPFError) { try set(.filterProcesses) }
+
+    /// Has the kernel side tell which programs begin, or not: without the stream of what processes map.
+    package func tellPrograms(_ wanted: Bool) throws(BPFError) {
+        if wanted {
+            try set(.tellPrograms)
+        } else if let map = unsafe bpf_object__find_map_by_name(object, "programs") {
+            unsafe bpf_map__set_autocreate(map, false)
+        }
+    }
+
+    private func set(_ knob: EmbeddedObject.Knob) throws(BPFError) {
+        guard let map = unsafe bpf_object__find_map_by_name(object, ".rodata") else {
+            throw BPFError(.system, operation: "find the knobs in the embedded BPF object")
+        }
+        let result = unsafe tlswatch_set_knob(map, knob.rawValue, 1)
+        guard result == 0 else { throw .from(result, operation: "set the knobs of the embedded BPF object") }
+    }
+
+    /// Loads one iterator and nothing else: no map, nothing that could be attached to a target.
+    consuming func load(only iterator: EmbeddedObject.Iterator) throws(BPFError) -> LoadedBPFObject {
+        var next = unsafe bpf_object__next_program(object, nil)
+        while let program = unsafe next {
+            let name = unsafe String(cString: bpf_program__name(program))
+            unsafe bpf_program__set_autoload(program, name == iterator.rawValue)
+            unsafe next = bpf_object__next_program(object, program)
+        }
+        var nextMap = unsafe bpf_object__next_map(object, nil)
+        while let map = unsafe nextMap {
+            unsafe bpf_map__set_autocreate(map, false)
+            unsafe nextMap = bpf_object__next_map(object, map)
+        }
+        let result = unsafe bpf_object__load(object)
+        guard result == 0 else { throw .from(result, operation: "load \(iterator.rawValue)") }
+        return LoadedBPFObject(handle, rung: .perf, listsProcesses: true)
+    }
+
+    /// Loads the programs for the given rung, leaving out what the kernel lacks.
+    package consuming func load(rung: ProbeRung, features: KernelFeatures) throws(BPFError) -> LoadedBPFObject {
+        let wanted: [(name: String, load: Bool, type: UInt32)] = [
+            ("tls_session", rung == .session, ProbeLink.AttachType.session),
+            ("tls_enter", true, rung == .perf ? 0 : ProbeLink.AttachType.multi),
+            ("tls_return", rung != .session, rung == .perf ? 0 : ProbeLink.AttachType.multi),
+        ]
+        for (name, load, type) in wanted {
+            guard let program = unsafe bpf_object__find_program_by_name(object, name) else {
+                throw BPFError(.system, operation: "find program \(name) in the embedded BPF object")
+            }
+            unsafe bpf_program__set_autoload(program, load)
+            if type != 0 {
+                unsafe bpf_program__set_expected_attach_type(program, bpf_attach_type(rawValue: type))
+            }
+        }
+        for tracepoint in Tracepoint.allCases where !features.uses(tracepoint) {
+            guard let program = unsafe bpf_object__find_program_by_name(object, tracepoint.program) else { continue }
+            unsafe bpf_program__set_autoload(program, false)
+        }
+        for iterator in EmbeddedObject.Iterator.allCases where !features.listsProcesses {
+            if let program = unsafe bpf_object__find_program_by_name(object, iterator.rawValue) {
+                unsafe bpf_program__set_autoload(program, false)
+            }
+        }
+        if features.uses(.systemCallExit) {
+            try set(.socketsByAddress)
+        } else if let table = unsafe bpf_object__find_map_by_name(object, "socket_table") {
+            unsafe bpf_map__set_autocreate(table, false)
+        }
+        let result = unsafe bpf_object__load(object)
+        guard result == 0 else {
+            // Capabilities were checked before: what is refused here was refused by the verifier or by a lockdown; but those
+            // of a user namespace of its own, and what has run out, say nothing of the kernel.
+            let category: BPFError.Category =
+                switch abs(result) {
+                case EPERM: .privilege
+                case EMFILE, ENFILE, ENOMEM, EAGAIN: .system
+                default: .unsupported
+                }
+            throw BPFError(
+                category, operation: "load the BPF programs", errno: abs(result),
+                advice: "The kernel says: " + LibbpfLog.recent())
+        }
+        return LoadedBPFObject(handle, rung: rung, listsProcesses: features.listsProcesses)
+    }
+}
+
+/// The object with its programs and maps in the kernel. Everything goes when it does.
+@safe package struct LoadedBPFObject: ~Copyable {
+    private let handle: ObjectHandle
+    private var object: OpaquePointer { unsafe handle.pointer }
+    package let rung: ProbeRung
+    package let listsProcesses: Bool
+    private let profilesMap: Int32
+    private let countersMap: Int32
+    private let hitsMap: Int32
+    private let sitesMap: Int32
+    private let observedMap: Int32
+    private let lossesPage: LossesPage?
+    private let processors: Int
+
+    fileprivate init(_ handle: ObjectHandle, rung: ProbeRung, listsProcesses: Bool) {
+        self.handle = handle
+        self.listsProcesses = listsProcesses
+        let object = unsafe handle.pointer
+        self.rung = rung
+        unsafe profilesMap = bpf_object__find_map_fd_by_name(object, "profiles")
+        unsafe countersMap = bpf_object__find_map_fd_by_name(object, "counters")
+        unsafe sitesMap = bpf_object__find_map_fd_by_name(object, "sites")
+        unsafe hitsMap = bpf_object__find_map_fd_by_name(object, "library_hits")
+        unsafe observedMap = bpf_object__find_map_fd_by_name(object, "observed_processes")
+        unsafe lossesPage = LossesPage(object)
+        processors = Int(libbpf_num_possible_cpus())
+    }
+
+    /// Whether losses can be seen as they happen: without that, what was in flight meanwhile cannot be told apart.
+    package var seesLosses: Bool { lossesPage != nil }
+
+    package var ringDescriptor: Int32 { unsafe bpf_object__find_map_fd_by_name(object, "ring") }
+
+    /// The ring of programs that begin; negative where it was not asked for.
+    package var programsDescriptor: Int32 { unsafe bpf_object__find_map_fd_by_name(object, "programs") }
+
+    /// The handle of a program, valid as long as this object is.
+    package func program(_ name: String) throws(BPFError) -> OpaquePointer {
+        guard let program = unsafe bpf_object__find_program_by_name(object, name) else {
+            throw BPFError(.system, operation: "find program \(name)")
+        }
+        return unsafe program
+    }
+
+    package func setProfile(_ index: UInt32, _ profile: tlswatch_profile) throws(BPFError) {
+        var key = index
+        var value = profile
+        let result = unsafe bpf_map_update_elem(profilesMap, &key, &value, 0)
+        guard result == 0 else { throw .from(errno, operation: "store profile \(index)") }
+    }
+
+    package func setSite(_ index: UInt32, _ site: tlswatch_site) throws(BPFError) {
+        var key = index
+        var value = site
+        let result = unsafe bpf_map_update_elem(sitesMap, &key, &value, 0)
+        guard result == 0 else { throw .from(errno, operation: "store probe site \(index)") }
+    }
+
+    package func observe(process pid: UInt32) throws(BPFError) {
+        var key = pid
+        var one: UInt8 = 1
+        let result = unsafe bpf_map_update_elem(observedMap, &key, &one, 0)
+        guard result == 0 else { throw .from(errno, operation: "add process \(pid) to the observed ones") }
+    }
+
+    /// Whether a process is in the `observed_processes` map, which the kernel side adds children to.
+    package func observes(process pid: UInt32) -> Bool {
+        var key = pid
+        var value: UInt8 = 0
+        return unsafe bpf_map_lookup_elem(observedMap, &key, &value) == 0
+    }
+
+    /// The counters of every program, summed over the processors.
+    package func counters() -> [tlswatch_counters] {
+        (0..<UInt32(TLSWATCH_PROGRAM_COUNT.rawValue)).map { index in
+            var sum = tlswatch_counters()
+            perProcessor(countersMap, key: index, of: tlswatch_counters.self) { add($0, to: &sum) }
+            return sum
+        }
+    }
+
+    /// Records lost so far and when the last one was: from mapped memory, without a system call.
+    package func losses() -> tlswatch_losses {
+        lossesPage?.value ?? tlswatch_losses()
+    }
+
+    /// How often the probes of a library were hit.
+    package func hits(profile: UInt32) -> UInt64 {
+        var sum: UInt64 = 0
+        perProcessor(hitsMap, key: profile, of: UInt64.self) { sum &+= $0 }
+        return sum
+    }
+
+    private func perProcessor<Value: BitwiseCopyable>(
+        _ map: Int32, key: UInt32, of type: Value.Type, _ body: (Value) -> Void
+    ) {
+        guard processors > 0 else { return }
+        var key = key
+        unsafe withUnsafeTemporaryAllocation(of: Value.self, capacity: processors) { values in
+            guard unsafe bpf_map_lookup_elem(map, &key, values.baseAddress) == 0 else { return }
+            for index in 0..<processors { unsafe body(values[index]) }
+        }
+    }
+}
+
+private func add(_ counters: tlswatch_counters, to sum: inout tlswatch_counters) {
+    sum.hits &+= counters.hits
+    sum.submitted &+= counters.submitted
+    sum.dropped.0 &+= counters.dropped.0
+    sum.dropped.1 &+= counters.dropped.1
+    sum.dropped.2 &+= counters.dropped.2
+    sum.dropped.3 &+= counters.dropped.3
+    sum.dropped.4 &+= counters.dropped.4
+    sum.dropped.5 &+= counters.dropped.5
+    sum.dropped.6 &+= counters.dropped.6
+}

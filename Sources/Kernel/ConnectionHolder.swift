@@ -1,0 +1,19 @@
+/// A process that listens or is connected on a port of TLS.
+///
+/// The port is all that is known: whether TLS is spoken there is not looked at.
+package struct ConnectionHolder: Sendable, Equatable {
+    /// The port it listens on, or else of a connection: its own or its peer's.
+    package var port: UInt16 = 0
+    package var listening = false
+    package var connections = 0
+
+    package mutating func add(port: UInt16, listening: Bool) {
+        if listening {
+            self.port = self.listening ? min(self.port, port) : port
+            self.listening = true
+        } else {
+            if !self.listening { self.port = port }
+            connections += 1
+        }
+    }
+}

@@ -1,0 +1,100 @@
+import TestSupport
+import Testing
+
+@testable import Code
+
+@Suite("Following values through code") struct AbstractInterpreterTests {
+    private typealias Event = AbstractInterpreter.Event
+
+    private func run(
+        _ code: [UInt8], data: [UInt8] = [], parameters: [Int: AbstractValue] = [:], assuming: [Place: UInt64] = [:]
+    ) throws -> [Event] {
+        var interpreter = AbstractInterpreter(code: try CodeImage.reader(code, data: data))
+        interpreter.assumptions = assuming
+        return interpreter.run(CodeImage.codeAddress, parameters: parameters)
+    }
+
+    private func fields(_ events: [Event]) -> Set<Field> {
+        Set(events.compactMap { if case .returned(let value) = $0 { value.field } else { nil } })
+    }
+
+    @Test("A plain getter is one load from its parameter") func aPlainGetter() throws {
+        // mov eax, [rdi+0x38]; ret
+        #expect(fields(try run([0x8b, 0x47, 0x38, 0xc3])) == [Field(root: 0, offsets: [0x38], width: 4)])
+    }
+
+    @Test("Both ways of a branch are followed, and a load through a load") func bothWaysOfABranchAndTwoLoads() throws {
+        // mov rax, [rdi+0x918]; test rax, rax; je end; mov rax, [rax+0x2f8]; end: ret
+        let events = try run([
+            0x48, 0x8b, 0x87, 0x18, 0x09, 0, 0, 0x48, 0x85, 0xc0, 0x74, 0x07, 0x48, 0x8b, 0x80, 0xf8, 0x02, 0, 0, 0xc3,
+        ])
+        #expect(
+            fields(events) == [
+                Field(root: 0, offsets: [0x918], width: 8), Field(root: 0, offsets: [0x918, 0x2f8], width: 8),
+            ])
+    }
+
+    @Test("Registers that a callee saves survive a call, others do not") func savedRegistersSurviveACall() throws {
+        // push rbx; mov rbx, rdi; call +0; mov rax, [rbx+8]; pop rbx; ret
+        let events = try run([0x53, 0x48, 0x89, 0xfb, 0xe8, 0, 0, 0, 0, 0x48, 0x8b, 0x43, 0x08, 0x5b, 0xc3])
+        #expect(fields(events) == [Field(root: 0, offsets: [8], width: 8)])
+        // mov rax, [rdi+8] after the call: rdi is unknown
+        #expect(fields(try run([0xe8, 0, 0, 0, 0, 0x48, 0x8b, 0x47, 0x08, 0xc3])).isEmpty)
+    }
+
+    @Test("Stores through parameters are seen with place and value") func storesThroughParameters() throws {
+        // mov rax, [rdi+0x488]; mov [rsi], rax; ret
+        let events = try run([0x48, 0x8b, 0x87, 0x88, 0x04, 0, 0, 0x48, 0x89, 0x06, 0xc3])
+        let stored = events.compactMap { event -> Field? in
+            if case .stored(let place, let value) = event, place == Place(root: 1) { value.field } else { nil }
+        }
+        #expect(stored == [Field(root: 0, offsets: [0x488], width: 8)])
+    }
+
+    @Test("An assumption decides which way the kind of object sends the code") func anAssumptionDecidesTheKindOfObject()
+        throws
+    {
+        // cmp dword [rdi], 0; je tls; mov eax, [rdi+0x40]; ret; tls: mov eax, [rdi+0x48]; ret
+        let code: [UInt8] = [0x83, 0x3f, 0, 0x74, 0x04, 0x8b, 0x47, 0x40, 0xc3, 0x8b, 0x47, 0x48, 0xc3]
+        #expect(fields(try run(code)).count == 2)
+        #expect(fields(try run(code, assuming: [Place(root: 0): 0])) == [Field(root: 0, offsets: [0x48], width: 4)])
+    }
+
+    @Test("A switch on a known value", arguments: [(UInt64(10), Int32(0x10)), (11, 0x20), (12, 0x30)])
+    func jumpTable(_ value: UInt64, _ offset: Int32) throws {
+        // lea eax, [rsi-10]; cmp eax, 1; ja default; lea rdx, [rip+table]; movslq rax, [rdx+rax*4];
+        // add rax, rdx; notrack jmp rax
+        let code: [UInt8] = [
+            0x8d, 0x46, 0xf6, 0x83, 0xf8, 0x01, 0x77, 0x18,
+            0x48, 0x8d, 0x15, 0xf1, 0x0f, 0, 0, 0x48, 0x63, 0x04, 0x82, 0x48, 0x01, 0xd0, 0x3e, 0xff, 0xe0,
+            0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90,
+            0x8b, 0x47, 0x30, 0xc3, 0x8b, 0x47, 0x10, 0xc3, 0x8b, 0x47, 0x20, 0xc3,
+        ]
+        func entry(_ target: Int) -> [UInt8] {
+            let distance = UInt32(bitPattern: Int32(0x1000 + target - 0x2000))
+            return (0..<4).map { UInt8(truncatingIfNeeded: distance >> UInt32($0 * 8)) }
+        }
+        let events = try run(code, data: entry(36) + entry(40), parameters: [1: .constant(value)])
+        #expect(fields(events) == [Field(root: 0, offsets: [offset], width: 4)])
+    }
+
+    @Test("An endless loop ends") func endlessLoopsEnd() throws {
+        // loop: nop; jmp loop, behind the entry
+        #expect(try run([0x90, 0x90, 0xeb, 0xfd]).isEmpty)
+        // loop: jne loop; je loop; jmp loop, with ever new stack depths
+        _ = try run([0x53, 0x75, 0xfd, 0x74, 0xfb, 0xeb, 0xf9])
+        // mov rdi, [rdi]; jmp -5: ever deeper paths
+        _ = try run([0x48, 0x8b, 0x3f, 0x75, 0xfb, 0xc3])
+    }
+
+    @Test("Arbitrary bytes are decoded, or are the end") func arbitraryBytesDecodeOrEnd() throws {
+        var generator = SplitMix(seed: 7)
+        for _ in 0..<400 {
+            let code = (0..<200).map { _ in UInt8.random(in: 0...255, using: &generator) }
+            _ = try run(code)
+            let start = CodeImage.codeAddress
+            _ = SiteChooser(code: try CodeImage.reader(code))
+                .choose(start..<start + 200, parameters: [0, 1, 2], needsReturn: true)
+        }
+    }
+}

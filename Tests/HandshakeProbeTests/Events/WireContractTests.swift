@@ -1,0 +1,53 @@
+import CEvents
+import Testing
+
+@testable import HandshakeProbe
+@testable import Kernel
+
+/// What Swift says again of bpf/event.h is what it says.
+@Suite("The wire contract") struct WireContractTests {
+    @Test("Hooks have the numbers of the contract, all of them")
+    func hooksAreTheContractsOwn() {
+        let numbers: [HookKind: tlswatch_hook] = [
+            .stateMachine: TLSWATCH_HOOK_CALL, .keyChange: TLSWATCH_HOOK_KEY_CHANGE,
+            .keyAgreement: TLSWATCH_HOOK_KEY_AGREEMENT, .alpnSelect: TLSWATCH_HOOK_ALPN_SELECT,
+            .alpnAnswer: TLSWATCH_HOOK_ALPN_ANSWER, .fatal: TLSWATCH_HOOK_FATAL,
+            .objectFree: TLSWATCH_HOOK_OBJECT_FREE, .stateMachineExit: TLSWATCH_HOOK_CALL_EXIT,
+            .keyAgreementExit: TLSWATCH_HOOK_KEY_AGREEMENT_EXIT, .pause: TLSWATCH_HOOK_PAUSE,
+            .masterSecret: TLSWATCH_HOOK_MASTER_SECRET, .newKeys: TLSWATCH_HOOK_NEW_KEYS,
+        ]
+        for hook in HookKind.allCases { #expect(numbers[hook]?.rawValue == UInt32(hook.rawValue), "\(hook)") }
+        #expect(HookKind.allCases.count == Int(TLSWATCH_HOOK_COUNT.rawValue) - 1)
+    }
+
+    @Test("Facts have places of their own, and OpenSSL's are no other's")
+    func factsHavePlacesOfTheirOwn() {
+        let numbers = OpenSSL.facts.map(\.rawValue)
+        #expect(Set(numbers).count == numbers.count)
+        #expect(numbers.allSatisfy { (0..<Int(TLSWATCH_FACTS.rawValue)).contains($0) })
+        #expect(OpenSSL.facts.filter(\.isText) == [.alpn, .sni, .sessionSNI])
+        // As many as StateValues has room for.
+        #expect(TLSWATCH_STATE_SLOTS.rawValue == 8)
+    }
+
+    @Test("Registers are x86-64's numbers, and contexts those of the contract")
+    func placesAreTheContractsOwn() {
+        #expect([ValuePlace.parameter0, .parameter1, .parameter2, .parameter3].map(\.register) == [7, 6, 2, 1])
+        #expect(ExecutionContext.goroutine.rawValue == UInt16(TLSWATCH_GOROUTINE.rawValue))
+        let stack = tlswatch_place(.memory(.rsp, offset: 24))
+        #expect(UInt32(stack.kind) == TLSWATCH_IN_MEMORY.rawValue)
+        #expect(stack.number == 4)
+        #expect(stack.offset == 24)
+        #expect(UInt32(tlswatch_place(nil).kind) == TLSWATCH_NOWHERE.rawValue)
+    }
+
+    @Test("A set of states has those up to 255")
+    func statesBeyondThirtyOne() {
+        let states = tlswatch_states([0, 31, 32, 110, 255])
+        #expect(states.word.0 == 1 | 1 << 31)
+        #expect(states.word.1 == 1)
+        #expect(states.word.3 == 1 << 14)
+        #expect(states.word.7 == 1 << 31)
+        #expect(states.word.2 == 0)
+    }
+}

@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# kernel-tests.sh [--may-skip]: runs the kernel tests that are built, against .build/release/tlswatch. Without root it says
+# how many it did not run; that is an error unless they may be skipped.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+swift=${SWIFT:-swift}
+if ((EUID == 0)); then
+    TLSWATCH_BINARY=$PWD/.build/release/tlswatch exec "$swift" test --skip-build --filter KernelTests
+fi
+count=$("$swift" test list --skip-build 2>/dev/null | grep -c '^KernelTests\.' || true)
+echo "NOT RUN: $count kernel tests. They need root: sudo make test-kernel" >&2
+[[ ${1:-} == --may-skip ]]
