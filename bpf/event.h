@@ -352,6 +352,16 @@ struct tlswatch_site {
 	struct tlswatch_place argument2;
 };
 
+/* ---- knobs: set by the consumer before the object is loaded, constants from then on ---- */
+
+struct tlswatch_knobs {
+	__u32 wake_bytes;        /* the consumer is woken at this fill of the ring; else it polls */
+	__u8 filter_processes;   /* only processes in observed_processes */
+	__u8 sockets_by_address; /* sockets are known by address alone: before 6.3 */
+	__u8 tell_programs;      /* which programs begin, in `programs` */
+	__u8 reserved;
+};
+
 /* ---- counters: one struct a program, one a CPU ---- */
 
 enum tlswatch_program {
@@ -416,6 +426,7 @@ _Static_assert(sizeof(struct tlswatch_field) == 8, "field");
 _Static_assert(sizeof(struct tlswatch_place) == 8, "place");
 _Static_assert(sizeof(struct tlswatch_site) == 32, "site");
 _Static_assert(sizeof(struct tlswatch_test) == 12, "test");
+_Static_assert(sizeof(struct tlswatch_knobs) == 8, "knobs");
 _Static_assert(sizeof(struct tlswatch_counters) == 72, "counters");
 _Static_assert(sizeof(struct tlswatch_shared) == 40, "shared");
 

@@ -3,11 +3,7 @@
 #ifndef TLSWATCH_MAPS_H
 #define TLSWATCH_MAPS_H
 
-/* Knobs, set before load. */
-const volatile __u8 filter_processes = 0;          /* only processes in observed_processes */
-const volatile __u8 sockets_by_address = 0;        /* sockets are known by address alone: before 6.3 */
-const volatile __u8 tell_programs = 0;             /* which programs begin, in `programs` */
-const volatile __u32 wake_bytes = 256 * 1024;      /* the consumer is woken at this fill; else it polls */
+const volatile struct tlswatch_knobs knobs = { .wake_bytes = 256 * 1024 };
 
 /* Read by the consumer from mapped memory: all of .bss. */
 struct tlswatch_shared shared = {};
@@ -17,7 +13,10 @@ struct {
 	__uint(max_entries, 8 * 1024 * 1024);
 } ring SEC(".maps");
 
-/* Processes that have begun a program, where tell_programs is set; else the map is not made. What does not fit is left out. */
+/*
+ * Processes that have begun a program, where knobs.tell_programs is set; else the map is not made. What does not fit is left
+ * out.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 64 * 1024); /* a multiple of any page's size */
@@ -51,7 +50,7 @@ struct {
 	__type(value, __u64);
 } library_hits SEC(".maps");
 
-/* Thread groups to observe when filter_processes is set; children join by themselves. */
+/* Thread groups to observe when knobs.filter_processes is set; children join by themselves. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 65536);
@@ -147,7 +146,7 @@ struct {
 	__type(value, struct socket_state);
 } sockets SEC(".maps");
 
-/* The same by the socket's address, where sockets_by_address is set; else the map is not made. */
+/* The same by the socket's address, where knobs.sockets_by_address is set; else the map is not made. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 65536);

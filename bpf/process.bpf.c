@@ -24,9 +24,9 @@ int BPF_PROG(process_exec, struct task_struct *task, int old_pid, struct linux_b
 {
 	__u32 pid = bpf_get_current_pid_tgid() >> 32;
 
-	if (filter_processes && !is_observed(pid))
+	if (knobs.filter_processes && !is_observed(pid))
 		return 0;
-	if (tell_programs)
+	if (knobs.tell_programs)
 		bpf_ringbuf_output(&programs, &pid, sizeof(pid), 0);
 	submit_process(TLSWATCH_PROCESS_EXEC, TLSWATCH_PROGRAM_PROCESS_EXEC, program->interp);
 	return 0;
@@ -41,7 +41,7 @@ int BPF_PROG(process_exit, struct task_struct *task)
 	settle_steps(bpf_task_storage_get(&thread_frames, bpf_get_current_task_btf(), 0, 0), false);
 	if (task->signal->live.counter != 0)
 		return 0; /* other threads live on */
-	if (filter_processes) {
+	if (knobs.filter_processes) {
 		if (!is_observed(pid))
 			return 0;
 		bpf_map_delete_elem(&observed_processes, &pid);
@@ -56,7 +56,7 @@ int BPF_PROG(process_fork, struct task_struct *parent, struct task_struct *child
 	__u32 pid = child->tgid;
 	__u8 one = 1;
 
-	if (!filter_processes || !is_observed(parent->tgid) || child->pid != child->tgid)
+	if (!knobs.filter_processes || !is_observed(parent->tgid) || child->pid != child->tgid)
 		return 0;
 	bpf_map_update_elem(&observed_processes, &pid, &one, BPF_ANY);
 	return 0;

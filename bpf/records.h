@@ -6,7 +6,7 @@
 /* Submits without a wake-up (67 ns against 8 µs): the consumer polls, and is woken when much waits. */
 static __always_inline __u64 wake_flags(void)
 {
-	return bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) > wake_bytes ? 0 : BPF_RB_NO_WAKEUP;
+	return bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) > knobs.wake_bytes ? 0 : BPF_RB_NO_WAKEUP;
 }
 
 static __always_inline void submit(void *record, __u32 program)

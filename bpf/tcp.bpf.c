@@ -47,7 +47,7 @@ static __always_inline struct socket_state *state_by_address(__u64 sk, bool crea
 /* The same for a socket that is the kernel's own pointer. */
 static __always_inline struct socket_state *state_of(struct sock *sk, bool create)
 {
-	if (sockets_by_address)
+	if (knobs.sockets_by_address)
 		return state_by_address((__u64)sk, create);
 	return bpf_sk_storage_get(&sockets, sk, 0, create ? BPF_LOCAL_STORAGE_GET_F_CREATE : 0);
 }

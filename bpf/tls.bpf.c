@@ -27,7 +27,7 @@ static __always_inline int enter(struct pt_regs *ctx)
 												 TLSWATCH_PROGRAM_ENTER;
 	count_hit(program);
 	count_library_hit(site->profile);
-	if (filter_processes && !is_observed(bpf_get_current_pid_tgid() >> 32)) {
+	if (knobs.filter_processes && !is_observed(bpf_get_current_pid_tgid() >> 32)) {
 		count_drop(program, TLSWATCH_DROP_OTHER_PROCESS);
 		return 1;
 	}

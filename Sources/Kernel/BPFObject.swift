@@ -76,23 +76,29 @@ package enum ProbeRung: String, Sendable, CaseIterable, Codable {
     }
 
     /// Restricts observation to the processes of the `observed_processes` map.
-    package func filterProcesses() throws(BPFError) { try set(.filterProcesses) }
+    package func filterProcesses() throws(BPFError) { try set(\.filter_processes) }
 
     /// Has the kernel side tell which programs begin, or not: without the stream of what processes map.
     package func tellPrograms(_ wanted: Bool) throws(BPFError) {
         if wanted {
-            try set(.tellPrograms)
+            try set(\.tell_programs)
         } else if let map = unsafe bpf_object__find_map_by_name(object, "programs") {
             unsafe bpf_map__set_autocreate(map, false)
         }
     }
 
-    private func set(_ knob: EmbeddedObject.Knob) throws(BPFError) {
-        guard let map = unsafe bpf_object__find_map_by_name(object, ".rodata") else {
-            throw BPFError(.system, operation: "find the knobs in the embedded BPF object")
+    /// The knobs as they will be loaded.
+    func knobs() throws(BPFError) -> tlswatch_knobs { try unsafe knobsPointer().pointee }
+
+    private func set(_ knob: WritableKeyPath<tlswatch_knobs, UInt8>) throws(BPFError) {
+        try unsafe knobsPointer().pointee[keyPath: knob] = 1
+    }
+
+    private func knobsPointer() throws(BPFError) -> UnsafeMutablePointer<tlswatch_knobs> {
+        guard let knobs = unsafe tlswatch_knobs_of(object) else {
+            throw .from(errno, operation: "find the knobs in the embedded BPF object")
         }
-        let result = unsafe tlswatch_set_knob(map, knob.rawValue, 1)
-        guard result == 0 else { throw .from(result, operation: "set the knobs of the embedded BPF object") }
+        return unsafe knobs
     }
 
     /// Loads one iterator and nothing else: no map, nothing that could be attached to a target.
@@ -139,7 +145,7 @@ package enum ProbeRung: String, Sendable, CaseIterable, Codable {
             }
         }
         if features.uses(.systemCallExit) {
-            try set(.socketsByAddress)
+            try set(\.sockets_by_address)
         } else if let table = unsafe bpf_object__find_map_by_name(object, "socket_table") {
             unsafe bpf_map__set_autocreate(table, false)
         }

@@ -60,8 +60,11 @@ int tlswatch_thread(void);
 /* The calling thread's name, for ps(1): prctl(2) is variadic, which Swift cannot call. */
 void tlswatch_name_thread(const char *name);
 
-/* Overwrites the initial value of a map of knobs: `offset` within it, one byte. 0 or -errno. */
-int tlswatch_set_knob(struct bpf_map *map, size_t offset, uint8_t value);
+/*
+ * The knobs of an object that is not loaded yet, as it will be loaded: where its BTF has the variable. NULL with errno where
+ * it has none of that size. libbpf's memory, which goes with the object.
+ */
+struct tlswatch_knobs *tlswatch_knobs_of(struct bpf_object *object);
 
 /*
  * Maps the programs' account of losses, of a loaded object; NULL with errno where it cannot be mapped. Reads it, the

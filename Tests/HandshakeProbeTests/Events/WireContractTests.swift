@@ -41,6 +41,21 @@ import Testing
         #expect(UInt32(tlswatch_place(nil).kind) == TLSWATCH_NOWHERE.rawValue)
     }
 
+    @Test("Knobs are set by name, each by itself, and those left alone keep the value that maps.h gives them")
+    func knobsAreSetByName() throws {
+        let object = try OpenBPFObject()
+        let before = try object.knobs()
+        #expect(before.wake_bytes == 256 << 10)
+        #expect([before.filter_processes, before.sockets_by_address, before.tell_programs] == [0, 0, 0])
+        try object.tellPrograms(true)
+        let told = try object.knobs()
+        #expect([told.filter_processes, told.sockets_by_address, told.tell_programs] == [0, 0, 1])
+        try object.filterProcesses()
+        let after = try object.knobs()
+        #expect([after.filter_processes, after.sockets_by_address, after.tell_programs] == [1, 0, 1])
+        #expect(after.wake_bytes == before.wake_bytes)
+    }
+
     @Test("A set of states has those up to 255")
     func statesBeyondThirtyOne() {
         let states = tlswatch_states([0, 31, 32, 110, 255])
