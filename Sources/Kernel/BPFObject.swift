@@ -272,14 +272,27 @@ package enum ProbeRung: String, Sendable, CaseIterable, Codable {
     }
 }
 
+extension tlswatch_counters {
+    /// Hits that made no record for one reason.
+    package subscript(why: tlswatch_drop) -> UInt64 {
+        get {
+            unsafe withUnsafeBytes(of: dropped) { bytes in
+                unsafe bytes.load(fromByteOffset: Int(why.rawValue) * MemoryLayout<UInt64>.stride, as: UInt64.self)
+            }
+        }
+        set {
+            unsafe withUnsafeMutableBytes(of: &dropped) { bytes in
+                unsafe bytes.storeBytes(
+                    of: newValue, toByteOffset: Int(why.rawValue) * MemoryLayout<UInt64>.stride, as: UInt64.self)
+            }
+        }
+    }
+}
+
 private func add(_ counters: tlswatch_counters, to sum: inout tlswatch_counters) {
     sum.hits &+= counters.hits
     sum.submitted &+= counters.submitted
-    sum.dropped.0 &+= counters.dropped.0
-    sum.dropped.1 &+= counters.dropped.1
-    sum.dropped.2 &+= counters.dropped.2
-    sum.dropped.3 &+= counters.dropped.3
-    sum.dropped.4 &+= counters.dropped.4
-    sum.dropped.5 &+= counters.dropped.5
-    sum.dropped.6 &+= counters.dropped.6
+    for number in 0..<TLSWATCH_DROP_COUNT.rawValue {
+        sum[tlswatch_drop(rawValue: number)] &+= counters[tlswatch_drop(rawValue: number)]
+    }
 }

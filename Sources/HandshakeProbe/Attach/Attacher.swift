@@ -242,9 +242,9 @@ extension HookKind {
     /// The exits of what is entered come first, the state machine's entry last.
     fileprivate var attachOrder: Int {
         switch self {
-        case .stateMachineExit, .keyAgreementExit, .pause: 0
+        case .callExit, .keyAgreementExit, .pause: 0
         case .keyChange, .keyAgreement, .alpnSelect, .alpnAnswer, .masterSecret, .newKeys, .fatal, .objectFree: 1
-        case .stateMachine: 2
+        case .call: 2
         }
     }
 }

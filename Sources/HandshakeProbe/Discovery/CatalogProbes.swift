@@ -12,7 +12,7 @@ extension CatalogState {
         defer { libraries[identifier] = library }
         let choice = attacher.choose(analysis)
         library.omitted = choice.omitted
-        let seesSessions = !analysis.observesSessions || choice.sites.contains { $0.hook == .stateMachine }
+        let seesSessions = !analysis.observesSessions || choice.sites.contains { $0.hook == .call }
         guard seesSessions, !choice.sites.isEmpty else {
             library.state = .unobserved(reason: .noCheapSite, detail: choice.omitted.joined(separator: "; "))
             return

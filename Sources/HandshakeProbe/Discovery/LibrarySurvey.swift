@@ -173,7 +173,7 @@ private struct Survey {
         let finding = FileLook.finding(file)
         if case .analysed(let analysis) = finding {
             let values = FileLook(file, path: path, inode: MappedInode(file), own: nil, isSeen: true)
-            let essential = analysis.observesSessions ? HookKind.stateMachine : .pause
+            let essential = analysis.observesSessions ? HookKind.call : .pause
             found.isCompanion = LibraryFolding.isCompanion(analysis)
             found.entry = LibrarySurvey.Entry(
                 path: name, stack: analysis.stack,

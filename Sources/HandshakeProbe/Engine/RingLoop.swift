@@ -169,9 +169,9 @@ final class RingLoop: @unchecked Sendable {
         var sample = CoverageSample()
         sample.probeHits = hits.samples(live: observed) { engine.hits(profile: $0) }
         // The tracepoint programs' hits, so that hits = submitted + dropped holds over everything.
-        for program in KernelProgram.allCases where program.isTracepoint && program.rawValue < counters.count {
-            sample.probeHits.append(
-                .init(stack: "kernel", library: program.label, count: counters[program.rawValue].hits))
+        for program in KernelProgram.allCases where program.isTracepoint {
+            guard let counter = program.counters(among: counters) else { continue }
+            sample.probeHits.append(.init(stack: "kernel", library: program.label, count: counter.hits))
         }
         sample.add(observed, uncovered: engine.catalog.uncovered)
         sample.evictedLibraries = engine.catalog.evicted

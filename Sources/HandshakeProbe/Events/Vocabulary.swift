@@ -3,7 +3,7 @@ import CEvents
 /// What a probe site in a TLS library stands for. The raw values are `enum tlswatch_hook`'s.
 package enum HookKind: UInt16, Sendable, Codable, CaseIterable {
     /// A call of the handshake state machine begins.
-    case stateMachine = 1
+    case call = 1
     /// Traffic keys are installed (OpenSSL's `change_cipher_state`).
     case keyChange = 2
     /// The library's key agreement begins (`EVP_PKEY_derive` and the like).
@@ -17,7 +17,7 @@ package enum HookKind: UInt16, Sendable, Codable, CaseIterable {
     /// The TLS object is freed.
     case objectFree = 7
     /// The call ends, at an instruction inside the state machine that every way out passes.
-    case stateMachineExit = 8
+    case callExit = 8
     /// The key agreement is over: the instruction behind its call.
     case keyAgreementExit = 9
     /// The thread leaves a call without ending it, and may come back to it (OpenSSL's asynchronous jobs).
@@ -32,7 +32,7 @@ package enum HookKind: UInt16, Sendable, Codable, CaseIterable {
         switch self {
         case .keyChange, .keyAgreement, .keyAgreementExit, .alpnSelect, .alpnAnswer, .masterSecret: true
         case .newKeys: false
-        case .stateMachine, .stateMachineExit, .fatal, .objectFree, .pause: nil
+        case .call, .callExit, .fatal, .objectFree, .pause: nil
         }
     }
 }

@@ -102,7 +102,7 @@ struct Session {
         // Reading a connection that has been shut down fails too.
         case .fatal:
             return step.detail != UInt16(TLSWATCH_NO_STATE) && hasMoved(state: nil, detail: UInt32(step.detail))
-        case .stateMachine, .stateMachineExit, .keyAgreementExit, .objectFree, .pause, nil: return false
+        case .call, .callExit, .keyAgreementExit, .objectFree, .pause, nil: return false
         }
     }
 

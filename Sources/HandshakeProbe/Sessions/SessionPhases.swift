@@ -79,7 +79,7 @@ extension Session {
         case .pause:
             if callEnter != 0 { leaveCall(enter: callEnter, at: time) }
             keptInput = input
-        case .alpnSelect, .alpnAnswer, .newKeys, .stateMachine, .stateMachineExit, .keyAgreementExit, .objectFree, nil:
+        case .alpnSelect, .alpnAnswer, .newKeys, .call, .callExit, .keyAgreementExit, .objectFree, nil:
             break
         }
     }

@@ -227,7 +227,7 @@ extension tlswatch_profile {
         if let test = states.ended.dropFirst().first { ended.1 = tlswatch_test(test) }
         server = tlswatch_test(states.server)
         done_result = states.doneResult
-        exit_hooked = sites.contains { $0.hook == .stateMachineExit } ? 1 : 0
+        exit_hooked = sites.contains { $0.hook == .callExit } ? 1 : 0
         alpn_reads = plan.reads(for: .alpnLength)
         reference_reads = plan.reads(for: .references)
         transport_reads = plan.reads(for: .transport)

@@ -154,7 +154,7 @@ package struct LibraryAnalysis: Sendable, Codable, Equatable {
     }
 
     /// Whether sessions can be observed in this file: it holds the state machine and a site for it.
-    package var observesSessions: Bool { sites.contains { $0.hook == .stateMachine } }
+    package var observesSessions: Bool { sites.contains { $0.hook == .call } }
 }
 
 /// A TLS implementation that tlswatch knows: a folder beside this file and a row in `TLSStacks.builtIn`. Everything else that

@@ -21,7 +21,7 @@ import Testing
         return LibraryAnalysis(
             stack: "openssl", version: nil,
             sites: [
-                site(.stateMachine, 64, returns: returns), site(.objectFree, 128), site(.keyChange, 256),
+                site(.call, 64, returns: returns), site(.objectFree, 128), site(.keyChange, 256),
                 site(.fatal, 512, mode: .singleStep),
             ], facts: [:], notes: [])
     }
@@ -40,7 +40,7 @@ import Testing
     @Test("A confined child is not asked for where no return probe is needed")
     func notNeeded() {
         let trial = Trial(.deadly)
-        #expect(choose(trial, returns: false).sites == [.stateMachine, .objectFree, .keyChange])
+        #expect(choose(trial, returns: false).sites == [.call, .objectFree, .keyChange])
         #expect(trial.count == 0)
     }
 
@@ -58,14 +58,14 @@ import Testing
     @Test("Where a confined child lived they are used")
     func returnProbesAreUsedWhereAChildLived() {
         let trial = Trial(.safe)
-        #expect(choose(trial, returns: true).sites.contains(.stateMachine))
+        #expect(choose(trial, returns: true).sites.contains(.call))
         #expect(trial.count == 1)
     }
 
     @Test("Single-stepped sites and unwanted phases are left out and told")
     func omittedSitesAreReported() {
         let choice = choose(Trial(.safe), returns: false, phases: false)
-        #expect(choice.sites == [.stateMachine, .objectFree])
+        #expect(choice.sites == [.call, .objectFree])
         #expect(choice.omitted.count == 2)
     }
 

@@ -9,15 +9,26 @@ import Testing
     @Test("Hooks have the numbers of the contract, all of them")
     func hooksAreTheContractsOwn() {
         let numbers: [HookKind: tlswatch_hook] = [
-            .stateMachine: TLSWATCH_HOOK_CALL, .keyChange: TLSWATCH_HOOK_KEY_CHANGE,
+            .call: TLSWATCH_HOOK_CALL, .keyChange: TLSWATCH_HOOK_KEY_CHANGE,
             .keyAgreement: TLSWATCH_HOOK_KEY_AGREEMENT, .alpnSelect: TLSWATCH_HOOK_ALPN_SELECT,
             .alpnAnswer: TLSWATCH_HOOK_ALPN_ANSWER, .fatal: TLSWATCH_HOOK_FATAL,
-            .objectFree: TLSWATCH_HOOK_OBJECT_FREE, .stateMachineExit: TLSWATCH_HOOK_CALL_EXIT,
+            .objectFree: TLSWATCH_HOOK_OBJECT_FREE, .callExit: TLSWATCH_HOOK_CALL_EXIT,
             .keyAgreementExit: TLSWATCH_HOOK_KEY_AGREEMENT_EXIT, .pause: TLSWATCH_HOOK_PAUSE,
             .masterSecret: TLSWATCH_HOOK_MASTER_SECRET, .newKeys: TLSWATCH_HOOK_NEW_KEYS,
         ]
         for hook in HookKind.allCases { #expect(numbers[hook]?.rawValue == UInt32(hook.rawValue), "\(hook)") }
         #expect(HookKind.allCases.count == Int(TLSWATCH_HOOK_COUNT.rawValue) - 1)
+    }
+
+    @Test("Programs, and the reasons why a hit makes no record, are the contract's, all of them")
+    func programsAndDropsAreTheContractsOwn() {
+        #expect(Set(KernelProgram.allCases.map(\.number.rawValue)) == Set(0..<TLSWATCH_PROGRAM_COUNT.rawValue))
+        #expect(KernelProgram.allCases.count == Int(TLSWATCH_PROGRAM_COUNT.rawValue))
+        #expect(Set(KernelDrop.allCases.map(\.number.rawValue)) == Set(0..<TLSWATCH_DROP_COUNT.rawValue))
+        #expect(KernelDrop.allCases.count == Int(TLSWATCH_DROP_COUNT.rawValue))
+        // The programs note the time of those up to this one as losses.
+        #expect(
+            KernelDrop.allCases.allSatisfy { $0.isLoss == ($0.number.rawValue <= TLSWATCH_DROP_NO_MEMORY.rawValue) })
     }
 
     @Test("Facts have places of their own, and OpenSSL's are no other's")

@@ -9,7 +9,9 @@ import Testing
     func droppedAndSkippedAddUp() {
         var counters = tlswatch_counters()
         (counters.hits, counters.submitted) = (128, 1)
-        counters.dropped = (2, 4, 8, 16, 32, 64, 1)
+        for (reason, count) in zip(KernelDrop.allCases, [2, 4, 8, 16, 32, 64, 1] as [UInt64]) {
+            counters[reason.number] = count
+        }
         var decoder = EventDecoder()
         decoder.reject(.implausible)
         let kernel = KernelCounters([counters], decoder: decoder)

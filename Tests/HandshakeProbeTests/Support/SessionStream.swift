@@ -38,7 +38,7 @@ extension SessionStream {
         server: UInt32 = 1
     ) -> tlswatch_call_enter {
         var event = tlswatch_call_enter()
-        event.header = header(time, object: object, pid: pid, hook: .stateMachine)
+        event.header = header(time, object: object, pid: pid, hook: .call)
         event.server = server
         event.set(.flowState, flow)
         event.set(.handState, flow == Flow.finished ? HandState.ok : 0)
@@ -53,7 +53,7 @@ extension SessionStream {
         input: UInt64? = nil, idle: (count: UInt32, time: UInt64) = (0, 0)
     ) -> [UInt8] {
         var event = tlswatch_call_return()
-        event.header = header(time, object: object, pid: pid, hook: .stateMachine)
+        event.header = header(time, object: object, pid: pid, hook: .call)
         event.enter_ns = enter
         event.input_ns = input ?? enter
         (event.idle_calls, event.idle_ns) = idle

@@ -36,7 +36,7 @@ extension KernelTests {
 
             #expect(analysis.observesSessions)
             #expect(analysis.sites.count <= Int(TLSWATCH_SITES))
-            let ends = analysis.sites.contains { $0.hook == .stateMachineExit || $0.returns }
+            let ends = analysis.sites.contains { $0.hook == .callExit || $0.returns }
             #expect(ends, "a call that begins is seen to end")
             for site in analysis.sites {
                 let address = try #require(file.address(ofFileOffset: site.fileOffset))

@@ -17,14 +17,14 @@ enum Toy: TLSStack {
     static func analyse(_ file: ELFFile) throws(AnalysisError) -> LibraryAnalysis {
         let symbols = file.symbols(named: ["toy_begin", "toy_end"])
         var analysis = LibraryAnalysis(stack: name, version: "1", sites: [], facts: [:], notes: [])
-        for (symbol, hook) in [("toy_begin", HookKind.stateMachine), ("toy_end", .stateMachineExit)] {
+        for (symbol, hook) in [("toy_begin", HookKind.call), ("toy_end", .callExit)] {
             guard let address = symbols[symbol]?.address, let offset = file.fileOffset(ofAddress: address) else {
                 throw AnalysisError("it has no \(symbol)")
             }
             analysis.sites.append(
                 ProbeSite(
                     hook: hook, symbol: symbol, fileOffset: offset, mode: .emulated, object: .rbx,
-                    argument: hook == .stateMachineExit ? .result : nil, context: .goroutine))
+                    argument: hook == .callExit ? .result : nil, context: .goroutine))
         }
         analysis.facts = [
             .state: FactPath(offsets: [16], size: 4), .role: FactPath(offsets: [20], size: 4),

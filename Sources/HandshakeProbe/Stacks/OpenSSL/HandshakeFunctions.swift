@@ -41,9 +41,9 @@ struct HandshakeFunctions {
     /// Adds the sites of the functions that were found; `flowState` is the offset of the message-flow state.
     func addSites(_ sites: inout SiteList, flowState: Int32?) {
         let exits = InnerSites(code: code).exits(of: stateMachine)
-        sites.add(.stateMachine, "state_machine", stateMachine, argument: .parameter1, returns: exits == nil)
+        sites.add(.call, "state_machine", stateMachine, argument: .parameter1, returns: exits == nil)
         for exit in exits ?? [] {
-            sites.add(.stateMachineExit, "state_machine exit", exit)
+            sites.add(.callExit, "state_machine exit", exit)
         }
         if exits == nil {
             sites.notes.append(

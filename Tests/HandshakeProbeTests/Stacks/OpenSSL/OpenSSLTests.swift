@@ -81,7 +81,7 @@ struct OpenSSLTests {
                 #expect(file.functionExtent(containing: start)?.contains(address) == true, "\(site.symbol)")
                 continue
             }
-            let name = site.hook == .stateMachine ? "state_machine.part.0" : site.symbol
+            let name = site.hook == .call ? "state_machine.part.0" : site.symbol
             let start = try #require(witness[name] ?? witness["state_machine"])
             #expect((start..<start + 16).contains(address), "\(site.symbol)")
         }
