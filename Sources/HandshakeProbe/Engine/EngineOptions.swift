@@ -43,6 +43,11 @@ package struct EngineOptions: Sendable {
         self.version = version
     }
 
+    /// Of the metrics' windows, nanoseconds.
+    var longestWindow: UInt64 {
+        metrics.windows.map(\.nanoseconds).max() ?? WindowLength(seconds: 60).nanoseconds
+    }
+
     /// Observes what this process starts from now on, which is to be `executable`, and its children.
     package mutating func observe(command executable: String) {
         processes = [UInt32(getpid())]
