@@ -15,6 +15,7 @@ import Testing
             ProbeSite(hook: $0, symbol: "\($0)", fileOffset: 64, mode: .emulated, object: nil)
         }
         library.analysis = LibraryAnalysis(stack: "openssl", version: nil, sites: sites, facts: [:], notes: [])
+        library.analysis?.isCompanion = hooks == [.pause]
         library.sites = sites
         library.processes = processes
         return library

@@ -35,6 +35,10 @@ extension KernelTests {
             #expect(analysis.stack == name)
 
             #expect(analysis.observesSessions)
+            #expect(!analysis.isCompanion)
+            if let companion = stack.companion {
+                #expect(stack.libraries.allSatisfy { companion.beside($0) != nil }, "each library has one")
+            }
             #expect(analysis.sites.count <= Int(TLSWATCH_SITES))
             let ends = analysis.sites.contains { $0.hook == .callExit || $0.returns }
             #expect(ends, "a call that begins is seen to end")

@@ -7,7 +7,10 @@ import Code
 package enum OpenSSL: TLSStack {
     package static var name: String { "openssl" }
     package static var title: String { "OpenSSL" }
-    package static var libraries: [String] { ["libssl.so", "libcrypto.so"] }
+    package static var libraries: [String] { ["libssl.so", "libssl-"] }
+    /// A shared libssl does not have its version, nor the code of the transport and of asynchronous jobs.
+    package static var companion: CompanionName? { CompanionName(of: "libssl", companion: "libcrypto") }
+    package static var marks: [String] { ["client finished\0", "ssl/statem/statem.c\0"] }
     package static var rules: SessionRules { .openSSL }
 
     /// Exported by BoringSSL alone, which shares many of OpenSSL's names and none of its insides.
@@ -55,6 +58,8 @@ package enum OpenSSL: TLSStack {
             }
         } else if symbols["ASYNC_pause_job"] == nil {
             throw AnalysisError("it holds text of OpenSSL, but no method tables of a known shape")
+        } else {
+            result.isCompanion = true
         }
         if let pause = symbols["ASYNC_pause_job"] {
             sites.add(.pause, "ASYNC_pause_job", pause.address, size: pause.size, object: false)
