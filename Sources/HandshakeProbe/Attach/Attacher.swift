@@ -167,8 +167,7 @@ struct LinkMaker: Sendable {
         try object.setProfile(
             UInt32(profile),
             tlswatch_profile(
-                plan: ReadPlan(analysis.facts, expendable: analysis.expendable), facts: analysis.facts,
-                transport: transport, states: states, sites: sites))
+                plan: analysis.plan, facts: analysis.facts, transport: transport, states: states, sites: sites))
         guard sites.count <= TLSWATCH_SITES else {
             throw BPFError(.system, operation: "probe \(sites.count) places in \(path): \(TLSWATCH_SITES) at most")
         }

@@ -129,31 +129,38 @@ package struct TransportLayout: Sendable, Hashable, Codable {
 }
 
 /// What reading one file of a TLS stack gave: where to probe it and where its facts stand.
-package struct LibraryAnalysis: Sendable, Codable, Equatable {
+package struct LibraryAnalysis: Sendable, Equatable {
     /// The stack's name in every output: `openssl`.
     package var stack: String
     /// The library's own version text (`3.0.19`), if the file tells it.
     package var version: String?
     package var sites: [ProbeSite]
-    package var facts: [Fact: FactPath]
+    package private(set) var facts: [Fact: FactPath] = [:]
+    /// How the kernel side reads those.
+    private(set) var plan = ReadPlan([:], expendable: [])
     /// How its transport objects are read, where the file holds their code.
     package var transport: TransportLayout?
-    /// The order in which facts give way where there are more reads than a handshake is worth, the least telling first.
-    package var expendable: [Fact] = []
     /// What could not be found or derived, and why; one sentence each, for `doctor` and `targets`.
     package var notes: [String]
     /// Whether the file is a companion (`TLSStack.companion`): it has nothing of a handshake, only what a library beside it
     /// needs, and folds into that one.
     package var isCompanion = false
 
-    package init(
-        stack: String, version: String?, sites: [ProbeSite], facts: [Fact: FactPath], notes: [String]
-    ) {
+    package init(stack: String, version: String?, sites: [ProbeSite], notes: [String]) {
         self.stack = stack
         self.version = version
         self.sites = sites
-        self.facts = facts
         self.notes = notes
+    }
+
+    /// Takes the facts, and plans how they are read; notes those for which no read is left.
+    ///
+    /// - Parameter expendable: the order in which facts give way where there are more reads than a handshake is worth, the
+    ///   least telling first.
+    package mutating func take(facts: [Fact: FactPath], expendable: [Fact]) {
+        self.facts = facts
+        plan = ReadPlan(facts, expendable: expendable)
+        notes += plan.omitted.map { "no \($0): its place takes more reads than a handshake is worth" }
     }
 
     /// Whether sessions can be observed in this file: it holds the state machine and a site for it.

@@ -23,7 +23,7 @@ import Testing
             sites: [
                 site(.call, 64, returns: returns), site(.objectFree, 128), site(.keyChange, 256),
                 site(.fatal, 512, mode: .singleStep),
-            ], facts: [:], notes: [])
+            ], notes: [])
     }
 
     private func choose(_ trial: Trial, returns: Bool, phases: Bool = true) -> (sites: [HookKind], omitted: [String]) {

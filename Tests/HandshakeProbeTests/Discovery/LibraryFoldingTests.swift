@@ -14,7 +14,7 @@ import Testing
         let sites = hooks.map {
             ProbeSite(hook: $0, symbol: "\($0)", fileOffset: 64, mode: .emulated, object: nil)
         }
-        library.analysis = LibraryAnalysis(stack: "openssl", version: nil, sites: sites, facts: [:], notes: [])
+        library.analysis = LibraryAnalysis(stack: "openssl", version: nil, sites: sites, notes: [])
         library.analysis?.isCompanion = hooks == [.pause]
         library.sites = sites
         library.processes = processes

@@ -30,8 +30,7 @@ package enum OpenSSL: TLSStack {
         let symbols = file.symbols(named: SymbolNames.all)
         var sites = SiteList(code: code)
         var result = LibraryAnalysis(
-            stack: name, version: VersionText.find(code, symbols), sites: [], facts: [:], notes: [])
-        result.expendable = expendable
+            stack: name, version: VersionText.find(code, symbols), sites: [], notes: [])
 
         let methods =
             symbols["TLS_method"] != nil
@@ -40,11 +39,8 @@ package enum OpenSSL: TLSStack {
             let functions = try HandshakeFunctions(code, symbols, methods)
             let facts = FactFinder(code: code, symbols: symbols, methods: methods, stateMachine: functions.stateMachine)
                 .derive()
-            result.facts = facts.paths
             result.notes += facts.notes
-            result.notes += ReadPlan(facts.paths, expendable: expendable).omitted.map {
-                "no \($0): its place takes more reads than a handshake is worth"
-            }
+            result.take(facts: facts.paths, expendable: expendable)
             functions.addSites(&sites, flowState: facts.paths[.flowState]?.offsets.first)
             addKeyAgreement(&sites, symbols)
             for (name, hook) in [("SSL_select_next_proto", HookKind.alpnSelect), ("SSL_free", .objectFree)] {
