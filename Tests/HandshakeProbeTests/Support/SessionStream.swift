@@ -1,5 +1,6 @@
 import CEvents
 import Glibc
+import Handshakes
 import Testing
 
 @testable import HandshakeProbe
@@ -72,6 +73,19 @@ extension SessionStream {
         return unsafe withUnsafeBytes(of: &event) { fixed in
             unsafe steps.withUnsafeBytes { unsafe Array(fixed) + Array($0) }
         }
+    }
+
+    /// One call of a handshake, from 100 to 130.
+    func oneCall(
+        server: UInt32 = 1, result: Int32 = 1, flow: UInt32 = Flow.finished, io: Int32 = 5,
+        scalars: [Fact: UInt32] = [:],
+        steps: [tlswatch_step] = []
+    ) -> Handshake? {
+        var table = table()
+        table.callEntered(enter(100, server: server))
+        table.callReturned(
+            back(130, from: 100, result: result, flow: flow, io: io, scalars: scalars, steps: steps))
+        return table.takeFinished().first
     }
 
     func step(
