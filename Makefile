@@ -5,7 +5,7 @@
 SWIFT ?= swift
 PREFIX ?= /usr/local
 SOURCES := Package.swift Plugins Sources Tests Benchmarks/Package.swift Benchmarks/Sources \
-	Benchmarks/Thresholds
+	Benchmarks/Synthetic Benchmarks/Thresholds
 
 deps:
 	@./scripts/deps.sh

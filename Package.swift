@@ -16,6 +16,7 @@ let package = Package(
     products: [
         // For Benchmarks, a package of its own, which brings what it is measured beside.
         .library(name: "Handshakes", targets: ["Handshakes"]),
+        .library(name: "SyntheticHandshakes", targets: ["SyntheticHandshakes"]),
         .executable(name: "tlswatch", targets: ["tlswatch"]),
     ],
     // Exact: what is built is what was tried. Raise them on purpose.
@@ -94,8 +95,13 @@ let package = Package(
         ),
         // What must not grow, with its limits: `make bench`, `make bench-allocations`.
         .target(name: "CAllocations", path: "Benchmarks/CAllocations"),
+        .target(
+            name: "SyntheticHandshakes", dependencies: ["Handshakes"], path: "Benchmarks/Synthetic",
+            swiftSettings: settings
+        ),
         .executableTarget(
-            name: "Thresholds", dependencies: ["CAllocations", "CEvents", "Handshakes", "HandshakeProbe"],
+            name: "Thresholds",
+            dependencies: ["CAllocations", "CEvents", "Handshakes", "HandshakeProbe", "SyntheticHandshakes"],
             path: "Benchmarks/Thresholds", swiftSettings: settings
         ),
         // What several test targets do: child processes, waiting, certificates, random numbers that repeat.
