@@ -6,42 +6,39 @@ struct TableFormat {
     /// Escape sequences for a terminal.
     var colour: Bool
 
+    /// Fields of the table of fields: what a session lacks is left out, and a column without any is a dash.
     private struct Column: Sendable {
-        var head: String
-        var width: Int
-        var cell: @Sendable (Handshake) -> String
+        let head: String
+        let width: Int
+        let separator: String
+        let fields: [HandshakeField]
 
-        init(_ head: String, _ width: Int, cell: @escaping @Sendable (Handshake) -> String) {
+        init(_ head: String, _ width: Int, _ names: String..., separator: String = " ") {
             self.head = head
             self.width = width
-            self.cell = cell
+            self.separator = separator
+            fields = names.map { name in
+                guard let field = HandshakeField.named(name) else { preconditionFailure("no field is called \(name)") }
+                return field
+            }
         }
 
-        /// A field of the table of fields.
-        init(_ head: String, _ width: Int, field name: String) {
-            let field = HandshakeField.named(name)
-            self.init(head, width) { field?.value($0)?.cell ?? "-" }
+        func cell(_ handshake: Handshake) -> String {
+            let cells = fields.compactMap { $0.value(handshake)?.cell }
+            return cells.isEmpty ? "-" : cells.joined(separator: separator)
         }
     }
 
     private static let columns = [
-        Column("TIME", 10) { handshake in
-            let (second, fraction) = handshake.wallTime.quotientAndRemainder(dividingBy: 1_000_000_000)
-            return CalendarTime(Int(second), utc: false).clock + "." + String(fraction / 100_000_000)
-        },
-        Column("PROCESS", 14) { "\($0.comm)/\($0.pid)" },
-        Column("ROLE", 6, field: "role"),
-        Column("VERSION", 7, field: "tls_version"),
-        Column("ALPN", 8, field: "alpn"),
-        Column("SNI", 12, field: "sni"),
-        Column("TOTAL", 6, field: "duration_ns"),
-        Column("BUSY", 6, field: "busy_ns"),
-        Column("OUTCOME", 23) { handshake in
-            guard handshake.outcome != .completed, let reason = handshake.reason else {
-                return handshake.outcome.rawValue
-            }
-            return "\(handshake.outcome.rawValue) \(reason)"
-        },
+        Column("TIME", 10, "time"),
+        Column("PROCESS", 14, "comm", "pid", separator: "/"),
+        Column("ROLE", 6, "role"),
+        Column("VERSION", 7, "tls_version"),
+        Column("ALPN", 8, "alpn"),
+        Column("SNI", 12, "sni"),
+        Column("TOTAL", 6, "duration_ns"),
+        Column("BUSY", 6, "busy_ns"),
+        Column("OUTCOME", 23, "outcome", "reason"),
     ]
 
     func header() -> String { row { $0.head } }
@@ -73,9 +70,14 @@ struct TableFormat {
 }
 
 extension FieldValue {
-    /// In a column: durations with three significant digits.
+    /// In a column: durations with three significant digits, times of day here, to a tenth of a second.
     var cell: String {
-        if case .nanoseconds(let duration) = self { return DurationText.compact(duration) }
-        return text
+        switch self {
+        case .nanoseconds(let duration): return DurationText.compact(duration)
+        case .time(let time):
+            let (second, fraction) = time.quotientAndRemainder(dividingBy: 1_000_000_000)
+            return CalendarTime(Int(second), utc: false).clock + "." + String(fraction / 100_000_000)
+        case .text, .count, .flag, .ratio: return text
+        }
     }
 }
