@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # stage-package.sh BINARY DIRECTORY: makes what the Debian package and the archives share, from a release binary.
-#   DIRECTORY/version          the release, from Sources/tlswatch/Version.swift and from there alone
+#   DIRECTORY/version          the release, from Sources/tlswatch/Basics/Version.swift and from there alone
 #   DIRECTORY/epoch            SOURCE_DATE_EPOCH, else the time of the last commit: the time of every file in a package
 #   DIRECTORY/tlswatch         the binary without its debug information
 #   DIRECTORY/completions/     for bash, zsh and fish
@@ -18,8 +18,8 @@ die() {
 }
 
 [[ -x $binary ]] || die "$binary is not there: make build"
-version=$(sed -n 's/^ *static let current = "\([0-9A-Za-z.+~]*\)"$/\1/p' "$root/Sources/tlswatch/Version.swift")
-[[ -n $version ]] || die "Sources/tlswatch/Version.swift names no version"
+version=$(sed -n 's/^ *static let current = "\([0-9A-Za-z.+~]*\)"$/\1/p' "$root/Sources/tlswatch/Basics/Version.swift")
+[[ -n $version ]] || die "Sources/tlswatch/Basics/Version.swift names no version"
 told=$("$binary" --version)
 [[ $told == "$version" ]] || die "$binary is of version $told, the sources are of $version: make build"
 epoch=${SOURCE_DATE_EPOCH:-$(git -C "$root" log -1 --format=%ct)}

@@ -2,7 +2,7 @@ import Foundation
 
 extension WebConfiguration {
     /// A megabyte is a hundred times the longest certificate chain in use.
-    static let largestFile = 1 << 20
+    static let largestFile = SmallFile.largest
 
     /// Reads and checks one; opens none of the files that it names.
     init(path: String) throws(WebConfigurationError) {

@@ -137,18 +137,6 @@ struct DoctorCommand: ParsableCommand {
     }
 }
 
-extension JSONObject {
-    /// An array of texts.
-    static func array(_ texts: [String]) -> String {
-        let items = texts.map { text in
-            var bytes: [UInt8] = []
-            JSONText.append(text, to: &bytes)
-            return String(decoding: bytes, as: UTF8.self)
-        }
-        return "[" + items.joined(separator: ",") + "]"
-    }
-}
-
 extension LibrarySurvey.Entry {
     var json: String {
         var object = JSONObject()

@@ -2,6 +2,12 @@ import HandshakeProbe
 import Kernel
 import Synchronization
 
+/// One request each `interval` nanoseconds, and `burst` of them at once.
+struct RateLimit: Sendable, Equatable {
+    var interval: UInt64
+    var burst: Int
+}
+
 /// A token bucket: one request each interval, and a burst of them. For any thread.
 final class RateLimiter: Sendable {
     private struct Bucket {
@@ -9,11 +15,11 @@ final class RateLimiter: Sendable {
         var filled: UInt64
     }
 
-    private let limit: WebConfiguration.RateLimit
+    private let limit: RateLimit
     private let bucket: Mutex<Bucket>
 
     /// - Parameter now: monotonic nanoseconds.
-    init(_ limit: WebConfiguration.RateLimit, now: UInt64 = monotonicNow()) {
+    init(_ limit: RateLimit, now: UInt64 = monotonicNow()) {
         self.limit = limit
         bucket = Mutex(Bucket(tokens: Double(limit.burst), filled: now))
     }

@@ -4,6 +4,9 @@ import Kernel
 
 /// Reading whole files that are small when all is well.
 enum SmallFile {
+    /// Bytes of a file, unless told otherwise.
+    static let largest = 1 << 20
+
     /// What tells a changed file from an unchanged one without reading it. Both times: a file that replaces another
     /// can carry the old one's.
     struct Stamp: Equatable, Sendable {
@@ -24,7 +27,7 @@ enum SmallFile {
     ///   - limit: the most bytes it may have.
     ///   - owner: the configuration file, and the key in it, that name the path: for the message.
     static func read(
-        _ path: String, limit: Int = WebConfiguration.largestFile, for owner: (file: String, key: String?)
+        _ path: String, limit: Int = largest, for owner: (file: String, key: String?)
     ) throws(WebConfigurationError) -> [UInt8] {
         func wrong(_ reason: String) -> WebConfigurationError {
             let which = owner.file == path ? "" : "\(path): "
