@@ -29,7 +29,6 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-nio", exact: "2.101.2"),
         .package(url: "https://github.com/apple/swift-nio-extras", exact: "1.35.2"),
         .package(url: "https://github.com/apple/swift-nio-ssl", exact: "2.37.6"),
-        .package(url: "https://github.com/jpsim/Yams", exact: "6.2.2"),
     ],
     targets: [
         // bpf/event.h, the contract between the BPF programs and their consumer: no libbpf, no kernel.
@@ -54,6 +53,8 @@ let package = Package(
         ),
         // libxcrypt's bcrypt, for the HTTP side's passwords. Its archive: one file to deploy.
         .target(name: "CPassword", linkerSettings: [.linkedLibrary(":libcrypt.a")]),
+        // libyaml's parser, for the settings and the web configuration: its errors have lines.
+        .target(name: "CYAML", linkerSettings: [.linkedLibrary(":libyaml.a")]),
         .plugin(name: "CompileBPF", capability: .buildTool()),
         // What a handshake is, how many are counted and how they are told: no kernel, no C.
         .target(
@@ -74,7 +75,7 @@ let package = Package(
         .executableTarget(
             name: "tlswatch",
             dependencies: [
-                "HandshakeProbe", "Handshakes", "Kernel", "CGzip", "CPassword",
+                "HandshakeProbe", "Handshakes", "Kernel", "CGzip", "CPassword", "CYAML",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
@@ -88,7 +89,6 @@ let package = Package(
                 .product(name: "NIOHTTPTypes", package: "swift-nio-extras"),
                 .product(name: "NIOHTTPTypesHTTP1", package: "swift-nio-extras"),
                 .product(name: "NIOSSL", package: "swift-nio-ssl"),
-                .product(name: "Yams", package: "Yams"),
             ],
             swiftSettings: settings
         ),

@@ -40,7 +40,7 @@ IMPORTS = {
     "Code": {"CCapstone", "Glibc", "Synchronization"},
     "Kernel": {"CBPF", "CEvents", "Dispatch", "Glibc", "Synchronization"},
     "HandshakeProbe": {
-        "CCapstone", "CEvents", "Code", "Dispatch", "Foundation", "Glibc", "Handshakes", "Kernel", "Synchronization",
+        "CCapstone", "CEvents", "Code", "Dispatch", "FoundationEssentials", "Glibc", "Handshakes", "Kernel", "Synchronization",
     },
 }
 
@@ -48,7 +48,7 @@ IMPORTS = {
 ROOMS_ONLY = {
     "CCapstone": {"Stacks"},
     "Code": {"Stacks", "Attach", "Discovery", "Engine"},
-    "Foundation": {"Events", "Discovery", "Engine"},
+    "FoundationEssentials": {"Events", "Discovery", "Engine"},
     "Kernel": {"Events", "Sessions", "Attach", "Discovery", "Engine"},
 }
 

@@ -3,7 +3,7 @@
 set -euo pipefail
 
 # `deps.sh build` installs what building and `make run` need; without it, what the tests need as well.
-packages=(libbpf-dev libelf-dev zlib1g-dev libcapstone-dev libcrypt-dev openssl curl)
+packages=(libbpf-dev libelf-dev zlib1g-dev libcapstone-dev libcrypt-dev libyaml-dev openssl curl)
 if [[ ${1:-all} != build ]]; then
     # what the tests start and ask
     packages+=(

@@ -28,7 +28,7 @@ struct ListenAddress: ExpressibleByArgument, Equatable {
 
     /// An address in full, or what may be a name: whether there is such a host is asked when it is listened on.
     private static func canBeHost(_ host: String) -> Bool {
-        if host.contains(":") {
+        if host.utf8.contains(UInt8(ascii: ":")) {
             // Without a zone, `%eth0`.
             var address = in6_addr()
             return unsafe inet_pton(AF_INET6, String(host.prefix { $0 != "%" }), &address) == 1
@@ -44,7 +44,7 @@ struct ListenAddress: ExpressibleByArgument, Equatable {
     }
 
     /// `[::1]:9899`.
-    var text: String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
+    var text: String { host.utf8.contains(UInt8(ascii: ":")) ? "[\(host)]:\(port)" : "\(host):\(port)" }
 
     var defaultValueDescription: String { text }
 

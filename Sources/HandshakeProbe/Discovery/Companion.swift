@@ -1,5 +1,5 @@
 import Code
-import Foundation
+import FoundationEssentials
 import Glibc
 import Kernel
 
@@ -34,7 +34,7 @@ struct Companion: Sendable {
         }
         // Bundled libraries have a hash in their names (auditwheel: libssl-4a840876.so.3): the one libcrypto there.
         let others = Self.names(in: directory, root: root).filter {
-            $0.hasPrefix(Self.names.crypto) && $0.contains(".so")
+            $0.hasPrefix(Self.names.crypto) && $0.utf8.contains(".so".utf8)
         }
         let real = Set(others.compactMap { OpenFile(root + directory + $0)?.identity })
         guard real.count == 1, let other = others.first else { return nil }

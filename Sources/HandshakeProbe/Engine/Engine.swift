@@ -1,5 +1,6 @@
 import CEvents
-import Foundation
+import Dispatch
+import FoundationEssentials
 import Glibc
 import Handshakes
 import Kernel

@@ -1,4 +1,4 @@
-import Foundation
+import Dispatch
 import Glibc
 import Handshakes
 import Kernel

@@ -1,16 +1,13 @@
-import Yams
-
 /// One node of a YAML file with its way down from the root, read strictly: nothing is left over, and what is wrong is
 /// told with file, line and key. Its errors repeat no values: some are secrets.
 struct YAMLReader {
     let file: String
     /// Names down from the root.
     let path: [String]
-    private let node: Node?
+    private let node: YAMLNode?
     private let keyLine: Int?
 
-    /// Aliases nest: a few dozen of them can stand for more nodes than there is time for, and Yams looks at every one
-    /// where they are a key.
+    /// Aliases nest: a few dozen of them can stand for more nodes than there is time for.
     static let mostAliases = 16
 
     /// - Throws: `WebConfigurationError`: no YAML, more than one document, or too many aliases.
@@ -23,13 +20,13 @@ struct YAMLReader {
                 file: file, line: nil, key: nil, reason: "has more than \(Self.mostAliases) aliases (*name)")
         }
         do {
-            node = try Yams.compose(yaml: text)
+            node = try YAMLComposer.document(of: text)
         } catch {
-            throw Self.wrong(error, file)
+            throw WebConfigurationError(file: file, line: error.line, key: nil, reason: error.reason)
         }
     }
 
-    private init(file: String, path: [String], node: Node, keyLine: Int?) {
+    private init(file: String, path: [String], node: YAMLNode, keyLine: Int?) {
         self.file = file
         self.path = path
         self.node = node
@@ -38,26 +35,26 @@ struct YAMLReader {
 
     func wrong(_ reason: String) -> WebConfigurationError {
         WebConfigurationError(
-            file: file, line: node?.mark?.line ?? keyLine, key: path.isEmpty ? nil : path.joined(separator: "."),
+            file: file, line: node?.line ?? keyLine, key: path.isEmpty ? nil : path.joined(separator: "."),
             reason: reason)
     }
 
     /// Empty, or YAML's null: the key's default holds.
     var isNull: Bool {
         guard let node else { return true }
-        guard let scalar = node.scalar, scalar.style == .plain || scalar.style == .any else { return false }
-        return ["", "~", "null", "Null", "NULL"].contains(scalar.string)
+        guard case .scalar(let text, isPlain: true) = node.content else { return false }
+        return ["", "~", "null", "Null", "NULL"].contains(text)
     }
 
     /// The entries of a mapping, in the file's order.
     func entries() throws(WebConfigurationError) -> [(key: String, value: YAMLReader)] {
         if isNull { return [] }
-        guard let mapping = node?.mapping else { throw wrong("must be a mapping of keys to values") }
+        guard case .mapping(let mapping) = node?.content else { throw wrong("must be a mapping of keys to values") }
         var entries: [(key: String, value: YAMLReader)] = []
         for (key, value) in mapping {
-            guard let name = key.scalar?.string else { throw wrong("has a key that is no plain text") }
+            guard case .scalar(let name, _) = key.content else { throw wrong("has a key that is no plain text") }
             entries.append(
-                (name, YAMLReader(file: file, path: path + [name], node: value, keyLine: key.mark?.line)))
+                (name, YAMLReader(file: file, path: path + [name], node: value, keyLine: key.line)))
         }
         return entries
     }
@@ -77,24 +74,28 @@ struct YAMLReader {
     /// Any scalar's text, as it stands in the file; "" for null.
     func text() throws(WebConfigurationError) -> String {
         if isNull { return "" }
-        guard let scalar = node?.scalar else { throw wrong("must be a text") }
-        return scalar.string
+        guard case .scalar(let text, _) = node?.content else { throw wrong("must be a text") }
+        return text
     }
 
     func flag(default standard: Bool) throws(WebConfigurationError) -> Bool {
         if isNull { return standard }
-        switch node?.scalar.flatMap({ $0.style == .plain ? $0.string.lowercased() : nil }) {
+        guard case .scalar(let text, isPlain: true) = node?.content else { throw wrong("must be true or false") }
+        switch text.lowercased() {
         case "true", "yes", "on", "y": return true
         case "false", "no", "off", "n": return false
         default: throw wrong("must be true or false")
         }
     }
 
-    var isList: Bool { node?.sequence != nil }
+    var isList: Bool {
+        guard case .sequence = node?.content else { return false }
+        return true
+    }
 
     func list() throws(WebConfigurationError) -> [YAMLReader] {
         if isNull { return [] }
-        guard let sequence = node?.sequence else { throw wrong("must be a list") }
+        guard case .sequence(let sequence) = node?.content else { throw wrong("must be a list") }
         return sequence.map { YAMLReader(file: file, path: path, node: $0, keyLine: keyLine) }
     }
 
@@ -103,22 +104,5 @@ struct YAMLReader {
     private static func aliases(in text: String) -> Int {
         let anchors = Set(text.matches(of: /&([A-Za-z0-9_-]+)/).map(\.1))
         return anchors.isEmpty ? 0 : text.matches(of: /\*([A-Za-z0-9_-]+)/).count { anchors.contains($0.1) }
-    }
-
-    private static func wrong(_ error: any Error, _ file: String) -> WebConfigurationError {
-        var line: Int?
-        var reason = "is not YAML"
-        switch error {
-        case YamlError.scanner(_, let problem, let mark, _), YamlError.parser(_, let problem, let mark, _),
-            YamlError.composer(_, let problem, let mark, _):
-            line = mark.line
-            reason += ": \(problem)"
-        case YamlError.reader(let problem, _, _, _): reason += ": \(problem)"
-        case YamlError.duplicatedKeysInMapping(let duplicates, let context):
-            line = context.mark.line
-            reason = "has a key twice: \(duplicates.sorted().joined(separator: ", "))"
-        default: break
-        }
-        return WebConfigurationError(file: file, line: line, key: nil, reason: reason)
     }
 }
