@@ -4,6 +4,8 @@
 
 SWIFT ?= swift
 PREFIX ?= /usr/local
+# Nothing loads the program: what it exported would be kept, used or not.
+RELEASE := -c release --static-swift-stdlib --disable-local-rpath -Xlinker --no-export-dynamic
 SOURCES := Package.swift Plugins Sources Tests Benchmarks/Package.swift Benchmarks/Sources \
 	Benchmarks/Thresholds
 
@@ -11,7 +13,7 @@ deps:
 	@./scripts/deps.sh
 
 build:
-	$(SWIFT) build -c release --static-swift-stdlib --disable-local-rpath --product tlswatch
+	$(SWIFT) build $(RELEASE) --product tlswatch
 
 run:
 	@./scripts/deps.sh build
@@ -22,6 +24,7 @@ run:
 # binary that is shipped: a debug build reads code a hundred times slower. Without root, the last line says how many did not
 # run.
 test: deps build
+	./scripts/check-binary.sh .build/release/tlswatch
 	$(SWIFT) build --build-tests
 	$(SWIFT) test --skip-build --skip KernelTests
 	@SWIFT="$(SWIFT)" ./scripts/kernel-tests.sh --may-skip
@@ -48,7 +51,7 @@ bench: bench-allocations
 
 # The limits that a busy machine does not disturb: how often memory is asked for. Links against what `make build` compiled.
 bench-allocations:
-	$(SWIFT) build -c release --static-swift-stdlib --disable-local-rpath --product Thresholds
+	$(SWIFT) build $(RELEASE) --product Thresholds
 	.build/release/Thresholds --allocations
 
 bench-overhead: deps build
