@@ -26,6 +26,7 @@ struct TLSWatch: AsyncParsableCommand {
 enum Program {
     static func main() {
         StandardDescriptors.fill()
+        LargeBuffers.giveBack()
         // Before anything else asks it: the runtime reads the arguments there, too.
         guard unsafe access("/proc/self/cmdline", R_OK) == 0 else {
             tell("tlswatch: cannot read /proc/self/cmdline: \(errnoText(errno)). tlswatch needs /proc to be mounted")

@@ -12,6 +12,7 @@
 #include "confined.h"
 #include "files.h"
 #include "mappings.h"
+#include "memory.h"
 #include "privileges.h"
 
 /* What libbpf 1.1 lacks: names from the kernel's include/uapi/linux/bpf.h. */
