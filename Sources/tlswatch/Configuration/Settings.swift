@@ -62,7 +62,7 @@ extension Setting {
     ) { DurationArgument(argument: $0)?.nanoseconds }
 
     static let ringSize = Setting(
-        "ring-size", standard: "8", accepts: "a power of two from 1 to 1024 (MiB)",
+        "ring-size", standard: "2", accepts: "a power of two from 1 to 1024 (MiB)",
         meaning: "Size of the ring buffer between kernel and tlswatch.",
         cost: "Kernel memory, allocated once at the start. A larger ring absorbs longer bursts.",
         at: \.engine.ringBytes
