@@ -1,25 +1,36 @@
 /// A session's values of the catalogue's labels, admitted under the labels' caps.
 struct SessionLabels: Sendable {
-    let role, stack, outcome, reason, version, cipher, group, alpn, resumed, result: String
+    /// A label that a session has a value of.
+    enum Name: String {
+        case role, stack, outcome, reason
+        case version = "tls_version"
+        case cipher, group, alpn, resumed, result
+    }
+
+    let role, stack, outcome, reason, version, cipher, group, alpn, resumed: String
+    private(set) var result: String
     /// How often such a session meets a cap.
     let capped: UInt64
 
-    /// The values of these labels, in their order.
-    func values(_ labels: [String]) -> [String] { labels.map(value) }
+    /// The values of these labels, in their order; `nil` is a label that no session has.
+    func values(_ labels: [Name?]) -> LabelValues {
+        func value(_ index: Int) -> String { index < labels.count ? self.value(labels[index]) : "" }
+        return LabelValues(value(0), value(1), value(2), value(3), value(4), value(5))
+    }
 
-    private func value(_ label: String) -> String {
+    private func value(_ label: Name?) -> String {
         switch label {
-        case "role": role
-        case "stack": stack
-        case "outcome": outcome
-        case "reason": reason
-        case "tls_version": version
-        case "cipher": cipher
-        case "group": group
-        case "alpn": alpn
-        case "resumed": resumed
-        case "result": result
-        default: Label.unknown
+        case .role: role
+        case .stack: stack
+        case .outcome: outcome
+        case .reason: reason
+        case .version: version
+        case .cipher: cipher
+        case .group: group
+        case .alpn: alpn
+        case .resumed: resumed
+        case .result: result
+        case nil: Label.unknown
         }
     }
 }
@@ -67,15 +78,11 @@ extension SessionLabels {
         }
     }
 
-    /// The series that differ from one of `values` in the result alone, where there is such a label.
-    static func siblings(of values: [String], _ labels: [String]) -> [[String]] {
-        guard let place = labels.firstIndex(of: "result") else { return [] }
-        let safe = values.map(Label.safe)
-        return results.filter { $0 != safe[place] }.map { result in
-            var values = safe
-            values[place] = result
-            return values
-        }
+    /// The same with the other result of a key exchange.
+    var opposite: SessionLabels {
+        var labels = self
+        labels.result = Self.results[result == Self.results[0] ? 1 : 0]
+        return labels
     }
 
     /// The caps of labels whose values others choose.

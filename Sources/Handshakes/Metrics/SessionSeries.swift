@@ -45,6 +45,8 @@ struct SessionSeries: Sendable {
 
     private let counted = SessionMetric.counters
     private let timed = SessionMetric.histograms
+    /// The labels of each of these.
+    private let countedLabels, timedLabels: [[SessionLabels.Name?]]
     private var counters: [SeriesTable<UInt64>]
     private var histograms: [SeriesTable<DurationHistogram>]
 
@@ -53,6 +55,8 @@ struct SessionSeries: Sendable {
         caps = SessionLabels.Caps(options.limits)
         keepsExemplars = options.exemplars
         hasExtraLabels = !extra.isEmpty
+        countedLabels = counted.map { $0.metric.labels.map(SessionLabels.Name.init) }
+        timedLabels = timed.map { $0.metric.labels.map(SessionLabels.Name.init) }
         counters = counted.map { SeriesTable($0.metric, extra: $0.takesExtraLabels ? extra : [], initial: 0) }
         histograms = timed.map {
             // The finite buckets, +Inf, _sum and _count.
@@ -145,15 +149,14 @@ struct SessionSeries: Sendable {
     ) -> Int {
         let place = way * (counters.count + histograms.count) + index
         if let known = known(place, budget: &budget) { return known }
-        let metric = counted[index]
-        let values = labels[way].values(metric.metric.labels)
+        let takesExtra = counted[index].takesExtraLabels
         let before = budget.capped
         let slot = counters[index].slot(
-            for: LabelValues(values), extra: metric.takesExtraLabels ? extra : .none, budget: &budget)
+            for: labels[way].values(countedLabels[index]), extra: takesExtra ? extra : .none, budget: &budget)
         places[place] = Place(slot: Int32(truncatingIfNeeded: slot), isCapped: budget.capped != before)
         // The first failure where all went well so far counts, too.
-        for sibling in SessionLabels.siblings(of: values, metric.metric.labels) {
-            counters[index].prepare(LabelValues(sibling), budget: &budget)
+        if countedLabels[index].contains(.result) {
+            counters[index].prepare(labels[way].opposite.values(countedLabels[index]), budget: &budget)
         }
         return slot
     }
@@ -163,11 +166,10 @@ struct SessionSeries: Sendable {
     ) -> Int {
         let place = way * (counters.count + histograms.count) + counters.count + index
         if let known = known(place, budget: &budget) { return known }
-        let metric = timed[index]
+        let takesExtra = timed[index].takesExtraLabels
         let before = budget.capped
         let slot = histograms[index].slot(
-            for: LabelValues(labels[way].values(metric.metric.labels)), extra: metric.takesExtraLabels ? extra : .none,
-            budget: &budget)
+            for: labels[way].values(timedLabels[index]), extra: takesExtra ? extra : .none, budget: &budget)
         places[place] = Place(slot: Int32(truncatingIfNeeded: slot), isCapped: budget.capped != before)
         return slot
     }
