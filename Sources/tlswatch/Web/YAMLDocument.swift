@@ -74,7 +74,7 @@ struct YAMLError: Error {
             }
             return node
         case .sequence, .mapping:
-            guard depth < Self.deepest else { throw Self.wrong(nil) }
+            guard depth < Self.deepest else { throw Self.wrong("it is nested too deeply", line: event.line) }
             depth += 1
             content = event.kind == .sequence ? .sequence(try elements()) : .mapping(try pairs())
             depth -= 1
