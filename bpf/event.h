@@ -15,11 +15,13 @@
 #endif
 
 /* Raised whenever a record or the profile changes its layout; recordings carry it. */
-#define TLSWATCH_WIRE_VERSION 4
+#define TLSWATCH_WIRE_VERSION 5
 
 #define TLSWATCH_TEXT_SIZE 256  /* 255 bytes of the peer's text, and room for a NUL */
 #define TLSWATCH_COMM_SIZE 16   /* TASK_COMM_LEN */
 #define TLSWATCH_MAX_PROFILES 1024
+#define TLSWATCH_NO_TIME (~0ULL) /* a time that is not known */
+#define TLSWATCH_NO_COUNT (~0U)
 
 /* ---- records ---- */
 
@@ -132,6 +134,14 @@ struct tlswatch_call_return {
 	__u64 input_ns;      /* last moment at which input became available: the entry, or a receive in the call */
 	__u64 first_send_ns; /* first send in the call; 0 none */
 	__u64 idle_ns;       /* time spent in `idle_calls` */
+	__u64 off_cpu_ns;    /* of the call: the thread was on no processor; TLSWATCH_NO_TIME not known */
+	__u64 run_delay_ns;  /* of that: it was ready to run and waited for one; TLSWATCH_NO_TIME not known */
+	/*
+	 * Of off_cpu_ns - run_delay_ns: the peer's bytes lay in the socket; TLSWATCH_NO_TIME not known (no socket of its own was
+	 * read in the call, or it is no TCP).
+	 */
+	__u64 unread_ns;
+	__u64 arrived_ns;    /* when the bytes of the call's first receive had arrived (its newest packet); 0 none, or not known */
 	__s32 result;        /* what the call returned; 1 << 30 unknown */
 	__s32 io_result;     /* the last receive in this call: bytes, 0 end of file, -errno; 1 << 30 none */
 	__u32 present;       /* 1 << tlswatch_fact: the state alone while the handshake goes on, else all there are */
@@ -140,6 +150,9 @@ struct tlswatch_call_return {
 	__u16 sni_length;
 	__u16 reserved;
 	__u32 idle_calls;    /* calls before this one that changed nothing and made no record */
+	__u32 rtt_us;        /* smoothed, at the call's last I/O on its own socket; 0 not known */
+	/* Segments that this side sent again since the socket was made, at the same time; TLSWATCH_NO_COUNT not known. */
+	__u32 retransmits;
 	__u32 scalar[TLSWATCH_SLOTS];
 };
 
@@ -168,7 +181,7 @@ struct tlswatch_socket {
 	__u8 remote[16];
 	__u16 direction;      /* enum tlswatch_direction */
 	__u16 proof;          /* enum tlswatch_proof */
-	__u32 reserved;
+	__u32 retransmits;    /* segments that this side had sent again on it; TLSWATCH_NO_COUNT not known */
 };
 
 struct tlswatch_socket_closed {
@@ -223,7 +236,7 @@ struct tlswatch_connection {
  * and plain returns do that one alone.
  */
 #define TLSWATCH_READS 8
-#define TLSWATCH_SCRATCH_START 1584 /* a read begins below this in the scratch; a thread's memory is then one page */
+#define TLSWATCH_SCRATCH_START 1536 /* a read begins below this in the scratch; a thread's memory is then one page */
 #define TLSWATCH_READ_SIZE 1024     /* and is shorter than this */
 #define TLSWATCH_SCRATCH_SIZE (TLSWATCH_SCRATCH_START + TLSWATCH_READ_SIZE)
 #define TLSWATCH_FROM_OBJECT 255    /* the read's base is the TLS object, not an earlier read */
@@ -403,7 +416,7 @@ struct tlswatch_shared {
 
 _Static_assert(sizeof(struct tlswatch_header) == 40, "header");
 _Static_assert(sizeof(struct tlswatch_call_enter) == 120, "call_enter");
-_Static_assert(sizeof(struct tlswatch_call_return) == 192, "call_return");
+_Static_assert(sizeof(struct tlswatch_call_return) == 232, "call_return");
 _Static_assert(sizeof(struct tlswatch_step) == 32, "step");
 _Static_assert(sizeof(struct tlswatch_step_record) == 72, "step_record");
 _Static_assert(sizeof(struct tlswatch_socket) == 112, "socket");

@@ -92,7 +92,7 @@ struct frames {
 	__u8 scratch[TLSWATCH_SCRATCH_SIZE];
 	struct tlswatch_call_return record;
 	struct tlswatch_step step[TLSWATCH_STEPS]; /* of the innermost call */
-	__u8 text[1024 - sizeof(struct tlswatch_call_return) - TLSWATCH_STEPS * sizeof(struct tlswatch_step)];
+	__u8 text[1072 - sizeof(struct tlswatch_call_return) - TLSWATCH_STEPS * sizeof(struct tlswatch_step)];
 };
 
 /* One allocation a thread, below a page with what the kernel adds to it. */

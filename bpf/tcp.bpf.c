@@ -271,7 +271,7 @@ static __noinline int submit_socket(struct sock *sk, struct socket_state *state,
 	}
 	record->direction = program == TLSWATCH_PROGRAM_SOCKET_SEND ? TLSWATCH_SEND : TLSWATCH_RECEIVE;
 	record->proof = what >> 32;
-	record->reserved = 0;
+	record->retransmits = TLSWATCH_NO_COUNT;
 	fill_socket(record, sk);
 	submit(record, program);
 	return 0;

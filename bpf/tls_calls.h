@@ -179,14 +179,22 @@ static __noinline int submit_return(struct frames *frames, struct tlswatch_profi
 	record->enter_ns = frame->enter_ns;
 	record->input_ns = frame->input_ns;
 	record->first_send_ns = frame->first_send_ns;
+	record->off_cpu_ns = TLSWATCH_NO_TIME;
+	record->run_delay_ns = TLSWATCH_NO_TIME;
+	record->unread_ns = TLSWATCH_NO_TIME;
+	record->arrived_ns = 0;
+	record->rtt_us = 0;
+	record->retransmits = TLSWATCH_NO_COUNT;
 	record->result = result;
 	record->io_result = frame->io_result;
 	record->steps = frame->steps;
 	record->reserved = 0;
 	fill_header(&record->header, now, frame->object, TLSWATCH_CALL_RETURN, frame->profile, size,
 		    TLSWATCH_HOOK_CALL);
-	_Static_assert(sizeof(frames->text) >= 2 * TLSWATCH_TEXT_SIZE, "room for both texts, and the mask below");
-	asm volatile("%0 &= 1023" : "+r"(size)); /* the bound, where the verifier sees it */
+	_Static_assert(sizeof(frames->text) >= 2 * TLSWATCH_TEXT_SIZE, "room for both texts");
+	asm volatile("" : "+r"(size)); /* the bound, where the verifier sees it */
+	if (size > 1072)
+		return 0;
 	output(record, size, TLSWATCH_PROGRAM_RETURN);
 	return 0;
 }
