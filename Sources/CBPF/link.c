@@ -172,3 +172,16 @@ bool tlswatch_btf_has_enumerator(const struct btf *btf, const char *enumeration,
 	}
 	return false;
 }
+bool tlswatch_btf_has_member(const struct btf *btf, const char *structure, const char *member)
+{
+	int id = btf__find_by_name_kind(btf, structure, BTF_KIND_STRUCT);
+	const struct btf_type *type = id > 0 ? btf__type_by_id(btf, (__u32)id) : NULL;
+	const char *name;
+
+	for (int i = 0; type && i < btf_vlen(type); i++) {
+		name = btf__name_by_offset(btf, btf_members(type)[i].name_off);
+		if (name && strcmp(name, member) == 0)
+			return true;
+	}
+	return false;
+}

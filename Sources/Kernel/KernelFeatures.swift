@@ -62,6 +62,18 @@ package struct KernelFeatures: Sendable {
     /// Whether the kernel lists what processes map (Linux 5.12).
     package var listsProcesses = false
 
+    /// Whether the kernel keeps how long each thread waited for a processor (CONFIG_SCHED_INFO; without it `struct sched_info`
+    /// is empty).
+    package var keepsRunDelay = false
+
+    /// What becomes of that, for `doctor`.
+    package var runDelaySentence: String {
+        if isBTFHidden { return "unknown: BTF cannot be seen" }
+        return keepsRunDelay
+            ? "available (a handshake's time is divided into CPU, run queue, unread and peer)"
+            : "missing (CONFIG_SCHED_INFO): of a handshake's time only the CPU part is known"
+    }
+
     package func has(_ tracepoint: Tracepoint) -> Bool { tracepoints.contains(tracepoint.rawValue) }
 
     /// Whether the program on a tracepoint is loaded: socket I/O is seen in one way only.
@@ -132,6 +144,7 @@ package struct KernelFeatures: Sendable {
         features.rungs.append(.perf)
         features.listsProcesses =
             unsafe btf__find_by_name_kind(btf, "bpf_iter__task_vma", UInt32(TLSWATCH_BTF_STRUCT)) > 0
+        features.keepsRunDelay = unsafe tlswatch_btf_has_member(btf, "sched_info", "run_delay")
         for tracepoint in Tracepoint.allCases
         where unsafe btf__find_by_name_kind(btf, "btf_trace_" + tracepoint.rawValue, UInt32(TLSWATCH_BTF_TYPEDEF)) > 0 {
             features.tracepoints.insert(tracepoint.rawValue)

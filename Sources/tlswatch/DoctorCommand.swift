@@ -80,6 +80,7 @@ struct DoctorCommand: ParsableCommand {
             guard let sentence = features.sentence(on: tracepoint) else { continue }
             lines.append(mark(features.has(tracepoint), tracepoint.rawValue, sentence))
         }
+        lines.append(mark(features.keepsRunDelay, "sched_info", features.runDelaySentence))
         for (good, name, detail) in trial?.sentences(features) ?? [] { lines.append(mark(good, name, detail)) }
         if let refusal { lines.append(mark(false, "bpf(2)", refusal)) }
         if trial == nil { lines.append(mark(false, "programs", "not tried (see what is missing)")) }
@@ -128,6 +129,7 @@ struct DoctorCommand: ParsableCommand {
             object.text("programs_refused", trial.programs)
             object.literal("mapping_events", "\(trial.mappingEvents == nil)")
         }
+        object.literal("run_delay", "\(features.keepsRunDelay)")
         object.literal("lists_processes", "\(features.listsProcesses)")
         object.literal("return_probes_safe", "\(returnProbes.allowed)")
         object.text("return_probes", returnProbes.sentence)

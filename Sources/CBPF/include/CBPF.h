@@ -77,6 +77,9 @@ enum { TLSWATCH_BTF_STRUCT = 4, TLSWATCH_BTF_TYPEDEF = 8 };
 /* Whether an enumeration of the kernel has this enumerator. */
 bool tlswatch_btf_has_enumerator(const struct btf *btf, const char *enumeration, const char *enumerator);
 
+/* Whether a structure of the kernel has a member of this name. */
+bool tlswatch_btf_has_member(const struct btf *btf, const char *structure, const char *member);
+
 /* Attaches a perf-event uprobe. Returns NULL and sets errno on failure. */
 struct bpf_link *tlswatch_attach_perf_uprobe(struct bpf_program *program, const char *path, size_t offset,
 					     uint64_t cookie, bool return_probe);
