@@ -7,7 +7,10 @@ private let second: UInt64 = 1_000_000_000
 private func completed(_ index: Int, end: UInt64) -> Handshake {
     var handshake = Handshake(
         wallTime: 0, start: 0, end: end, pid: 1, tid: 1, comm: "nginx", stack: "openssl", library: "libssl.so.3",
-        role: .server, outcome: .completed, duration: durations[index & 4_095], busy: 900_000, calls: 2)
+        role: .server, outcome: .completed, duration: durations[index & 4_095], calls: 2)
+    handshake.parts = HandshakeParts(of: handshake.duration, cpu: 870_000, runqueue: 41_000, unread: 21_000)
+    handshake.cause = .peer
+    handshake.retransmits = 0
     handshake.tlsVersion = "TLSv1.3"
     handshake.cipher = "TLS_AES_256_GCM_SHA384"
     handshake.group = "x25519"

@@ -14,6 +14,9 @@ struct MetricsArguments: ParsableArguments {
     @Flag(inversion: .prefixedNo, help: Setting.exemplars.help())
     var exemplars: Bool?
 
+    @Option(help: Setting.slow.help("duration"))
+    var slow: String?
+
     @Option(help: Setting.maxSeries.help("count"))
     var maxSeries: String?
 
@@ -21,7 +24,7 @@ struct MetricsArguments: ParsableArguments {
     var texts: SettingTexts {
         SettingTexts(
             (.window, window), (.label, label), (.exemplars, exemplars.map { ["\($0)"] } ?? []),
-            (.maxSeries, maxSeries.texts))
+            (.slow, slow.texts), (.maxSeries, maxSeries.texts))
     }
 
     func validate() throws { try Setting.validate(flags: texts) }

@@ -39,7 +39,7 @@ struct ReplayCommand: AsyncParsableCommand {
             throw ValidationError("--listen cannot be combined with --format or --output")
         }
         guard listen != nil || metrics.texts.isEmpty else {
-            throw ValidationError("--window, --label, --exemplars and --max-series require --listen")
+            throw ValidationError("--window, --label, --exemplars, --slow and --max-series require --listen")
         }
     }
 

@@ -41,12 +41,13 @@ final class EventConsumer {
         table.note(loss: span)
     }
 
-    /// Hands over the sessions that finished, having counted them.
+    /// Hands over the sessions that finished, having judged and counted them.
     func takeFinished(now: UInt64) -> [Handshake] {
-        let finished = table.takeFinished()
-        for handshake in finished {
-            outcomes[handshake.outcome, default: 0] += 1
-            metrics.record(handshake, now: now)
+        var finished = table.takeFinished()
+        for index in finished.indices {
+            finished[index].cause = metrics.cause(of: finished[index])
+            outcomes[finished[index].outcome, default: 0] += 1
+            metrics.record(finished[index], now: now)
         }
         return finished
     }

@@ -29,7 +29,11 @@ extension Session {
         var handshake = Handshake(
             wallTime: Int64(bitPattern: start) &+ wallClockOffset, start: start, end: time, pid: key.pid, tid: tid,
             comm: Self.name(entry.comm), stack: profile.stack, library: profile.library, role: role, outcome: outcome,
-            duration: duration, busy: min(busy, duration), calls: calls)
+            duration: duration, calls: calls)
+        // Calls after a close that was the end are no part of it.
+        handshake.parts = (time == closed ? partsAtClose ?? parts : parts).finished(duration: duration)
+        if rtt != 0 { handshake.rtt = rtt }
+        handshake.retransmits = retransmits
         handshake.observedBy = .library
         handshake.thread = Self.name(entry.thread)
         handshake.exe = process.exe

@@ -6,7 +6,7 @@ import Kernel
 extension Setting {
     static let all: [Setting] = [
         listen, webConfigurationFile, logFormat, library, phases, probes, handshakeTimeout, ringSize, sweepInterval,
-        maxSessions, maxLibraries, window, label, exemplars, maxSeries,
+        maxSessions, maxLibraries, window, label, exemplars, slow, maxSeries,
     ]
 
     static let listen = Setting(
@@ -123,10 +123,17 @@ extension Setting {
 
     static let exemplars = Setting(
         "exemplars", standard: "false", accepts: "true or false",
-        meaning: "Attach an exemplar with process id and server name to each bucket of the duration histogram "
+        meaning: "Attach an exemplar with process id, cause and server name to each bucket of the duration histogram "
             + "(OpenMetrics and Protocol Buffers only).",
         at: \.engine.metrics.exemplars
     ) { ["true": true, "false": false][$0] }
+
+    static let slow = Setting(
+        "slow", standard: "100ms", accepts: "a duration from 1ms to 1h",
+        meaning: "Duration from which on a completed handshake is slow: slow ones are counted by cause "
+            + "(tlswatch_slow_handshakes_total).",
+        at: \.engine.metrics.slow
+    ) { duration($0, 1_000_000...3_600_000_000_000) }
 
     static let maxSeries = Setting(
         "max-series", standard: "\(MetricsRegistry.Limits().series)", accepts: "a number from 1000 to 1000000",

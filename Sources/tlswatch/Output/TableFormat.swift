@@ -29,20 +29,34 @@ struct TableFormat {
             let (second, fraction) = handshake.wallTime.quotientAndRemainder(dividingBy: 1_000_000_000)
             return CalendarTime(Int(second), utc: false).clock + "." + String(fraction / 100_000_000)
         },
-        Column("PROCESS", 14) { "\($0.comm)/\($0.pid)" },
+        Column("PROCESS", 12) { "\($0.comm)/\($0.pid)" },
         Column("ROLE", 6, field: "role"),
         Column("VERSION", 7, field: "tls_version"),
         Column("ALPN", 8, field: "alpn"),
         Column("SNI", 12, field: "sni"),
         Column("TOTAL", 6, field: "duration_ns"),
-        Column("BUSY", 6, field: "busy_ns"),
-        Column("OUTCOME", 23) { handshake in
+        Column("MAINLY", 12) { mainly($0.parts, of: $0.duration) },
+        Column("OUTCOME", 19) { handshake in
             guard handshake.outcome != .completed, let reason = handshake.reason else {
                 return handshake.outcome.rawValue
             }
             return "\(handshake.outcome.rawValue) \(reason)"
         },
     ]
+
+    /// The largest part of the time and its share, rounded down: `peer 93%`. Where nobody knows whose the wait was, it is one.
+    private static func mainly(_ parts: HandshakeParts, of duration: UInt64) -> String {
+        let largest: (name: String, duration: UInt64)?
+        if let part = parts.largest {
+            largest = (part.part.rawValue, part.duration)
+        } else if let cpu = parts.cpu, let runqueue = parts.runqueue, let wait = parts.wait {
+            largest = [("cpu", cpu), ("runqueue", runqueue), ("wait", wait)].max { $0.1 < $1.1 }
+        } else {
+            largest = nil
+        }
+        guard let largest, duration > 0 else { return "-" }
+        return "\(largest.name) \(Int(Double(largest.duration) / Double(duration) * 100))%"
+    }
 
     func header() -> String { row { $0.head } }
 

@@ -38,6 +38,7 @@ struct SettingExample: CustomTestStringConvertible, Sendable {
             key: "label", right: [["sni:50", "comm"], ["remote_net"], ["local_port:10000"]],
             wrong: ["issuer", "sni:0", "sni:10001", "sni:", "SNI"]),
         SettingExample(key: "exemplars", right: [["true"], ["false"], ["true"]], wrong: ["yes", "1", "True"]),
+        SettingExample(key: "slow", right: [["1ms"], ["1h"], ["2.5s"]], wrong: ["999us", "61m", "0s", "100"]),
         SettingExample(key: "max-series", right: [["1000"], ["1000000"], ["5000"]], wrong: ["999", "1000001", "x"]),
     ]
 }
