@@ -6,7 +6,7 @@ import sys
 import urllib.error
 import urllib.request
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "overhead"))
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "nginx"))
 from server import BenchmarkError, await_true, free_port  # noqa: E402
 
 TICK = os.sysconf("SC_CLK_TCK")
