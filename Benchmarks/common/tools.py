@@ -19,11 +19,21 @@ def run(*command, **options):
 
 
 def await_true(what, condition, deadline=DEADLINE):
-    end = time.monotonic() + deadline
+    if not await_within(deadline, condition):
+        raise BenchmarkError(f"waited {deadline} s in vain for {what}")
+
+
+def await_within(deadline, condition):
+    """Whether it became true. Time in which this process was not run, such as a frozen one, does not count."""
+    left, last = deadline, time.monotonic()
     while not condition():
-        if time.monotonic() > end:
-            raise BenchmarkError(f"waited {deadline} s in vain for {what}")
+        now = time.monotonic()
+        left -= min(now - last, 1)
+        last = now
+        if left < 0:
+            return False
         time.sleep(0.005)
+    return True
 
 
 def free_port():

@@ -17,7 +17,8 @@ import time
 
 from daemon import BenchmarkError, Daemon, await_true
 from multiply import multiply
-from server import Load, run
+from server import Load
+from tools import run
 
 
 def share(daemon, seconds):

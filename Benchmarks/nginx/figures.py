@@ -29,7 +29,3 @@ def claim(ratios, floor):
     if abs(middle) <= floor or low <= 0 <= high:
         return f"below the noise floor of ±{floor:.2%} (measured {text})"
     return f"{text}, noise floor ±{floor:.2%}"
-
-
-def verdict(value, goal):
-    return f"{'pass' if value < goal else 'MISS'} (goal: under {goal:.2%})"

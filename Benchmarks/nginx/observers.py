@@ -1,5 +1,4 @@
-"""Who observes: nobody, tlswatch with and without phases, bpftrace's ssllatency.bt."""
-import ctypes
+"""Who observes nginx: nobody, tlswatch with and without phases, bpftrace's ssllatency.bt."""
 import json
 import os
 import re
@@ -8,7 +7,8 @@ import subprocess
 import urllib.error
 import urllib.request
 
-from server import CLIENT_CORE, BenchmarkError, await_true, free_port, run
+from server import CLIENT_CORE
+from tools import BenchmarkError, await_true, free_port, run
 
 SSLLATENCY = "/usr/sbin/ssllatency.bt"
 
@@ -70,28 +70,16 @@ class Tlswatch(Process):
         self.port = free_port()
         super().__init__(name, [binary, "run", "--listen", f"127.0.0.1:{self.port}", *options])
 
-    def get(self, path):
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=10) as answer:
-            return answer.read().decode()
-
     def await_ready(self):
         def ready():
             self.alive()
             try:
-                self.get("/readyz")
+                with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/readyz", timeout=10) as answer:
+                    answer.read()
                 return True
             except (urllib.error.URLError, OSError):
                 return False
         await_true(self.name, ready)
-
-    def samples(self, name):
-        """[(labels, value)] of a metric."""
-        found = []
-        for line in self.get("/metrics").splitlines():
-            match = re.match(re.escape(name) + r"(?:\{(.*)\})? (\S+)", line)
-            if match:
-                found.append((dict(re.findall(r'(\w+)="((?:[^"\\]|\\.)*)"', match[1] or "")), float(match[2])))
-        return found
 
 
 class Ssllatency(Process):
@@ -125,11 +113,3 @@ def programs_of(pid):
 
 def programs():
     return json.loads(run("bpftool", "--json", "prog", "show"))
-
-
-def first_instruction_is_cheap(library, function):
-    """Whether the kernel emulates a function's first instruction (`push`), or steps over it."""
-    loaded = ctypes.CDLL(library)
-    address = ctypes.cast(getattr(loaded, function), ctypes.c_void_p).value
-    code = ctypes.string_at(address, 2)
-    return 0x50 <= code[0] <= 0x57 or (code[0] == 0x41 and 0x50 <= code[1] <= 0x57)

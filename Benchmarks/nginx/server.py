@@ -2,49 +2,16 @@
 import os
 import re
 import shutil
-import socket
 import subprocess
-import time
+import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, "..", "common"))
+from tools import (  # noqa: E402
+    BenchmarkError, await_true, compile_tool, free_port, listening, make_certificate, run,
+)
+
 SERVER_CORE, CLIENT_CORE = "0", "1"
-DEADLINE = 30
-
-
-class BenchmarkError(Exception):
-    """Something the benchmark stands on is missing or failed."""
-
-
-def run(*command, **options):
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, **options)
-    if done.returncode != 0:
-        raise BenchmarkError(f"{' '.join(command)}: {done.stderr.strip()[-800:]}")
-    return done.stdout
-
-
-def await_true(what, condition, deadline=DEADLINE):
-    end = time.monotonic() + deadline
-    while not condition():
-        if time.monotonic() > end:
-            raise BenchmarkError(f"waited {deadline} s in vain for {what}")
-        time.sleep(0.005)
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def listening(port):
-    with open("/proc/net/tcp", encoding="ascii") as table:
-        return any(f":{port:04X} 00000000:0000 0A" in line for line in table)
-
-
-def compile_tool(directory, name, *libraries):
-    target = os.path.join(directory, name)
-    run("cc", "-O2", "-o", target, os.path.join(HERE, name + ".c"), *libraries)
-    return target
 
 
 class Load:
@@ -53,11 +20,10 @@ class Load:
     def __init__(self, directory):
         self.directory = directory
         self.port = free_port()
-        self.client = compile_tool(directory, "handshakes", "-lssl", "-lcrypto")
+        self.client = compile_tool(os.path.join(directory, "handshakes"), os.path.join(HERE, "handshakes.c"),
+                                   "-lssl", "-lcrypto")
         self._own_library()
-        key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
-        run("openssl", "req", "-x509", *key, "-days", "30", "-subj", "/CN=a.example",
-            "-keyout", f"{directory}/key.pem", "-out", f"{directory}/certificate.pem")
+        certificate, key = make_certificate(directory)
         with open(f"{directory}/nginx.conf", "w", encoding="ascii") as file:
             file.write(f"""
 daemon off;
@@ -76,8 +42,8 @@ http {{
     scgi_temp_path {directory}/scgi;
     server {{
         listen 127.0.0.1:{self.port} ssl backlog=1024;
-        ssl_certificate {directory}/certificate.pem;
-        ssl_certificate_key {directory}/key.pem;
+        ssl_certificate {certificate};
+        ssl_certificate_key {key};
         ssl_protocols TLSv1.3;
         ssl_session_tickets off;
         ssl_session_cache off;
@@ -117,6 +83,8 @@ http {{
         """Makes handshakes; returns their count and the server's CPU nanoseconds for one (see handshakes.c)."""
         made, nanoseconds = run("taskset", "-c", CLIENT_CORE, self.client, str(self.port), str(self.worker), kind,
                                 str(number), env=self.environment).split()
+        if float(nanoseconds) <= 0:
+            raise BenchmarkError(f"only {made} handshakes in a round: it must be longer")
         return int(made), float(nanoseconds)
 
     def stop(self):

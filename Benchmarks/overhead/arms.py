@@ -6,7 +6,7 @@ import time
 import urllib.error
 import urllib.request
 
-from tools import BenchmarkError, await_true, free_port
+from tools import DEADLINE, BenchmarkError, await_within, free_port
 
 SSLLATENCY = "/usr/sbin/ssllatency.bt"
 # Those that tlswatch needs for the sockets of sessions; its goal is set against three empty programs.
@@ -15,6 +15,10 @@ TRACEPOINTS = ["sock_send_length", "sock_recv_length", "inet_sock_set_state"]
 
 class Unavailable(Exception):
     """This arm cannot be measured here; the text says why."""
+
+
+class NotReady(BenchmarkError):
+    """An observer that did not begin this time."""
 
 
 class Arm:
@@ -40,6 +44,17 @@ class Nothing(Arm):
 
     def stop(self, pair):
         pass
+
+
+class Known(Arm):
+    """Each side spins for as long in every handshake: an added cost whose figure is known beforehand."""
+    MICROSECONDS = 5
+
+    def start(self, pair):
+        pair.ask(f"spin {self.MICROSECONDS * 1000}")
+
+    def stop(self, pair):
+        pair.ask("spin 0")
 
 
 class EmptyPrograms(Arm):
@@ -87,8 +102,9 @@ class Process(Arm):
         with open(self.log, "wb") as log:
             self.child = subprocess.Popen(
                 ["taskset", "-c", pair.bench.other_processors, *self.command(pair)], stdin=subprocess.DEVNULL,
-                stdout=log, stderr=subprocess.STDOUT)
-        await_true(f"{self.name} to be ready", lambda: self.alive() and self.ready(pair))
+                stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
+        if not await_within(DEADLINE, lambda: self.alive() and self.ready(pair)):
+            raise NotReady(f"waited {DEADLINE} s in vain for {self.name} to be ready: {self.output()[-800:].strip()}")
 
     def output(self):
         with open(self.log, encoding="utf-8", errors="replace") as log:
@@ -96,7 +112,7 @@ class Process(Arm):
 
     def alive(self):
         if self.child.poll() is not None:
-            raise BenchmarkError(f"{self.name} ended with {self.child.returncode}: {self.output()[-800:].strip()}")
+            raise NotReady(f"{self.name} ended with {self.child.returncode}: {self.output()[-800:].strip()}")
         return True
 
     def stop(self, pair):
@@ -186,21 +202,11 @@ def await_stable(pair, before, seconds=0.5):
     return state
 
 
-def await_state(arm, pair, before, state):
+def await_state(pair, before, state):
     """The same state as the first time; False where it does not come about."""
-    end = time.monotonic() + 10
-    while State(pair, before) != state:
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.01)
-    return True
+    return await_within(10, lambda: State(pair, before) == state)
 
 
 def await_bare(pair, before):
     """The kernel lets go of programs later than their holder does. False where others came instead."""
-    end = time.monotonic() + 10
-    while pair.sites() or pair.programs() != before:
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.01)
-    return True
+    return await_within(10, lambda: not pair.sites() and pair.programs() == before)

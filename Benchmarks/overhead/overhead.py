@@ -11,26 +11,29 @@ import dataclasses
 import json
 import os
 import random
+import signal
 import sys
 import tempfile
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "common"))
 from arms import (  # noqa: E402
-    EmptyPrograms, EmptyTracepoints, Nothing, Ssllatency, Tlswatch, Unavailable, await_bare, await_stable, await_state,
+    EmptyPrograms, EmptyTracepoints, Known, Nothing, NotReady, Ssllatency, Tlswatch, Unavailable, await_bare,
+    await_stable, await_state,
 )
 from figures import CLIENT, SERVER, Sample, figure, quiet, ratio  # noqa: E402
 from pair import Bench, Pair  # noqa: E402
 from tools import BenchmarkError  # noqa: E402
 
-NOTHING, EMPTY, OFF, ON, FULL = "nothing", "empty programs", "off", "on", "full"
+NOTHING, KNOWN = "nothing", f"{Known.MICROSECONDS} µs spun"
+EMPTY, OFF, ON, FULL = "empty programs", "off", "on", "full"
 SSLLATENCY, TRACEPOINTS, EMPTY_TRACEPOINTS = "ssllatency.bt", "tracepoints alone", "three empty tracepoints"
 KINDS = {
-    "nothing": NOTHING, "empty": EMPTY, "off": OFF, "on": ON, "full": FULL, "ssllatency": SSLLATENCY,
+    "nothing": NOTHING, "known": KNOWN, "empty": EMPTY, "off": OFF, "on": ON, "full": FULL, "ssllatency": SSLLATENCY,
     "tracepoints": TRACEPOINTS, "empty-tracepoints": EMPTY_TRACEPOINTS,
 }
 # Without TLS nothing but the tracepoints runs.
-WITHOUT_TLS = {NOTHING, TRACEPOINTS, EMPTY_TRACEPOINTS}
+WITHOUT_TLS = {NOTHING, KNOWN, TRACEPOINTS, EMPTY_TRACEPOINTS}
 # (of, to, where, at most), server side; "full 1.3" is a full handshake in TLS 1.3.
 GOALS = [(ON, SSLLATENCY, "full 1.3", 1.15), (OFF, SSLLATENCY, "full 1.3", 0.85),
          (TRACEPOINTS, EMPTY_TRACEPOINTS, "tcp", 1.3)]
@@ -44,10 +47,12 @@ class Measurement:
         self.scenario = scenario
         self.options = options
         self.pair = Pair(bench, *(scenario.split() if scenario != "tcp" else ("tcp", "1.3")))
-        self.before = self.pair.programs()
+        self.before = frozenset()
+        self.look_around()
         self.states = {}
         self.runs = {}
         self.notes = []
+        self.not_ready = 0
         self.samples = {}
         self.order = random.Random(options.seed)
         self.arms = arms_of(options, scenario, self.known_sites)
@@ -56,25 +61,42 @@ class Measurement:
         """Of an arm that was started before."""
         return self.states[name].sites if name in self.states else None
 
+    def look_around(self):
+        """Which programs of others are loaded; they may come and go."""
+        self.before = self.pair.programs()
+        self.pair.ask("known")
+
     def prepare(self):
         """Starts each arm once: whether it can be measured, where its probes are, how often its programs run."""
         self.pair.round(200)
         for arm in list(self.arms):
             try:
-                arm.start(self.pair)
-                state = await_stable(self.pair, self.before)
-                self.pair.round(WARM)
-                self.runs[arm.name] = self.pair.runs(50)
-                self.states[arm.name] = state
-                self.samples[arm.name] = []
+                # Again where others' programs came, went or were counted.
+                if not any(self.try_arm(arm) for _ in range(10)):
+                    raise BenchmarkError(f"{arm.name}: other BPF programs come and go; is another tracer running?")
                 self.expect_probes(arm)
+                self.samples[arm.name] = []
             except Unavailable as reason:
                 self.notes.append(f"{arm.name}: left out, {reason}")
                 self.arms.remove(arm)
-            finally:
-                arm.stop(self.pair)
-            if not await_bare(self.pair, self.before):
-                raise BenchmarkError(f"{arm.name}: other BPF programs came and stayed; is another tracer running?")
+
+    def try_arm(self, arm):
+        self.look_around()
+        try:
+            arm.start(self.pair)
+            self.states[arm.name] = await_stable(self.pair, self.before)
+            self.pair.round(WARM)
+            self.runs[arm.name] = self.pair.runs(50)
+        finally:
+            arm.stop(self.pair)
+        return await_bare(self.pair, self.before) and not self.counts_strangers(arm)
+
+    def counts_strangers(self, arm):
+        """Whether programs were hit that this arm does not have."""
+        uprobes, tracepoints = sum(self.runs[arm.name][:2]), sum(self.runs[arm.name][2:])
+        without_uprobes = arm.kind in (NOTHING, KNOWN, TRACEPOINTS, EMPTY_TRACEPOINTS)
+        without_tracepoints = arm.kind in (NOTHING, KNOWN, EMPTY, SSLLATENCY)
+        return uprobes > 0 and without_uprobes or tracepoints > 0 and without_tracepoints
 
     def expect_probes(self, arm):
         """A benchmark of probes that are not there would call them free."""
@@ -83,29 +105,43 @@ class Measurement:
             raise BenchmarkError(f"{arm.name}: none of its probes was hit in 50 handshakes")
         if arm.kind in (OFF, ON, FULL, TRACEPOINTS, EMPTY_TRACEPOINTS) and tracepoints == 0:
             raise BenchmarkError(f"{arm.name}: none of its tracepoints was hit in 50 handshakes")
-        if arm.kind in (NOTHING, TRACEPOINTS, EMPTY_TRACEPOINTS) and uprobes > 0:
-            raise BenchmarkError(f"{arm.name}: {uprobes:.1f} uprobes were hit in a handshake, of somebody else")
 
     def sample(self, arm, before):
         """One sample, and the bare round at its end, which the next one begins with."""
         count = self.options.handshakes
+        earlier = self.before
+        self.look_around()
+        first = second = None
         try:
             arm.start(self.pair)
-            undisturbed = await_state(arm, self.pair, self.before, self.states[arm.name])
+            undisturbed = self.before == earlier and await_state(self.pair, self.before, self.states[arm.name])
             observed = self.pair.programs()
             self.pair.round(WARM)
             first = self.pair.round(count)
             second = self.pair.round(count)
             undisturbed &= self.pair.programs() == observed
+        except NotReady as reason:
+            self.not_ready += 1
+            if self.not_ready > 5:
+                raise
+            print(f"  a sample is left out: {reason}", file=sys.stderr)
         finally:
             arm.stop(self.pair)
-        undisturbed &= await_bare(self.pair, self.before)
+        bare_again = await_bare(self.pair, self.before)
         self.pair.round(WARM)
         after = self.pair.round(count)
-        self.samples[arm.name].append(Sample(before, first, second, after, bool(undisturbed)))
+        if first:
+            self.samples[arm.name].append(Sample(before, first, second, after, undisturbed and bare_again))
         return after
 
     def measure(self, end):
+        """Until this time; whoever interrupts it gets the figures so far."""
+        try:
+            self._measure(end)
+        except KeyboardInterrupt:
+            self.options.interrupted = True
+
+    def _measure(self, end):
         self.pair.round(WARM)
         bare = self.pair.round(self.options.handshakes)
         turns = 0
@@ -145,6 +181,18 @@ def quiet_samples(measurement):
     return good, len(everything), len(everything) - sum(len(samples) for samples in good.values())
 
 
+def print_table(rows, markdown):
+    if markdown:
+        print()
+        for row in [rows[0], ["---"] * len(rows[0]), *rows[1:]]:
+            print("| " + " | ".join(row) + " |")
+        print()
+        return
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        print("  " + "  ".join(text.ljust(width) for text, width in zip(row, widths)).rstrip())
+
+
 def report(measurement):
     """Prints the table; returns the server's figures by arm: {name: (arm, figure)}."""
     good, taken, left_out = quiet_samples(measurement)
@@ -168,13 +216,11 @@ def report(measurement):
         row = [arm.name]
         for side in (SERVER, CLIENT):
             added, same = figures[arm.name][side]
-            share = ratio(added, base[side][0]) if base and arm.kind not in (base_kind, NOTHING) else None
+            share = ratio(added, base[side][0]) if base and arm.kind not in (base_kind, NOTHING, KNOWN) else None
             row += [str(added or "too few"), str(same or ""), f"{share.value:.2f} ±{share.error:.2f}" if share else "",
                     count_text(measurement.runs[arm.name], side)]
         rows.append(row + [str(len(good[arm.name]))])
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    for row in rows:
-        print("  " + "  ".join(text.ljust(width) for text, width in zip(row, widths)).rstrip())
+    print_table(rows, measurement.options.markdown)
     return {arm.name: (arm, figures[arm.name][SERVER][0]) for arm in measurement.arms}
 
 
@@ -197,6 +243,8 @@ def arms_of(options, scenario, known_sites):
     if scenario == "tcp":
         wanted &= WITHOUT_TLS
     arms = [Nothing(NOTHING)] if NOTHING in wanted else []
+    if KNOWN in wanted:
+        arms.append(Known(KNOWN))
     if EMPTY_TRACEPOINTS in wanted:
         arms.append(EmptyTracepoints(EMPTY_TRACEPOINTS))
     if SSLLATENCY in wanted:
@@ -236,12 +284,14 @@ def parse():
     parser.add_argument("--tolerance", type=float, default=0.01,
                         help="a sample counts where its bare rounds differ by at most this share (0.01)")
     parser.add_argument("--seed", type=int, default=1, help="of the arms' order (1)")
+    parser.add_argument("--markdown", action="store_true", help="print the tables in Markdown")
     parser.add_argument("--json", metavar="FILE", help="write every sample")
     options = parser.parse_args()
     if unknown := set(options.arms) - set(KINDS):
         parser.error(f"no such arm: {', '.join(sorted(unknown))}")
     if len({label for label, _ in options.binaries}) != len(options.binaries):
         parser.error("two binaries have the same label")
+    options.interrupted = False
     options.scenarios = []
     for kind in options.kinds or ["full", "tcp"]:
         options.scenarios += ["tcp"] if kind == "tcp" else [f"{kind} {v}" for v in options.versions or ["1.3"]]
@@ -251,6 +301,8 @@ def parse():
 
 def main():
     options = parse()
+    # Nothing that was started may stay: an observer would observe on.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("bench-overhead: terminated"))
     if os.geteuid() != 0:
         raise BenchmarkError("needs root")
     with tempfile.TemporaryDirectory(prefix="tlswatch-bench-") as directory:
@@ -279,6 +331,8 @@ def measure(options, directory):
                 with open(options.json, "w", encoding="utf-8") as file:
                     json.dump(records, file)
         goals(report(measurement), scenario)
+        if options.interrupted:
+            sys.exit("bench-overhead: interrupted")
 
 
 if __name__ == "__main__":

@@ -11,13 +11,15 @@
  *
  *	round N			nanoseconds of CPU time, server and client: the lower quartiles of N handshakes
  *	runs N			how often BPF programs ran for a handshake, the mean of N: at uprobes (server, client),
- *				at tracepoints (server, client); programs that were loaded before this one do not count
+ *				at tracepoints (server, client)
+ *	known			the BPF programs that are loaded now are those of others: `runs` does not count them
  *	sites			where breakpoints stand in the loaded libssl and libcrypto: path:offset[,offset…] …
  *	programs		the ids of the BPF programs that trace
  *	library			the file of the loaded libssl, and its version
  *	empty PATH OFFSET…	attaches an empty program at hexadecimal offsets in a file
  *	tracepoints NAME…	attaches an empty program at each of these tracepoints
  *	detach			takes both off
+ *	spin N			from now on each side spins for N nanoseconds in every handshake: an added cost that is known
  */
 #define _GNU_SOURCE
 #include "probes.h"
@@ -43,10 +45,11 @@ static const unsigned char PROTOCOLS[] = "\x02h2\x08http/1.1";
 static SSL_CTX *server_context, *client_context;
 static SSL_SESSION *session;
 static int keep_sessions, plain_tcp, resume;
+static uint64_t spin_ns;
 static int listener;
 static struct sockaddr_in address = { .sin_family = AF_INET };
-static uint32_t earlier_programs[MOST_PROGRAMS];
-static int earlier_count;
+static uint32_t known_programs[MOST_PROGRAMS];
+static int known_count;
 
 /* What is metered at the border of two steps, and how much of it each side has had in this handshake. */
 static uint64_t (*meter)(void);
@@ -60,6 +63,17 @@ static uint64_t cpu_ns(void)
 
 	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
 	return time.tv_sec * 1000000000ull + time.tv_nsec;
+}
+
+static void spin(void)
+{
+	uint64_t end;
+
+	if (!spin_ns)
+		return;
+	end = cpu_ns() + spin_ns;
+	while (cpu_ns() < end)
+		;
 }
 
 /* What happened since the last border was done by this side. */
@@ -199,6 +213,7 @@ static int handshake(void)
 	if (client_socket < 0 || connect(client_socket, (const struct sockaddr *)&address, sizeof(address)) != 0)
 		return fail("connect");
 	fcntl(client_socket, F_SETFL, O_NONBLOCK);
+	spin();
 	step_of(CLIENT);
 	server_socket = accept4(listener, NULL, NULL, SOCK_NONBLOCK);
 	if (server_socket < 0)
@@ -211,6 +226,7 @@ static int handshake(void)
 		SSL_set_fd(server, server_socket);
 		SSL_set_accept_state(server);
 	}
+	spin();
 	step_of(SERVER);
 	return plain_tcp ? exchange_tcp(server_socket, client_socket) :
 			   handshake_tls(server_socket, client_socket, server);
@@ -260,7 +276,7 @@ static void command_round(int count)
 static void command_runs(int count)
 {
 	double uprobes[2];
-	int error = probes_count_begin(earlier_programs, earlier_count);
+	int error = probes_count_begin(known_programs, known_count);
 
 	if (error < 0) {
 		printf("error the kernel's statistics of programs: %s\n", strerror(-error));
@@ -332,6 +348,17 @@ static void command_library(void)
 	printf("ok %s %s\n", path, OpenSSL_version(OPENSSL_VERSION));
 }
 
+static void command_known(void)
+{
+	int count = probes_programs(known_programs, MOST_PROGRAMS);
+
+	known_count = count < 0 ? 0 : count;
+	if (count < 0)
+		printf("error cannot list BPF programs: %s\n", strerror(-count));
+	else
+		printf("ok\n");
+}
+
 static void command_programs(void)
 {
 	uint32_t ids[MOST_PROGRAMS];
@@ -394,6 +421,8 @@ static void answer(char *line)
 			command_round(count);
 		else
 			command_runs(count);
+	} else if (strcmp(command, "known") == 0) {
+		command_known();
 	} else if (strcmp(command, "sites") == 0) {
 		command_sites();
 	} else if (strcmp(command, "programs") == 0) {
@@ -404,6 +433,10 @@ static void answer(char *line)
 		command_empty();
 	} else if (strcmp(command, "tracepoints") == 0) {
 		command_tracepoints();
+	} else if (strcmp(command, "spin") == 0) {
+		word = strtok(NULL, " \n");
+		spin_ns = word ? strtoull(word, NULL, 10) : 0;
+		printf("ok\n");
 	} else if (strcmp(command, "detach") == 0) {
 		probes_detach();
 		printf("ok\n");
@@ -473,11 +506,6 @@ int main(int argc, char **argv)
 	CPU_SET(atoi(argv[3]), &processor);
 	if (sched_setaffinity(0, sizeof(processor), &processor) != 0) {
 		fail("sched_setaffinity");
-		return 1;
-	}
-	earlier_count = probes_programs(earlier_programs, MOST_PROGRAMS);
-	if (earlier_count < 0) {
-		printf("error cannot list BPF programs: %s\n", strerror(-earlier_count));
 		return 1;
 	}
 	if (prepare(argv[2], argv[4], argv[5]) != 0)

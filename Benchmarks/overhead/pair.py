@@ -54,7 +54,8 @@ class Pair:
         self.bench = bench
         self.child = subprocess.Popen(
             [bench.program, kind, version, str(bench.processor), bench.certificate, bench.key],
-            env=dict(os.environ, LD_LIBRARY_PATH=bench.used), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            env=dict(os.environ, LD_LIBRARY_PATH=bench.used), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            start_new_session=True)  # an interruption is for the benchmark, which ends it
         self.selector = selectors.DefaultSelector()
         self.selector.register(self.child.stdout, selectors.EVENT_READ)
         self._answer("the start")
