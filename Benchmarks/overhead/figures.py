@@ -54,17 +54,25 @@ def ratio(figure_of, base):
     return Figure(value, error, min(figure_of.count, base.count))
 
 
-def quiet(samples, tolerance=0.01, least=0.5):
-    """Which of them were taken while the machine was quiet: on both sides the bare rounds agree with each other, and
-    the observed ones with each other, within this share of a bare handshake (or `least` microseconds); and the bare
-    ones are within three times that of the run's."""
+# Microseconds. A short exchange may differ by as much, whatever share of it that is.
+LEAST = 0.5
+
+
+def rounds_agree(one, other, tolerance):
+    """Whether two rounds of a kind differ by at most this share, on both sides."""
+    return all(abs(one[side] - other[side]) <= max(tolerance * one[side], LEAST) for side in (SERVER, CLIENT))
+
+
+def quiet(samples, tolerance=0.01):
+    """Which of them were taken while the machine was quiet: the bare rounds agree with each other, and the observed
+    ones with each other, within this share; and the bare ones are within three times that of the run's."""
     if not samples:
         return []
-    usual = [statistics.median(sample.bare(side) for sample in samples) for side in (SERVER, CLIENT)]
+    usual = tuple(statistics.median(sample.bare(side) for sample in samples) for side in (SERVER, CLIENT))
 
-    def side_is_quiet(sample, side):
-        limit = max(tolerance * usual[side], least)
-        return (abs(sample.bare_difference(side)) <= limit and abs(sample.first[side] - sample.second[side]) <= limit
-                and abs(sample.bare(side) - usual[side]) <= 3 * limit)
-    return [sample.undisturbed and side_is_quiet(sample, SERVER) and side_is_quiet(sample, CLIENT)
-            for sample in samples]
+    def is_quiet(sample):
+        bare = (sample.bare(SERVER), sample.bare(CLIENT))
+        return (rounds_agree(sample.before, sample.after, tolerance)
+                and rounds_agree(sample.first, sample.second, tolerance)
+                and rounds_agree(usual, bare, 3 * tolerance))
+    return [sample.undisturbed and is_quiet(sample) for sample in samples]

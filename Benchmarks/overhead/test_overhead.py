@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """What the benchmark of overhead makes of its samples; needs neither root nor a kernel: test_overhead.py"""
+import dataclasses
 import os
 import sys
+import types
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "common"))
@@ -74,6 +76,14 @@ class Quiet(unittest.TestCase):
     def test_a_short_exchange_may_differ_by_half_a_microsecond(self):
         short = sample(before=(20, 30), first=(22, 33), second=(22, 33), after=(20.4, 30.4))
         self.assertEqual(quiet([short]), [True])
+        self.assertEqual(quiet([dataclasses.replace(short, after=(20.6, 30.4))]), [False])
+
+    def test_a_sample_begins_once_two_bare_rounds_agree(self):
+        rounds = iter([(320, 500), (310, 500), (300, 500), (301, 501), (302, 502)])
+        measurement = Measurement.__new__(Measurement)
+        measurement.options = types.SimpleNamespace(handshakes=200, tolerance=0.01)
+        measurement.pair = types.SimpleNamespace(round=lambda _: next(rounds))
+        self.assertEqual(measurement.settle((400, 500)), (301, 501))
 
 
 class Probes(unittest.TestCase):
