@@ -65,10 +65,10 @@ def rounds_agree(one, other, tolerance):
 
 def quiet(samples, tolerance=0.01):
     """Which of them were taken while the machine was quiet: the bare rounds agree with each other, and the observed
-    ones with each other, within this share; and the bare ones are within three times that of the run's."""
+    ones with each other, within this share; and the bare ones are within three times that of the run's lower quartile, since noise only adds."""
     if not samples:
         return []
-    usual = tuple(statistics.median(sample.bare(side) for sample in samples) for side in (SERVER, CLIENT))
+    usual = tuple(sorted(sample.bare(side) for sample in samples)[len(samples) // 4] for side in (SERVER, CLIENT))
 
     def is_quiet(sample):
         bare = (sample.bare(SERVER), sample.bare(CLIENT))

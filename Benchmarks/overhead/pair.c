@@ -57,22 +57,28 @@ static uint64_t last;
 static double spent[2];
 static double figures[2][MOST_HANDSHAKES];
 
-static uint64_t cpu_ns(void)
+static uint64_t clock_ns(clockid_t clock)
 {
 	struct timespec time;
 
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+	clock_gettime(clock, &time);
 	return time.tv_sec * 1000000000ull + time.tv_nsec;
 }
 
+static uint64_t cpu_ns(void)
+{
+	return clock_ns(CLOCK_THREAD_CPUTIME_ID);
+}
+
+/* By the clock that needs no system call: the other one would add its own time. */
 static void spin(void)
 {
 	uint64_t end;
 
 	if (!spin_ns)
 		return;
-	end = cpu_ns() + spin_ns;
-	while (cpu_ns() < end)
+	end = clock_ns(CLOCK_MONOTONIC) + spin_ns;
+	while (clock_ns(CLOCK_MONOTONIC) < end)
 		;
 }
 

@@ -70,6 +70,10 @@ class Quiet(unittest.TestCase):
     def test_a_level_that_is_not_the_runs_does_not(self):
         self.assert_left_out(sample(before=(310, 500), first=(320, 520), second=(320, 520), after=(310, 500)))
 
+    def test_half_a_run_of_noise_does_not_move_the_level(self):
+        noisy = sample(before=(400, 700), first=(410, 720), second=(410, 720), after=(400, 700))
+        self.assertEqual(quiet([sample(), noisy, noisy, sample(), noisy]), [True, False, False, True, False])
+
     def test_other_programs_in_the_kernel_do_not(self):
         self.assert_left_out(sample(undisturbed=False))
 
