@@ -1,17 +1,26 @@
 """Paired differences: which of them count, their median, and how sure it is."""
 import dataclasses
 import statistics
+import typing
 
 SERVER, CLIENT = 0, 1
 
 
+class Round(typing.NamedTuple):
+    """Microseconds of CPU of one handshake, the lower quartiles of those made while the machine was quiet; and how
+    many those were, as a share of what was asked for."""
+    server: float
+    client: float
+    quiet: float = 1
+
+
 @dataclasses.dataclass
 class Sample:
-    """Microseconds (server, client) of four rounds: bare, observed twice, bare."""
-    before: tuple
-    first: tuple
-    second: tuple
-    after: tuple
+    """Four rounds: bare, observed twice, bare."""
+    before: Round
+    first: Round
+    second: Round
+    after: Round
     # Nobody else's BPF programs came or went meanwhile.
     undisturbed: bool = True
 
@@ -56,22 +65,27 @@ def ratio(figure_of, base):
 
 # Microseconds. A short exchange may differ by as much, whatever share of it that is.
 LEAST = 0.5
+# Of the handshakes of a round, so that its quartile is one.
+ENOUGH = 0.25
 
 
 def rounds_agree(one, other, tolerance):
-    """Whether two rounds of a kind differ by at most this share, on both sides."""
-    return all(abs(one[side] - other[side]) <= max(tolerance * one[side], LEAST) for side in (SERVER, CLIENT))
+    """Whether two rounds of a kind differ by at most this share, on both sides, and both are of enough handshakes."""
+    return min(one.quiet, other.quiet) >= ENOUGH and all(
+        abs(one[side] - other[side]) <= max(tolerance * one[side], LEAST) for side in (SERVER, CLIENT))
 
 
 def quiet(samples, tolerance=0.01):
     """Which of them were taken while the machine was quiet: the bare rounds agree with each other, and the observed
-    ones with each other, within this share; and the bare ones are within three times that of the run's lower quartile, since noise only adds."""
+    ones with each other, within this share; and the bare ones are within three times that of the run's lower
+    quartile, since noise only adds."""
     if not samples:
         return []
-    usual = tuple(sorted(sample.bare(side) for sample in samples)[len(samples) // 4] for side in (SERVER, CLIENT))
+    usual = Round(*(sorted(sample.bare(side) for sample in samples)[len(samples) // 4]
+                    for side in (SERVER, CLIENT)))
 
     def is_quiet(sample):
-        bare = (sample.bare(SERVER), sample.bare(CLIENT))
+        bare = Round(sample.bare(SERVER), sample.bare(CLIENT))
         return (rounds_agree(sample.before, sample.after, tolerance)
                 and rounds_agree(sample.first, sample.second, tolerance)
                 and rounds_agree(usual, bare, 3 * tolerance))

@@ -68,7 +68,8 @@ class Measurement:
 
     def prepare(self):
         """Starts each arm once: whether it can be measured, where its probes are, how often its programs run."""
-        self.pair.round(200)
+        self.pair.warm(200)
+        self.pair.round(self.options.handshakes)
         for arm in list(self.arms):
             try:
                 # Again where others' programs came, went or were counted.
@@ -85,7 +86,7 @@ class Measurement:
         try:
             arm.start(self.pair)
             self.states[arm.name] = await_stable(self.pair, self.before)
-            self.pair.round(WARM)
+            self.pair.warm(WARM)
             self.runs[arm.name] = self.pair.runs(50)
         finally:
             arm.stop(self.pair)
@@ -116,7 +117,7 @@ class Measurement:
             arm.start(self.pair)
             undisturbed = self.before == earlier and await_state(self.pair, self.before, self.states[arm.name])
             observed = self.pair.programs()
-            self.pair.round(WARM)
+            self.pair.warm(WARM)
             first = self.pair.round(count)
             second = self.pair.round(count)
             undisturbed &= self.pair.programs() == observed
@@ -128,16 +129,18 @@ class Measurement:
         finally:
             arm.stop(self.pair)
         bare_again = await_bare(self.pair, self.before)
-        self.pair.round(WARM)
+        self.pair.warm(WARM)
         after = self.pair.round(count)
         if first:
             self.samples[arm.name].append(Sample(before, first, second, after, undisturbed and bare_again))
         return after
 
-    def settle(self, bare):
+    def settle(self, bare, end):
         """A bare round that agrees with the one before it: a sample that begins in noise is lost. Gives up on a
         machine that is never quiet; the samples tell then."""
-        for _ in range(20):
+        for _ in range(10):
+            if time.monotonic() > end:
+                break
             again = self.pair.round(self.options.handshakes)
             if rounds_agree(bare, again, self.options.tolerance):
                 return again
@@ -152,8 +155,8 @@ class Measurement:
             self.options.interrupted = True
 
     def _measure(self, end):
-        self.pair.round(WARM)
-        bare = self.settle(self.pair.round(self.options.handshakes))
+        self.pair.warm(WARM)
+        bare = self.settle(self.pair.round(self.options.handshakes), end)
         turns = 0
         while time.monotonic() < end:
             turns += 1
@@ -162,7 +165,7 @@ class Measurement:
             for arm in arms:
                 if time.monotonic() < end:
                     after = self.sample(arm, bare)
-                    bare = after if rounds_agree(bare, after, self.options.tolerance) else self.settle(after)
+                    bare = after if rounds_agree(bare, after, self.options.tolerance) else self.settle(after, end)
             if sys.stderr.isatty():
                 print(f"\r{self.scenario}: {turns} samples an arm", end="", file=sys.stderr, flush=True)
         if sys.stderr.isatty():

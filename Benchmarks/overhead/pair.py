@@ -5,6 +5,7 @@ import selectors
 import shutil
 import subprocess
 
+from figures import Round
 from tools import BenchmarkError, compile_tool, make_certificate, run
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -65,7 +66,8 @@ class Pair:
             raise BenchmarkError(f"the pair loaded {self.library} instead of {bench.libssl}")
 
     def _answer(self, command):
-        if not self.selector.select(DEADLINE):
+        # By the second: one in which everything was frozen is but one.
+        if not any(self.selector.select(1) for _ in range(DEADLINE)):
             raise BenchmarkError(f"the pair did not answer '{command}' in {DEADLINE} s")
         state, _, text = self.child.stdout.readline().decode().rstrip("\n").partition(" ")
         if state != "ok":
@@ -78,9 +80,11 @@ class Pair:
         return self._answer(command)
 
     def round(self, handshakes):
-        """Microseconds of CPU of one handshake: (server, client), lower quartiles."""
-        server, client = self.ask(f"round {handshakes}").split()
-        return float(server) / 1000, float(client) / 1000
+        server, client, kept, _ = self.ask(f"round {handshakes}").split()
+        return Round(float(server) / 1000, float(client) / 1000, int(kept) / handshakes)
+
+    def warm(self, handshakes):
+        self.ask(f"warm {handshakes}")
 
     def runs(self, handshakes):
         """How often programs ran for one handshake: at uprobes (server, client), at tracepoints (server, client)."""

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """What the benchmark of overhead makes of its samples; needs neither root nor a kernel: test_overhead.py"""
 import dataclasses
+import math
 import os
 import sys
 import types
@@ -8,7 +9,7 @@ import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "common"))
 from arms import EmptyPrograms, EmptyTracepoints, Known, Nothing, Ssllatency, Tlswatch  # noqa: E402
-from figures import CLIENT, SERVER, Figure, Sample, figure, quiet, ratio  # noqa: E402
+from figures import CLIENT, SERVER, Figure, Round, Sample, figure, quiet, ratio  # noqa: E402
 from overhead import (  # noqa: E402
     EMPTY, EMPTY_TRACEPOINTS, KNOWN, NOTHING, OFF, ON, SSLLATENCY, TRACEPOINTS, Measurement,
 )
@@ -16,7 +17,7 @@ from tools import BenchmarkError  # noqa: E402
 
 
 def sample(before=(300, 500), first=(310, 520), second=(310, 520), after=(300, 500), undisturbed=True):
-    return Sample(before, first, second, after, undisturbed)
+    return Sample(Round(*before), Round(*first), Round(*second), Round(*after), undisturbed)
 
 
 class Figures(unittest.TestCase):
@@ -70,6 +71,12 @@ class Quiet(unittest.TestCase):
     def test_a_level_that_is_not_the_runs_does_not(self):
         self.assert_left_out(sample(before=(310, 500), first=(320, 520), second=(320, 520), after=(310, 500)))
 
+    def test_a_round_of_few_quiet_handshakes_does_not(self):
+        for name in "before", "first", "second", "after":
+            few = getattr(sample(), name)._replace(quiet=0.2)
+            self.assert_left_out(dataclasses.replace(sample(), **{name: few}))
+        self.assertEqual(quiet([dataclasses.replace(sample(), after=Round(300, 500, 0.3))]), [True])
+
     def test_half_a_run_of_noise_does_not_move_the_level(self):
         noisy = sample(before=(400, 700), first=(410, 720), second=(410, 720), after=(400, 700))
         self.assertEqual(quiet([sample(), noisy, noisy, sample(), noisy]), [True, False, False, True, False])
@@ -80,14 +87,14 @@ class Quiet(unittest.TestCase):
     def test_a_short_exchange_may_differ_by_half_a_microsecond(self):
         short = sample(before=(20, 30), first=(22, 33), second=(22, 33), after=(20.4, 30.4))
         self.assertEqual(quiet([short]), [True])
-        self.assertEqual(quiet([dataclasses.replace(short, after=(20.6, 30.4))]), [False])
+        self.assertEqual(quiet([dataclasses.replace(short, after=Round(20.6, 30.4))]), [False])
 
     def test_a_sample_begins_once_two_bare_rounds_agree(self):
-        rounds = iter([(320, 500), (310, 500), (300, 500), (301, 501), (302, 502)])
+        rounds = iter([Round(320, 500), Round(310, 500), Round(300, 500), Round(301, 501), Round(302, 502)])
         measurement = Measurement.__new__(Measurement)
         measurement.options = types.SimpleNamespace(handshakes=200, tolerance=0.01)
         measurement.pair = types.SimpleNamespace(round=lambda _: next(rounds))
-        self.assertEqual(measurement.settle((400, 500)), (301, 501))
+        self.assertEqual(measurement.settle(Round(400, 500), math.inf), Round(301, 501))
 
 
 class Probes(unittest.TestCase):
