@@ -281,12 +281,10 @@ static double reference(void)
 	return clock_ns(CLOCK_MONOTONIC) - start;
 }
 
-/*
- * Handshakes until `count` of them were quiet, `most` were made or time is up; how many were quiet. `quietest` is what the
- * computation takes on a quiet machine: the lowest 5th percentile of a round so far.
- */
+/* What the computation takes on a quiet machine: the lowest 5th percentile of a round so far. */
 static double quietest;
 
+/* Handshakes until `count` of them were quiet, `most` were made or time is up; returns how many were quiet. */
 static int measure_quiet(int count, int most, int *made)
 {
 	static double references[MOST_MADE];
