@@ -265,7 +265,7 @@ static double lower_quartile(double *values, int count)
 /* Some 20 µs of code that fills the core, as cryptography does; in nanoseconds of the clock on the wall. */
 static double reference(void)
 {
-	enum { WORDS = 1024, TURNS = 12 };
+	enum { WORDS = 1024, TURNS = 45 };
 	static uint64_t words[WORDS];
 	uint64_t start = clock_ns(CLOCK_MONOTONIC), a = 1, b = 2, c = 3, d = 4;
 
@@ -304,6 +304,9 @@ static int measure_quiet(int count, int most, int *made)
 		before = after;
 	}
 	*made = seen;
+	/* Of few, the 5th percentile would be the luckiest one. */
+	if (seen < 40)
+		return kept;
 	qsort(references, seen, sizeof(references[0]), ascending);
 	if (quietest == 0 || references[seen / 20] < quietest)
 		quietest = references[seen / 20];
