@@ -1,17 +1,19 @@
 # The developer's verbs. `make run` and `make test` are all that a newcomer needs.
 .PHONY: deps build run test test-unit test-kernel test-kernels test-packaging bench bench-allocations bench-overhead \
-	bench-host bench-soak fmt docs check install deb dist protobuf
+	bench-nginx bench-host bench-soak fmt docs check install deb dist protobuf
 
 SWIFT ?= swift
 PREFIX ?= /usr/local
+# Nothing loads the program: what it exported would be kept, used or not.
+RELEASE := -c release --static-swift-stdlib --disable-local-rpath -Xlinker --no-export-dynamic
 SOURCES := Package.swift Plugins Sources Tests Benchmarks/Package.swift Benchmarks/Sources \
-	Benchmarks/Thresholds
+	Benchmarks/Synthetic Benchmarks/Thresholds
 
 deps:
 	@./scripts/deps.sh
 
 build:
-	$(SWIFT) build -c release --static-swift-stdlib --disable-local-rpath --product tlswatch
+	$(SWIFT) build $(RELEASE) --product tlswatch
 
 run:
 	@./scripts/deps.sh build
@@ -22,6 +24,7 @@ run:
 # binary that is shipped: a debug build reads code a hundred times slower. Without root, the last line says how many did not
 # run.
 test: deps build
+	./scripts/check-binary.sh .build/release/tlswatch
 	$(SWIFT) build --build-tests
 	$(SWIFT) test --skip-build --skip KernelTests
 	@SWIFT="$(SWIFT)" ./scripts/kernel-tests.sh --may-skip
@@ -48,16 +51,23 @@ bench: bench-allocations
 
 # The limits that a busy machine does not disturb: how often memory is asked for. Links against what `make build` compiled.
 bench-allocations:
-	$(SWIFT) build -c release --static-swift-stdlib --disable-local-rpath --product Thresholds
+	$(SWIFT) build $(RELEASE) --product Thresholds
 	.build/release/Thresholds --allocations
 
-bench-overhead: deps build
-	python3 Benchmarks/overhead/overhead.py --tlswatch .build/release/tlswatch
+# What observation costs a handshake. BINARY="first=PATH second=PATH" measures those instead of what this tree builds.
+bench-overhead: MINUTES ?= 4
+bench-overhead: deps $(if $(BINARY),,build)
+	python3 Benchmarks/overhead/overhead.py --minutes $(MINUTES) \
+		$(foreach binary,$(or $(BINARY),.build/release/tlswatch),--binary $(binary)) $(ARGUMENTS)
+
+# A real server as an example: nginx.
+bench-nginx: deps build
+	python3 Benchmarks/nginx/nginx.py --tlswatch .build/release/tlswatch
 
 bench-host: deps build
 	python3 Benchmarks/host/host.py --tlswatch .build/release/tlswatch
 
-MINUTES ?= 30
+bench-soak: MINUTES ?= 30
 bench-soak: deps build
 	python3 Benchmarks/host/soak.py --tlswatch .build/release/tlswatch --minutes $(MINUTES)
 

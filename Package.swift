@@ -16,6 +16,7 @@ let package = Package(
     products: [
         // For Benchmarks, a package of its own, which brings what it is measured beside.
         .library(name: "Handshakes", targets: ["Handshakes"]),
+        .library(name: "SyntheticHandshakes", targets: ["SyntheticHandshakes"]),
         .executable(name: "tlswatch", targets: ["tlswatch"]),
     ],
     // Exact: what is built is what was tried. Raise them on purpose.
@@ -29,7 +30,6 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-nio", exact: "2.101.2"),
         .package(url: "https://github.com/apple/swift-nio-extras", exact: "1.35.2"),
         .package(url: "https://github.com/apple/swift-nio-ssl", exact: "2.37.6"),
-        .package(url: "https://github.com/jpsim/Yams", exact: "6.2.2"),
     ],
     targets: [
         // bpf/event.h, the contract between the BPF programs and their consumer: no libbpf, no kernel.
@@ -54,6 +54,8 @@ let package = Package(
         ),
         // libxcrypt's bcrypt, for the HTTP side's passwords. Its archive: one file to deploy.
         .target(name: "CPassword", linkerSettings: [.linkedLibrary(":libcrypt.a")]),
+        // libyaml's parser, for the settings and the web configuration: its errors have lines.
+        .target(name: "CYAML", linkerSettings: [.linkedLibrary(":libyaml.a")]),
         .plugin(name: "CompileBPF", capability: .buildTool()),
         // What a handshake is, how many are counted and how they are told: no kernel, no C.
         .target(
@@ -74,7 +76,7 @@ let package = Package(
         .executableTarget(
             name: "tlswatch",
             dependencies: [
-                "HandshakeProbe", "Handshakes", "Kernel", "CGzip", "CPassword",
+                "HandshakeProbe", "Handshakes", "Kernel", "CGzip", "CPassword", "CYAML",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
@@ -88,14 +90,18 @@ let package = Package(
                 .product(name: "NIOHTTPTypes", package: "swift-nio-extras"),
                 .product(name: "NIOHTTPTypesHTTP1", package: "swift-nio-extras"),
                 .product(name: "NIOSSL", package: "swift-nio-ssl"),
-                .product(name: "Yams", package: "Yams"),
             ],
             swiftSettings: settings
         ),
         // What must not grow, with its limits: `make bench`, `make bench-allocations`.
         .target(name: "CAllocations", path: "Benchmarks/CAllocations"),
+        .target(
+            name: "SyntheticHandshakes", dependencies: ["Handshakes"], path: "Benchmarks/Synthetic",
+            swiftSettings: settings
+        ),
         .executableTarget(
-            name: "Thresholds", dependencies: ["CAllocations", "CEvents", "Handshakes", "HandshakeProbe"],
+            name: "Thresholds",
+            dependencies: ["CAllocations", "CEvents", "Handshakes", "HandshakeProbe", "SyntheticHandshakes"],
             path: "Benchmarks/Thresholds", swiftSettings: settings
         ),
         // What several test targets do: child processes, waiting, certificates, random numbers that repeat.
@@ -115,7 +121,9 @@ let package = Package(
         .testTarget(name: "CodeTests", dependencies: ["Code", "TestSupport"], swiftSettings: settings),
         .testTarget(
             name: "HandshakeProbeTests",
-            dependencies: ["CBPF", "CEvents", "Code", "HandshakeProbe", "Handshakes", "Kernel", "TestSupport"],
+            dependencies: [
+                "CBPF", "CCapstone", "CEvents", "Code", "HandshakeProbe", "Handshakes", "Kernel", "TestSupport",
+            ],
             resources: [.copy("Fixtures")], swiftSettings: settings
         ),
         // The command's own parts. No root, no kernel; the status page is tried in Chromium.

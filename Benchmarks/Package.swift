@@ -13,6 +13,7 @@ let package = Package(
             name: "WindowBenchmarks",
             dependencies: [
                 .product(name: "Handshakes", package: "tlswatch"),
+                .product(name: "SyntheticHandshakes", package: "tlswatch"),
                 .product(name: "Histogram", package: "hdrhistogram-swift"),
             ],
             swiftSettings: [

@@ -27,13 +27,13 @@ typedef __u16 __sum16;
 typedef _Bool bool;
 #define true 1
 #define false 0
+#define NULL ((void *)0)
 
 enum {
 	BPF_MAP_TYPE_HASH = 1,
 	BPF_MAP_TYPE_ARRAY = 2,
 	BPF_MAP_TYPE_PERCPU_ARRAY = 6,
 	BPF_MAP_TYPE_LRU_HASH = 9,
-	BPF_MAP_TYPE_SK_STORAGE = 24,
 	BPF_MAP_TYPE_RINGBUF = 27,
 	BPF_MAP_TYPE_TASK_STORAGE = 29,
 };
@@ -45,6 +45,7 @@ enum { BPF_RB_AVAIL_DATA = 0 };
 enum { BPF_ANY = 0, BPF_NOEXIST = 1 };
 
 enum { EAGAIN = 11 };
+enum { SCHED_NORMAL = 0, SCHED_BATCH = 3, SCHED_IDLE = 5 };
 enum { S_IFMT = 0170000, S_IFSOCK = 0140000 };
 enum { AF_INET = 2, AF_INET6 = 10, IPPROTO_TCP = 6, IPPROTO_MPTCP = 262 };
 enum {
@@ -132,7 +133,21 @@ struct mm_struct {
 	struct file *exe_file;
 };
 
+struct sched_entity {
+	__u64 exec_start;            /* when the scheduler last looked at it */
+	__u64 sum_exec_runtime;      /* on a processor, up to then */
+	__u64 prev_sum_exec_runtime; /* up to when it last got one */
+};
+
+struct sched_info {
+	unsigned long long run_delay;    /* ready to run, and waiting */
+	unsigned long long last_arrival; /* when it last got a processor */
+};
+
 struct task_struct {
+	struct sched_entity se;
+	struct sched_info sched_info; /* with CONFIG_SCHED_INFO, which delay accounting and schedstats bring */
+	unsigned int policy;          /* SCHED_* */
 	int pid;
 	int tgid;
 	struct task_struct *group_leader;
@@ -191,13 +206,14 @@ struct sock_common {
 
 struct sock {
 	struct sock_common __sk_common;
-	__u16 sk_protocol; /* its own field since 5.6 (kernel bf9765145b85) */
+	__u16 sk_protocol;        /* its own field since 5.6 (kernel bf9765145b85) */
 	struct socket *sk_socket; /* NULL once nobody has it open */
 };
 
 struct tcp_sock {
 	__u32 srtt_us; /* smoothed round-trip time, times eight */
 	__u32 total_retrans;
+	__u64 tcp_mstamp; /* the newest packet's arrival, microseconds of CLOCK_MONOTONIC, until the next one is sent */
 	__u8 fastopen_connect : 1; /* TCP_FASTOPEN_CONNECT is set */
 };
 

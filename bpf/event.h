@@ -15,11 +15,13 @@
 #endif
 
 /* Raised whenever a record or the profile changes its layout; recordings carry it. */
-#define TLSWATCH_WIRE_VERSION 4
+#define TLSWATCH_WIRE_VERSION 5
 
-#define TLSWATCH_TEXT_SIZE 256  /* 255 bytes of the peer's text, and room for a NUL */
-#define TLSWATCH_COMM_SIZE 16   /* TASK_COMM_LEN */
+#define TLSWATCH_TEXT_SIZE 256 /* 255 bytes of the peer's text, and room for a NUL */
+#define TLSWATCH_COMM_SIZE 16  /* TASK_COMM_LEN */
 #define TLSWATCH_MAX_PROFILES 1024
+#define TLSWATCH_NO_TIME (~0ULL) /* a time that is not known */
+#define TLSWATCH_NO_COUNT (~0U)
 
 /* ---- records ---- */
 
@@ -31,12 +33,12 @@ enum tlswatch_kind {
 	TLSWATCH_SOCKET_CLOSED = 5,
 	TLSWATCH_PROCESS_EXEC = 6,
 	TLSWATCH_PROCESS_EXIT = 7,
-	TLSWATCH_NAME = 8,        /* a failure, with the server name of a ClientHello that the library has not stored */
+	TLSWATCH_NAME = 8, /* a failure, with the server name of a ClientHello that the library has not stored */
 };
 
 /* What a probe site stands for: see struct tlswatch_site. */
 enum tlswatch_hook {
-	TLSWATCH_HOOK_CALL = 1,          /* the call begins; object, argument = the role, where the object does not tell it */
+	TLSWATCH_HOOK_CALL = 1, /* the call begins; object, argument = the role, where the object does not tell it */
 	TLSWATCH_HOOK_KEY_CHANGE = 2,    /* object, argument = which keys (change_cipher_state) */
 	TLSWATCH_HOOK_KEY_AGREEMENT = 3, /* begins; object, argument = output buffer, 0 asks the size */
 	TLSWATCH_HOOK_ALPN_SELECT = 4,   /* a server chooses the protocol */
@@ -45,10 +47,11 @@ enum tlswatch_hook {
 	TLSWATCH_HOOK_OBJECT_FREE = 7,   /* object */
 	TLSWATCH_HOOK_CALL_EXIT = 8,     /* the call ends: an instruction inside it; object, argument = its result */
 	TLSWATCH_HOOK_KEY_AGREEMENT_EXIT = 9, /* the instruction behind it; object, argument = what it returned */
-	TLSWATCH_HOOK_PAUSE = 10,        /* the thread leaves the call without ending it (ASYNC_pause_job) */
-	TLSWATCH_HOOK_MASTER_SECRET = 11, /* object; below TLS 1.3: the peer's share has been read and used */
-	TLSWATCH_HOOK_NEW_KEYS = 12,     /* object; KEY_CHANGE below TLS 1.3 where phases are off: a handshake took place */
-	TLSWATCH_HOOK_COUNT = 13,
+	TLSWATCH_HOOK_PAUSE = 10,             /* the thread leaves the call without ending it (ASYNC_pause_job) */
+	TLSWATCH_HOOK_MASTER_SECRET = 11,     /* object; below TLS 1.3: the peer's share has been read and used */
+	TLSWATCH_HOOK_NEW_KEYS = 12, /* object; KEY_CHANGE below TLS 1.3 where phases are off: a handshake took place */
+	TLSWATCH_HOOK_KEY_AGREEMENT_FAILED = 13, /* object; where its beginning and end have no probes */
+	TLSWATCH_HOOK_COUNT = 14,
 };
 
 /* Every record begins with this. */
@@ -58,10 +61,10 @@ struct tlswatch_header {
 	__u64 object;           /* the TLS object's address; 0 where there is none */
 	__u32 pid;              /* thread group, in the initial pid namespace */
 	__u32 tid;
-	__u16 kind;             /* enum tlswatch_kind */
-	__u16 profile;          /* index of the library's profile; 0 where there is none */
-	__u16 size;             /* of the whole record, in bytes */
-	__u16 hook;             /* enum tlswatch_hook; 0 where there is none */
+	__u16 kind;    /* enum tlswatch_kind */
+	__u16 profile; /* index of the library's profile; 0 where there is none */
+	__u16 size;    /* of the whole record, in bytes */
+	__u16 hook;    /* enum tlswatch_hook; 0 where there is none */
 };
 
 /*
@@ -69,9 +72,9 @@ struct tlswatch_header {
  * clear; what they mean is the stack's affair, but for the few that the programs look at themselves.
  */
 enum tlswatch_fact {
-	TLSWATCH_STATE = 0,   /* of the handshake state machine; see the sets of states in the profile */
-	TLSWATCH_DETAIL = 1,  /* what it is about in that state: moves with each message */
-	TLSWATCH_ROLE = 2,    /* which side this is, by the profile's mask and value */
+	TLSWATCH_STATE = 0,  /* of the handshake state machine; see the sets of states in the profile */
+	TLSWATCH_DETAIL = 1, /* what it is about in that state: moves with each message */
+	TLSWATCH_ROLE = 2,   /* which side this is, by the profile's mask and value */
 	/* Those below this come with entries and plain returns, if the first read brings them. */
 	TLSWATCH_STATE_SLOTS = 8,
 	TLSWATCH_ALPN_LENGTH = 8,
@@ -80,19 +83,19 @@ enum tlswatch_fact {
 	/* addresses: of a text (see tlswatch_shape), or of another object */
 	TLSWATCH_ALPN = TLSWATCH_SLOTS,
 	TLSWATCH_SERVER_NAME,
-	TLSWATCH_OTHER_NAME,  /* the server name, where the one before is not there */
+	TLSWATCH_OTHER_NAME, /* the server name, where the one before is not there */
 	TLSWATCH_TEXTS,
 	TLSWATCH_TRANSPORT = TLSWATCH_TEXTS, /* what the object reads through (a BIO): see tlswatch_transport */
-	TLSWATCH_HELLO_NAME,  /* the body of the server_name extension (RFC 6066) of the ClientHello being read */
+	TLSWATCH_HELLO_NAME, /* the body of the server_name extension (RFC 6066) of the ClientHello being read */
 	TLSWATCH_FACTS,
 };
 
 struct tlswatch_call_enter {
 	struct tlswatch_header header;
-	__u32 server;  /* 1: the object is a server's */
-	__u32 present; /* 1 << tlswatch_fact, of those in `state` */
+	__u32 server;                      /* 1: the object is a server's */
+	__u32 present;                     /* 1 << tlswatch_fact, of those in `state` */
 	__u32 state[TLSWATCH_STATE_SLOTS]; /* as found on entry */
-	__u32 parent_pid; /* of the parent, where the process runs the same executable file; else 0 */
+	__u32 parent_pid;                  /* of the parent, where the process runs the same executable file; else 0 */
 	__u32 reserved;
 	char comm[TLSWATCH_COMM_SIZE];   /* the process's name: its main thread's */
 	char thread[TLSWATCH_COMM_SIZE]; /* the calling thread's */
@@ -132,27 +135,36 @@ struct tlswatch_call_return {
 	__u64 input_ns;      /* last moment at which input became available: the entry, or a receive in the call */
 	__u64 first_send_ns; /* first send in the call; 0 none */
 	__u64 idle_ns;       /* time spent in `idle_calls` */
-	__s32 result;        /* what the call returned; 1 << 30 unknown */
-	__s32 io_result;     /* the last receive in this call: bytes, 0 end of file, -errno; 1 << 30 none */
-	__u32 present;       /* 1 << tlswatch_fact: the state alone while the handshake goes on, else all there are */
+	/* Of the call and of `idle_calls`; TLSWATCH_NO_TIME: not known. */
+	__u64 off_cpu_ns;   /* the thread was on no processor */
+	__u64 run_delay_ns; /* of that: it was ready to run and waited for one */
+	__u64 unread_ns;    /* of off_cpu_ns - run_delay_ns: the peer's bytes lay in its own socket, which is TCP's */
+	__u64 arrived_ns; /* when the bytes of the call's first receive had arrived (the newest packet); 0 none, or not known */
+	__s32 result;    /* what the call returned; 1 << 30 unknown */
+	__s32 io_result; /* the last receive in this call: bytes, 0 end of file, -errno; 1 << 30 none */
+	__u32 present;   /* 1 << tlswatch_fact: the state alone while the handshake goes on, else all there are */
 	__u16 steps;
-	__u16 alpn_length;   /* bytes, 255 at most; 0 none */
+	__u16 alpn_length; /* bytes, 255 at most; 0 none */
 	__u16 sni_length;
 	__u16 reserved;
-	__u32 idle_calls;    /* calls before this one that changed nothing and made no record */
+	__u32 idle_calls;  /* calls before this one that changed nothing and made no record */
+	__u32 rtt_us;      /* smoothed, of its own socket at the call's end; 0 not known */
+	__u32 retransmits; /* segments that this side sent again since that was made; TLSWATCH_NO_COUNT not known */
 	__u32 scalar[TLSWATCH_SLOTS];
 };
 
 #define TLSWATCH_NO_RESULT (1 << 30)
+#define TLSWATCH_NO_TIME (~0ULL)
+#define TLSWATCH_NO_COUNT (~0U)
 
 enum tlswatch_direction { TLSWATCH_RECEIVE = 0, TLSWATCH_SEND = 1 };
 
 /* How it is known that a socket is the TLS object's own. */
 enum tlswatch_proof {
-	TLSWATCH_NO_PROOF = 0,       /* it is not */
-	TLSWATCH_PROOF_DESCRIPTOR,   /* the object's transport has its descriptor */
-	TLSWATCH_PROOF_RECORD,       /* the ClientHello was sent or received on it in the call */
-	TLSWATCH_INFERRED,           /* neither: a server's first receive, or a record on another object's connection */
+	TLSWATCH_NO_PROOF = 0,     /* it is not */
+	TLSWATCH_PROOF_DESCRIPTOR, /* the object's transport has its descriptor */
+	TLSWATCH_PROOF_RECORD,     /* the ClientHello was sent or received on it in the call */
+	TLSWATCH_INFERRED,         /* neither: a server's first receive, or a record on another object's connection */
 };
 
 struct tlswatch_socket {
@@ -164,16 +176,16 @@ struct tlswatch_socket {
 	__u16 protocol;       /* IPPROTO_TCP, IPPROTO_UDP, … */
 	__u16 local_port;     /* host order */
 	__u16 remote_port;
-	__u8 local[16];       /* network order; IPv4 in the first four */
+	__u8 local[16]; /* network order; IPv4 in the first four */
 	__u8 remote[16];
-	__u16 direction;      /* enum tlswatch_direction */
-	__u16 proof;          /* enum tlswatch_proof */
-	__u32 reserved;
+	__u16 direction;   /* enum tlswatch_direction */
+	__u16 proof;       /* enum tlswatch_proof */
+	__u32 retransmits; /* so far, as in tlswatch_call_return */
 };
 
 struct tlswatch_socket_closed {
 	struct tlswatch_header header;
-	__u64 number; /* as in tlswatch_socket */
+	__u64 number;    /* as in tlswatch_socket */
 	__u32 old_state; /* TCP_* */
 	__u32 new_state;
 };
@@ -188,7 +200,7 @@ struct tlswatch_process {
 struct tlswatch_name {
 	struct tlswatch_header header;
 	struct tlswatch_step step; /* FATAL */
-	__u16 length;         /* bytes, 255 at most */
+	__u16 length;              /* bytes, 255 at most */
 	__u16 reserved[3];
 	char text[TLSWATCH_TEXT_SIZE];
 };
@@ -200,10 +212,10 @@ struct tlswatch_mapping {
 	__u64 start;
 	__u64 end;
 	__u64 inode;
-	__u64 size;        /* of the file, bytes */
-	__u32 generation;  /* tells a file from an earlier one with its inode number */
-	__u32 device;      /* the kernel's dev_t: major << 20 | minor */
-	__u32 pid;         /* thread group */
+	__u64 size;       /* of the file, bytes */
+	__u32 generation; /* tells a file from an earlier one with its inode number */
+	__u32 device;     /* the kernel's dev_t: major << 20 | minor */
+	__u32 pid;        /* thread group */
 	__u32 reserved;
 };
 
@@ -223,10 +235,10 @@ struct tlswatch_connection {
  * and plain returns do that one alone.
  */
 #define TLSWATCH_READS 8
-#define TLSWATCH_SCRATCH_START 1584 /* a read begins below this in the scratch; a thread's memory is then one page */
+#define TLSWATCH_SCRATCH_START 1584 /* a read begins below this in the scratch */
 #define TLSWATCH_READ_SIZE 1024     /* and is shorter than this */
 #define TLSWATCH_SCRATCH_SIZE (TLSWATCH_SCRATCH_START + TLSWATCH_READ_SIZE)
-#define TLSWATCH_FROM_OBJECT 255    /* the read's base is the TLS object, not an earlier read */
+#define TLSWATCH_FROM_OBJECT 255 /* the read's base is the TLS object, not an earlier read */
 
 struct tlswatch_read {
 	__s32 offset; /* from the base */
@@ -291,27 +303,35 @@ struct tlswatch_test {
 };
 
 #define TLSWATCH_TESTS 2
+#define TLSWATCH_AFTER_TESTS 3
+
+enum tlswatch_alpn_hooked {
+	TLSWATCH_ALPN_OF_SERVER = 1, /* TLSWATCH_HOOK_ALPN_SELECT, where it tells its object */
+	TLSWATCH_ALPN_OF_CLIENT = 2, /* TLSWATCH_HOOK_ALPN_ANSWER */
+};
 
 struct tlswatch_profile {
 	struct tlswatch_read reads[TLSWATCH_READS];
 	struct tlswatch_field fact[TLSWATCH_FACTS];
 	struct tlswatch_text text[TLSWATCH_TEXTS - TLSWATCH_SLOTS];
-	__u32 enabled; /* 0: hits of this library are counted and nothing is read */
-	__u32 starts_in_any; /* `start` does not tell */
+	__u32 enabled;                /* 0: hits of this library are counted and nothing is read */
+	__u32 starts_in_any;          /* `start` does not tell */
 	struct tlswatch_states start; /* an entry in one of these may begin a handshake */
 	struct tlswatch_states end;   /* a return in one of these may end it */
 	struct tlswatch_states over;  /* an object freed in one of these has no handshake in progress */
 	struct tlswatch_states dead;  /* an entry in one of these returns at once, past the exit's probe */
 	/* Sets of reads, 1 << index, that bring one fact. */
-	__u32 alpn_reads;      /* TLSWATCH_ALPN_LENGTH */
-	__u32 reference_reads; /* TLSWATCH_REFERENCES */
-	__u32 transport_reads; /* TLSWATCH_TRANSPORT */
-	__u32 name_reads;      /* TLSWATCH_HELLO_NAME */
+	__u32 alpn_reads;                           /* TLSWATCH_ALPN_LENGTH */
+	__u32 reference_reads;                      /* TLSWATCH_REFERENCES */
+	__u32 transport_reads;                      /* TLSWATCH_TRANSPORT */
+	__u32 name_reads;                           /* TLSWATCH_HELLO_NAME */
 	struct tlswatch_test ended[TLSWATCH_TESTS]; /* a return that is no end by its state is one all the same */
-	struct tlswatch_test server;                /* on TLSWATCH_ROLE, or on the call's argument: this is a server */
-	__s32 done_result;     /* what a call returns that has completed the handshake */
-	__u32 exit_hooked;     /* TLSWATCH_HOOK_CALL_EXIT has probes: no return probe is wanted */
-	__u32 answer_hooked;   /* TLSWATCH_HOOK_ALPN_ANSWER has a probe: a client's key changes need no look */
+	struct tlswatch_test
+		after[TLSWATCH_AFTER_TESTS]; /* where all of these hold, an entry comes after the handshake */
+	struct tlswatch_test server;         /* on TLSWATCH_ROLE, or on the call's argument: this is a server */
+	__s32 done_result;                   /* what a call returns that has completed the handshake */
+	__u32 exit_hooked;                   /* TLSWATCH_HOOK_CALL_EXIT has probes: no return probe is wanted */
+	__u32 alpn_hooked; /* enum tlswatch_alpn_hooked: there are probes, so that key changes need no look for the protocol */
 	struct tlswatch_transport transport;
 };
 
@@ -343,13 +363,22 @@ enum tlswatch_context {
 
 /* The attach cookie is the index of one of these. */
 struct tlswatch_site {
-	__u16 hook;    /* enum tlswatch_hook */
+	__u16 hook; /* enum tlswatch_hook */
 	__u16 profile;
 	__u16 context; /* enum tlswatch_context */
 	__u16 reserved;
 	struct tlswatch_place object;
 	struct tlswatch_place argument;
 	struct tlswatch_place argument2;
+};
+
+/* ---- knobs: set by the consumer before the object is loaded, constants from then on ---- */
+
+struct tlswatch_knobs {
+	__u32 wake_bytes;      /* the consumer is woken at this fill of the ring; else it polls */
+	__u8 filter_processes; /* only processes in observed_processes */
+	__u8 tell_programs;    /* which programs begin, in `programs` */
+	__u16 reserved;
 };
 
 /* ---- counters: one struct a program, one a CPU ---- */
@@ -369,12 +398,13 @@ enum tlswatch_program {
 /* Why a hit made no record of its own. The first two are losses; behind the others nothing is missing. */
 enum tlswatch_drop {
 	TLSWATCH_DROP_RING_FULL = 0,
-	TLSWATCH_DROP_NO_MEMORY,         /* no task or socket storage */
+	TLSWATCH_DROP_NO_MEMORY,         /* for a thread's calls */
 	TLSWATCH_DROP_OUTSIDE_HANDSHAKE, /* key agreement, ALPN choice or socket I/O that is of no handshake on the thread */
 	TLSWATCH_DROP_SIZE_QUERY,        /* key agreement that only asks for the size */
-	TLSWATCH_DROP_OTHER_PROCESS,     /* filtered by process */
-	TLSWATCH_DROP_DISABLED,          /* the library's probes failed their checks */
-	TLSWATCH_DROP_NOTED,             /* kept for a later record: the entry of a call, a call without effect, a socket's state */
+	TLSWATCH_DROP_OTHER_PROCESS, /* filtered by process */
+	TLSWATCH_DROP_DISABLED,      /* the library's probes failed their checks */
+	TLSWATCH_DROP_NOTED, /* kept for a later record: the entry of a call, a call without effect, a socket's state */
+	TLSWATCH_DROP_COLLISION, /* a socket's state whose place another socket has: its connect time is lost */
 	TLSWATCH_DROP_COUNT,
 };
 
@@ -399,11 +429,14 @@ struct tlswatch_shared {
 	__u64 sockets;
 	/* Calls in progress that are kept by goroutine, at least. */
 	__u64 goroutines;
+	/* Threads whose calls in progress, and sockets whose states, found their place taken and are kept elsewhere, at least. */
+	__u64 displaced_threads;
+	__u64 displaced_sockets;
 };
 
 _Static_assert(sizeof(struct tlswatch_header) == 40, "header");
 _Static_assert(sizeof(struct tlswatch_call_enter) == 120, "call_enter");
-_Static_assert(sizeof(struct tlswatch_call_return) == 192, "call_return");
+_Static_assert(sizeof(struct tlswatch_call_return) == 232, "call_return");
 _Static_assert(sizeof(struct tlswatch_step) == 32, "step");
 _Static_assert(sizeof(struct tlswatch_step_record) == 72, "step_record");
 _Static_assert(sizeof(struct tlswatch_socket) == 112, "socket");
@@ -416,7 +449,8 @@ _Static_assert(sizeof(struct tlswatch_field) == 8, "field");
 _Static_assert(sizeof(struct tlswatch_place) == 8, "place");
 _Static_assert(sizeof(struct tlswatch_site) == 32, "site");
 _Static_assert(sizeof(struct tlswatch_test) == 12, "test");
-_Static_assert(sizeof(struct tlswatch_counters) == 72, "counters");
-_Static_assert(sizeof(struct tlswatch_shared) == 40, "shared");
+_Static_assert(sizeof(struct tlswatch_knobs) == 8, "knobs");
+_Static_assert(sizeof(struct tlswatch_counters) == 80, "counters");
+_Static_assert(sizeof(struct tlswatch_shared) == 56, "shared");
 
 #endif

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""check-rooms.py [--self-test] [DIRECTORY]: whether the rooms of HandshakeProbe name each other in the allowed order.
+"""check-rooms.py [--self-test] [DIRECTORY]: whether the rooms of each module name each other in the allowed order.
 
-The compiler keeps the borders between the modules; inside HandshakeProbe, whose hot path is compiled as one, this does.
+The compiler keeps the borders between the modules; inside one (HandshakeProbe's hot path is compiled as one) this does.
 It knows types, free functions and globals, and members that a room adds to types of others, as far as their names are
 unambiguous: what is declared in two rooms, or has a local namesake in the file, is passed over.
 """
@@ -13,43 +13,63 @@ import subprocess
 import sys
 import tempfile
 
-MODULE = "Sources/HandshakeProbe"
-
-# Each room, from the bottom up, and the rooms that it may name: all of their names, or only those listed.
+# Of each module each room, from the bottom up, and the rooms that it may name: all of their names, or only those listed.
 ANY = None
 VOCABULARY = {
     "SessionRules", "SessionFacts", "KernelStates", "EntryState", "EntryKind", "ExitState", "Exit", "KeyChange",
     "FailureReason", "TransportError",
 }
 ROOMS = {
-    "Messages": {},
-    "Events": {},
-    "Sessions": {"Messages": ANY, "Events": ANY},
-    "Wire": {"Messages": ANY, "Sessions": ANY},
-    "Stacks": {"Events": ANY, "Sessions": VOCABULARY},
-    "Attach": {"Events": ANY, "Stacks": ANY, "Sessions": VOCABULARY},
-    "Discovery": {"Events": ANY, "Sessions": VOCABULARY, "Stacks": ANY, "Attach": ANY},
-    "Engine": {
-        "Events": ANY, "Sessions": ANY, "Wire": ANY, "Stacks": ANY, "Attach": ANY, "Discovery": ANY,
+    "Handshakes": {
+        "Model": {},
+        "Fields": {"Model": ANY},
+        "Windows": {"Model": ANY},
+        "Metrics": {"Model": ANY, "Fields": ANY, "Windows": ANY},
+        "Exposition": {"Model": ANY, "Windows": ANY, "Metrics": ANY},
+    },
+    "HandshakeProbe": {
+        "Messages": {},
+        "Events": {},
+        "Sessions": {"Messages": ANY, "Events": ANY},
+        "Wire": {"Messages": ANY, "Sessions": ANY},
+        "Stacks": {"Events": ANY, "Sessions": VOCABULARY},
+        "Attach": {"Events": ANY, "Stacks": ANY, "Sessions": VOCABULARY},
+        "Discovery": {"Events": ANY, "Sessions": VOCABULARY, "Stacks": ANY, "Attach": ANY},
+        "Engine": {
+            "Events": ANY, "Sessions": ANY, "Wire": ANY, "Stacks": ANY, "Attach": ANY, "Discovery": ANY,
+        },
+    },
+    "tlswatch": {
+        "Files": {},
+        "Basics": {"Files": ANY},
+        "Output": {"Basics": ANY},
+        "StatusPage": {"Output": ANY},
+        "Service": {"Basics": ANY, "Output": ANY},
+        "Configuration": {"Files": ANY, "Basics": ANY, "Service": ANY},
+        "Web": {"Files": ANY, "Basics": ANY, "StatusPage": ANY, "Service": ANY},
+        "Commands": {"Basics": ANY, "Output": ANY, "Service": ANY, "Configuration": ANY, "Web": ANY},
     },
 }
 
-# What a module may import; SwiftPM lets it import whatever happens to be built.
+# What a module may import; SwiftPM lets it import whatever happens to be built. ANY: Package.swift alone decides.
 IMPORTS = {
     "Handshakes": {"Glibc", "PrometheusProtobuf", "SwiftProtobuf"},
     "Code": {"CCapstone", "Glibc", "Synchronization"},
     "Kernel": {"CBPF", "CEvents", "Dispatch", "Glibc", "Synchronization"},
     "HandshakeProbe": {
-        "CCapstone", "CEvents", "Code", "Dispatch", "Foundation", "Glibc", "Handshakes", "Kernel", "Synchronization",
+        "CCapstone", "CEvents", "Code", "Dispatch", "FoundationEssentials", "Glibc", "Handshakes", "Kernel", "Synchronization",
     },
+    "tlswatch": ANY,
 }
 
-# Of what HandshakeProbe may import: the rooms that alone may.
+# Of what a module may import: the rooms that alone may.
 ROOMS_ONLY = {
-    "CCapstone": {"Stacks"},
-    "Code": {"Stacks", "Attach", "Discovery", "Engine"},
-    "Foundation": {"Events", "Discovery", "Engine"},
-    "Kernel": {"Events", "Sessions", "Attach", "Discovery", "Engine"},
+    "HandshakeProbe": {
+        "CCapstone": {"Stacks"},
+        "Code": {"Stacks", "Attach", "Discovery", "Engine"},
+        "FoundationEssentials": {"Events", "Discovery", "Engine"},
+        "Kernel": {"Events", "Sessions", "Attach", "Discovery", "Engine"},
+    },
 }
 
 # Names of members that other things have too, here or in the standard library.
@@ -90,9 +110,10 @@ def read(top):
 
 
 class Room:
-    def __init__(self, name, tree):
+    def __init__(self, module, name, tree):
         self.name = name
-        self.files = {path: text for path, text in tree.items() if path.startswith(f"{MODULE}/{name}/")}
+        self.allowed = ROOMS[module][name]
+        self.files = {path: text for path, text in tree.items() if path.startswith(f"Sources/{module}/{name}/")}
         everything = "\n".join(self.files.values())
         self.types = set(TYPE.findall(everything))
         self.globals = set(GLOBAL.findall(everything))
@@ -109,7 +130,7 @@ def strangers(room, rooms, text):
     owners = {}
     members = {}
     for other in rooms.values():
-        allowed = ROOMS[room.name].get(other.name, set())
+        allowed = room.allowed.get(other.name, set())
         if other is room or allowed is ANY:
             continue
         for name in (other.types - room.types | other.globals - room.globals - local) - allowed:
@@ -127,10 +148,6 @@ def strangers(room, rooms, text):
 
 def arrows(tree):
     """What is wrong: (file, line, who names what)."""
-    places = {path.split("/")[2] for path in tree if path.startswith(MODULE + "/")}
-    if unknown := sorted(places - set(ROOMS)):
-        sys.exit(f"check-rooms: no order is written down for {', '.join(unknown)}")
-    rooms = {name: Room(name, tree) for name in ROOMS}
     found = []
 
     def note(path, position, words):
@@ -139,15 +156,20 @@ def arrows(tree):
     for path, text in tree.items():
         module = path.split("/")[1]
         for match in IMPORT.finditer(text):
-            if match.group(1) not in IMPORTS[module]:
+            if IMPORTS[module] is not ANY and match.group(1) not in IMPORTS[module]:
                 note(path, match.start(), f"{module} may not import {match.group(1)}")
-    for room in rooms.values():
-        for path, text in room.files.items():
-            for match in IMPORT.finditer(text):
-                if room.name not in ROOMS_ONLY.get(match.group(1), ROOMS):
-                    note(path, match.start(), f"{room.name} may not import {match.group(1)}")
-            for position, name, owner in strangers(room, rooms, text):
-                note(path, position, f"{room.name} may not name {name} of {owner}")
+    for module, order in ROOMS.items():
+        places = {path.split("/")[2] for path in tree if path.startswith(f"Sources/{module}/")}
+        if unknown := sorted(places - set(order)):
+            sys.exit(f"check-rooms: no order is written down for {', '.join(unknown)} in {module}")
+        rooms = {name: Room(module, name, tree) for name in order}
+        for room in rooms.values():
+            for path, text in room.files.items():
+                for match in IMPORT.finditer(text):
+                    if room.name not in ROOMS_ONLY.get(module, {}).get(match.group(1), order):
+                        note(path, match.start(), f"{room.name} may not import {match.group(1)}")
+                for position, name, owner in strangers(room, rooms, text):
+                    note(path, position, f"{room.name} may not name {name} of {owner}")
     return sorted(set(found))
 
 
@@ -181,7 +203,13 @@ def self_test(top):
         "an interpolation": {room + "Events/Planted.swift": 'func planted() { print("\\(Engine.self)") }'},
         "a module of other rooms": {room + "Events/Planted.swift": "import Code"},
         "C that only Kernel may import": {room + "Engine/Planted.swift": "import CBPF"},
-        "a module above": {"Sources/Handshakes/Planted.swift": "import Kernel"},
+        "a module above": {"Sources/Handshakes/Model/Planted.swift": "import Kernel"},
+        "a room above in Handshakes": {
+            "Sources/Handshakes/Windows/Planted.swift": "struct Planted { var format: TextExposition }",
+        },
+        "a room above in the command": {
+            "Sources/tlswatch/Service/Planted.swift": "struct Planted { let server: MetricsServer }",
+        },
     }
     tree = read(top)
     before = arrows(tree)

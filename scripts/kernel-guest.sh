@@ -48,6 +48,8 @@ programs() { grep -c '\[bpf\]' /proc/kallsyms; } # BPF programs in the kernel
 no_programs() { [ "$(programs)" = 0 ]; }
 scrape() { wget -q -O metrics http://127.0.0.1:9899/metrics 2>wget.log; }
 
+field() { sed -n "s/.*\"$1\":\([0-9]*\).*/\1/p" "$2"; } # NAME FILE: a number of a row
+
 total() { # METRIC [LABELS]: the sum of its series whose labels contain this text
     awk -v name="$1" -v labels="$2" '
         { brace = index($1, "{") }
@@ -108,7 +110,7 @@ check "BPF programs at the start" 0 "$(programs)"
 
 tlswatch doctor >doctor.log 2>&1
 check "doctor's exit status" 0 $?
-has "doctor" doctor.log "$rung probes: in use" "state_machine: emulated"
+has "doctor" doctor.log "$rung probes: in use" "state_machine: emulated" "ok sched_info: available"
 if [ "$rung" = perf ]; then has "doctor" doctor.log "sys_exit: available (replaces"; fi
 if [ "$rung" != perf ]; then has "doctor" doctor.log "sock_recv_length: available"; fi
 
@@ -164,7 +166,10 @@ check "capture's exit status" 0 $?
 check "rows" 1 "$(wc -l <completed.json)"
 has "row" completed.json '"role":"client","outcome":"completed"' '"tls_version":"TLSv1.3"' '"group":"x25519"' \
     '"alpn":"h2"' '"sni":"demo.example"' '"remote":"127.0.0.1:4433"' '"socket_confidence":"exact"' \
-    '"tcp_connect_ns":' '"first_record_delay_ns":' '"key_exchange_ns":' '"key_exchange_compute_ns":'
+    '"tcp_connect_ns":' '"first_record_delay_ns":' '"key_exchange_ns":' '"busy_ns":' '"cpu_ns":' \
+    '"runqueue_ns":' '"unread_ns":' '"peer_ns":' '"cause":"' '"rtt_ns":' '"retransmits":0'
+check "the parts' sum" "$(field duration_ns completed.json)" $(($(field cpu_ns completed.json) + \
+    $(field runqueue_ns completed.json) + $(field unread_ns completed.json) + $(field peer_ns completed.json)))
 tlswatch capture --format json --output failed.json -- openssl s_client -connect 127.0.0.1:4433 \
     -verify_return_error -brief </dev/null >>capture.log 2>&1
 check "capture's exit status after a failure" 1 $?

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # stage-package.sh BINARY DIRECTORY: makes what the Debian package and the archives share, from a release binary.
-#   DIRECTORY/version          the release, from Sources/tlswatch/Version.swift and from there alone
+#   DIRECTORY/version          the release, from Sources/tlswatch/Basics/Version.swift and from there alone
 #   DIRECTORY/epoch            SOURCE_DATE_EPOCH, else the time of the last commit: the time of every file in a package
 #   DIRECTORY/tlswatch         the binary without its debug information
 #   DIRECTORY/completions/     for bash, zsh and fish
@@ -18,8 +18,8 @@ die() {
 }
 
 [[ -x $binary ]] || die "$binary is not there: make build"
-version=$(sed -n 's/^ *static let current = "\([0-9A-Za-z.+~]*\)"$/\1/p' "$root/Sources/tlswatch/Version.swift")
-[[ -n $version ]] || die "Sources/tlswatch/Version.swift names no version"
+version=$(sed -n 's/^ *static let current = "\([0-9A-Za-z.+~]*\)"$/\1/p' "$root/Sources/tlswatch/Basics/Version.swift")
+[[ -n $version ]] || die "Sources/tlswatch/Basics/Version.swift names no version"
 told=$("$binary" --version)
 [[ $told == "$version" ]] || die "$binary is of version $told, the sources are of $version: make build"
 epoch=${SOURCE_DATE_EPOCH:-$(git -C "$root" log -1 --format=%ct)}
@@ -63,7 +63,6 @@ while IFS=$'\t' read -r identity number location; do
     # What comes inside of them.
     case $identity in
         swift-nio) files+=("$checkout/Sources/CNIOLLHTTP/LICENSE") ;;
-        yams) files+=("$root/packaging/third-party/libyaml.txt") ;;
     esac
     third_party "$identity $number" "${files[@]}"
 done < <(python3 -c '
@@ -73,7 +72,7 @@ for pin in sorted(json.load(open(sys.argv[1]))["pins"], key=lambda pin: pin["ide
 ' "$root/Package.resolved")
 ((${#components[@]} > 0)) || die "Package.resolved names no package"
 
-for package in libbpf-dev libcapstone-dev libcrypt-dev libelf-dev zlib1g-dev; do
+for package in libbpf-dev libcapstone-dev libcrypt-dev libelf-dev libyaml-dev zlib1g-dev; do
     number=$(dpkg-query -W -f '${Version}' "$package" 2>/dev/null) || die "$package is not installed: make deps"
     third_party "$package $number" "/usr/share/doc/$package/copyright"
 done
@@ -85,8 +84,7 @@ third_party "Swift runtime and Foundation" "$swift/../share/swift/LICENSE.txt"
     printf '  %s\n' "${components[@]}"
     cat <<'TEXT'
 
-Swift's Foundation has ICU inside, under the Unicode License V3 (https://www.unicode.org/license.txt); swift-nio-ssl
-has BoringSSL inside, under the Apache License 2.0 as its files say.
+swift-nio-ssl has BoringSSL inside, under the Apache License 2.0 as its files say.
 TEXT
     for entry in "${texts[@]}"; do
         printf '\n%s\n%s\n%s\n\n' "$(printf '=%.0s' {1..100})" "${users[${entry%%|*}]}" "$(printf '=%.0s' {1..100})"

@@ -128,7 +128,7 @@ for file in tlswatch LICENSE THIRD-PARTY.txt README.md CHANGELOG.md tlswatch.1 t
 done
 is "the archive's binary runs" "$version" "$("$dist/tlswatch" --version)"
 works "the source archive has what a build takes" tar -tf "$work/dist/tlswatch-$version-source.tar.gz" \
-    "tlswatch-$version/Package.swift" "tlswatch-$version/Sources/tlswatch/Version.swift" "tlswatch-$version/Makefile"
+    "tlswatch-$version/Package.swift" "tlswatch-$version/Sources/tlswatch/Basics/Version.swift" "tlswatch-$version/Makefile"
 
 # --- the package -----------------------------------------------------------------------------------------------------
 

@@ -1,24 +1,9 @@
 import Glibc
 import HandshakeProbe
 import Handshakes
+import SyntheticHandshakes
 
 private let second: UInt64 = 1_000_000_000
-
-private func completed(_ index: Int, end: UInt64) -> Handshake {
-    var handshake = Handshake(
-        wallTime: 0, start: 0, end: end, pid: 1, tid: 1, comm: "nginx", stack: "openssl", library: "libssl.so.3",
-        role: .server, outcome: .completed, duration: durations[index & 4_095], busy: 900_000, calls: 2)
-    handshake.tlsVersion = "TLSv1.3"
-    handshake.cipher = "TLS_AES_256_GCM_SHA384"
-    handshake.group = "x25519"
-    handshake.alpn = "h2"
-    handshake.resumed = false
-    handshake.tcpConnect = 41_200
-    handshake.keyExchange = 230_111
-    handshake.keyExchangeSucceeded = true
-    handshake.alpnNegotiation = 204_000
-    return handshake
-}
 
 /// A recording of so many sessions, replayed: how many were told.
 private func replay(_ path: String) -> Int {
@@ -57,7 +42,7 @@ func expectSessions(_ report: inout Report, _ recordings: Recordings) {
     func record(_ count: Int) {
         for index in 0..<count {
             now += 1_000_000
-            registry.record(completed(index, end: now), now: now)
+            registry.record(completed(in: durations[index & 4_095], end: now), now: now)
         }
     }
     record(130_000)

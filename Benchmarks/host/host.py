@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What the daemon costs its host: `make bench-host`, or host.py --tlswatch PATH. About four minutes.
 
-Needs root and what overhead.py needs. Four figures, each of one run of the daemon:
+Needs root and what nginx.py needs. Four figures, each of one run of the daemon:
 - idle: its processor time while nothing happens;
 - sessions: its processor time for each real handshake side, and for 10,000 sessions a second replayed at that pace;
 - processes: what thousands of processes cost at its start, at each sweep, and at rest;
@@ -17,7 +17,8 @@ import time
 
 from daemon import BenchmarkError, Daemon, await_true
 from multiply import multiply
-from server import Load, run
+from server import Load
+from tools import run
 
 
 def share(daemon, seconds):

@@ -17,7 +17,7 @@ import tempfile
 import time
 
 from daemon import BenchmarkError, Daemon, await_true, free_port
-from server import listening, run
+from tools import listening, run
 
 QUIET = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
 # Growth that is no leak: pages of heaps that a longer run touches here and there.

@@ -1,201 +1,352 @@
 #!/usr/bin/env python3
-"""What tlswatch costs a TLS server: `make bench-overhead`, or overhead.py --tlswatch PATH. About four minutes.
+"""What observation costs a TLS handshake: `make bench-overhead`, or overhead.py --binary PATH. See ../README.md.
 
-Needs root, Linux 6.13, two cores, and the packages nginx-light, openssl, libssl-dev, gcc, bpftool, util-linux
-(taskset); with bpftrace it compares itself to ssllatency.bt.
-
-Two independent answers, since shared machines are noisy:
-- measured: nginx (ECDSA P-256, TLS 1.3, one worker on core 0), full handshakes from a client on core 1, the
-  worker's CPU time per handshake by /proc/PID/schedstat (a round's lower quartile over slices of 20); many short
-  rounds in ABBA order, the median of the paired ratios, and beside each the A/A noise floor of the same run. No
-  figure is claimed below it.
-- by construction: probe hits per handshake times the cost of a hit in a tight loop, plus the run time of the
-  programs as the kernel counts it, over the CPU time of an unobserved handshake.
+Both ends of each handshake run in one thread, with copies of libssl and libcrypto that nothing else uses. One sample
+of an arm is four rounds: bare, observed, observed, bare. Printed is the median of the paired differences in
+microseconds of CPU time, server and client apart, with its standard error; beside it, as A/A, the difference of the
+two bare rounds of the same samples; and the ratio to bpftrace's ssllatency.bt in the same run.
 """
 import argparse
+import dataclasses
 import json
 import os
-import statistics
+import random
+import signal
 import sys
 import tempfile
 import time
 
-import figures
-from observers import Nobody, Ssllatency, Tlswatch, first_instruction_is_cheap, programs_of
-from server import SERVER_CORE, BenchmarkError, Load, compile_tool, run
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "common"))
+from arms import (  # noqa: E402
+    EmptyPrograms, EmptyTracepoints, Known, Nothing, NotReady, Ssllatency, Tlswatch, Unavailable, await_bare,
+    await_stable, await_state,
+)
+from figures import CLIENT, SERVER, Sample, figure, quiet, ratio, rounds_agree  # noqa: E402
+from pair import Bench, Pair  # noqa: E402
+from tools import BenchmarkError  # noqa: E402
 
-STATS = "/proc/sys/kernel/bpf_stats_enabled"
+NOTHING, KNOWN = "nothing", f"{Known.MICROSECONDS} µs spun"
+EMPTY, OFF, ON, FULL = "empty programs", "off", "on", "full"
+SSLLATENCY, TRACEPOINTS, EMPTY_TRACEPOINTS = "ssllatency.bt", "tracepoints alone", "three empty tracepoints"
+KINDS = {
+    "nothing": NOTHING, "known": KNOWN, "empty": EMPTY, "off": OFF, "on": ON, "full": FULL, "ssllatency": SSLLATENCY,
+    "tracepoints": TRACEPOINTS, "empty-tracepoints": EMPTY_TRACEPOINTS,
+}
+# Without TLS nothing but the tracepoints runs.
+WITHOUT_TLS = {NOTHING, KNOWN, TRACEPOINTS, EMPTY_TRACEPOINTS}
+# (of, to, where, at most), server side; "full 1.3" is a full handshake in TLS 1.3.
+GOALS = [(ON, SSLLATENCY, "full 1.3", 1.15), (OFF, SSLLATENCY, "full 1.3", 0.85),
+         (TRACEPOINTS, EMPTY_TRACEPOINTS, "tcp", 1.3)]
+WARM = 40
 
 
-def rounds(load, observers, blocks, milliseconds):
-    """{name: [ratio]}, and the CPU nanoseconds of every unobserved round."""
-    ratios = {observer.name: [] for observer in observers}
-    bare = []
-    for block in range(blocks):
-        # Rotated, so that no arm always follows the same other one.
-        turn = block % len(observers)
-        for observer in observers[turn:] + observers[:turn]:
-            first = load.handshakes("ms", milliseconds)[1]
+class Measurement:
+    """One scenario, such as full handshakes in TLS 1.3, with all of its arms."""
+
+    def __init__(self, bench, scenario, options):
+        self.scenario = scenario
+        self.options = options
+        self.pair = Pair(bench, *(scenario.split() if scenario != "tcp" else ("tcp", "1.3")))
+        self.before = frozenset()
+        self.look_around()
+        self.states = {}
+        self.runs = {}
+        self.notes = []
+        self.not_ready = 0
+        self.samples = {}
+        self.order = random.Random(options.seed)
+        self.arms = arms_of(options, scenario, self.known_sites)
+
+    def known_sites(self, name):
+        """Of an arm that was started before."""
+        return self.states[name].sites if name in self.states else None
+
+    def look_around(self):
+        """Which programs of others are loaded; they may come and go."""
+        self.before = self.pair.programs()
+        self.pair.ask("known")
+
+    def prepare(self):
+        """Starts each arm once: whether it can be measured, where its probes are, how often its programs run."""
+        self.pair.warm(200)
+        self.pair.round(self.options.handshakes)
+        for arm in list(self.arms):
             try:
-                observer.start()
-                load.handshakes("count", 20)  # the first hits fault pages in
-                second = load.handshakes("ms", milliseconds)[1]
-                third = load.handshakes("ms", milliseconds)[1]
-            finally:
-                observer.stop()
-            load.handshakes("count", 20)
-            fourth = load.handshakes("ms", milliseconds)[1]
-            ratios[observer.name].append(figures.paired_ratio(first, second, third, fourth))
-            bare += [first, fourth]
-        print(f"\rblock {block + 1} of {blocks}", end="", file=sys.stderr, flush=True)
-    print(file=sys.stderr)
-    return ratios, bare
+                # Again where others' programs came, went or were counted.
+                if not any(self.try_arm(arm) for _ in range(10)):
+                    raise BenchmarkError(f"{arm.name}: other BPF programs come and go; is another tracer running?")
+                self.expect_probes(arm)
+                self.samples[arm.name] = []
+            except Unavailable as reason:
+                self.notes.append(f"{arm.name}: left out, {reason}")
+                self.arms.remove(arm)
 
-
-def run_time(pid, load, count):
-    """Handshakes under the kernel's own statistics, per handshake: nanoseconds of the uprobe programs, their hits
-    by program name, nanoseconds of the other programs."""
-    def counted():
-        return {p["id"]: (p["type"], p.get("name", ""), p.get("run_time_ns", 0), p.get("run_cnt", 0))
-                for p in programs_of(pid)}
-    with open(STATS, "r+", encoding="ascii") as switch:
-        old = switch.read().strip()
-        switch.seek(0)
-        switch.write("1")
-        switch.flush()
+    def try_arm(self, arm):
+        self.look_around()
         try:
-            before = counted()
-            made, _ = load.handshakes("count", count)
-            after = counted()
+            arm.start(self.pair)
+            self.states[arm.name] = await_stable(self.pair, self.before)
+            self.pair.warm(WARM)
+            self.runs[arm.name] = self.pair.runs(50)
         finally:
-            switch.seek(0)
-            switch.write(old)
-            switch.flush()
-    time_ns, hits, other_ns = 0, {}, 0
-    for program, (kind, name, spent, count_after) in after.items():
-        _, _, spent_before, count_before = before.get(program, (kind, name, 0, 0))
-        if kind == "kprobe":  # the kernel's type of uprobe programs
-            time_ns += spent - spent_before
-            hits[name] = hits.get(name, 0) + (count_after - count_before) / made
-        else:
-            other_ns += spent - spent_before
-    return time_ns / made, hits, other_ns / made
+            arm.stop(self.pair)
+        return await_bare(self.pair, self.before) and not self.counts_strangers(arm)
+
+    def counts_strangers(self, arm):
+        """Whether programs were hit that this arm does not have."""
+        uprobes, tracepoints = sum(self.runs[arm.name][:2]), sum(self.runs[arm.name][2:])
+        without_uprobes = arm.kind in (NOTHING, KNOWN, TRACEPOINTS, EMPTY_TRACEPOINTS)
+        without_tracepoints = arm.kind in (NOTHING, KNOWN, EMPTY, SSLLATENCY)
+        return uprobes > 0 and without_uprobes or tracepoints > 0 and without_tracepoints
+
+    def expect_probes(self, arm):
+        """A benchmark of probes that are not there would call them free."""
+        uprobes, tracepoints = sum(self.runs[arm.name][:2]), sum(self.runs[arm.name][2:])
+        if arm.kind in (EMPTY, OFF, ON, FULL, SSLLATENCY) and uprobes == 0:
+            raise BenchmarkError(f"{arm.name}: none of its probes was hit in 50 handshakes")
+        if arm.kind in (OFF, ON, FULL, TRACEPOINTS, EMPTY_TRACEPOINTS) and tracepoints == 0:
+            raise BenchmarkError(f"{arm.name}: none of its tracepoints was hit in 50 handshakes")
+
+    def sample(self, arm, before):
+        """One sample, and the bare round at its end, which the next one begins with."""
+        count = self.options.handshakes
+        earlier = self.before
+        self.look_around()
+        first = second = None
+        try:
+            arm.start(self.pair)
+            undisturbed = self.before == earlier and await_state(self.pair, self.before, self.states[arm.name])
+            observed = self.pair.programs()
+            self.pair.warm(WARM)
+            first = self.pair.round(count)
+            second = self.pair.round(count)
+            undisturbed &= self.pair.programs() == observed
+        except NotReady as reason:
+            self.not_ready += 1
+            if self.not_ready > 5:
+                raise
+            print(f"  a sample is left out: {reason}", file=sys.stderr)
+        finally:
+            arm.stop(self.pair)
+        bare_again = await_bare(self.pair, self.before)
+        self.pair.warm(WARM)
+        after = self.pair.round(count)
+        if first:
+            self.samples[arm.name].append(Sample(before, first, second, after, undisturbed and bare_again))
+        return after
+
+    def settle(self, bare, end):
+        """A bare round that agrees with the one before it: a sample that begins in noise is lost. Gives up on a
+        machine that is never quiet; the samples tell then."""
+        for _ in range(10):
+            if time.monotonic() > end:
+                break
+            again = self.pair.round(self.options.handshakes)
+            if rounds_agree(bare, again, self.options.tolerance):
+                return again
+            bare = again
+        return bare
+
+    def measure(self, end):
+        """Until this time; whoever interrupts it gets the figures so far."""
+        try:
+            self._measure(end)
+        except KeyboardInterrupt:
+            self.options.interrupted = True
+
+    def _measure(self, end):
+        self.pair.warm(WARM)
+        bare = self.settle(self.pair.round(self.options.handshakes), end)
+        turns = 0
+        while time.monotonic() < end:
+            turns += 1
+            arms = list(self.arms)
+            self.order.shuffle(arms)
+            for arm in arms:
+                if time.monotonic() < end:
+                    after = self.sample(arm, bare)
+                    bare = after if rounds_agree(bare, after, self.options.tolerance) else self.settle(after, end)
+            if sys.stderr.isatty():
+                print(f"\r{self.scenario}: {turns} samples an arm", end="", file=sys.stderr, flush=True)
+        if sys.stderr.isatty():
+            print(file=sys.stderr)
+
+    def stop(self):
+        self.pair.stop()
 
 
-def tlswatch_construction(observer, load, hit_ns, count):
-    """Nanoseconds that a server's handshake must cost under tlswatch, and how they come about."""
-    try:
-        observer.start()
-        load.handshakes("count", 20)
-        before = {tuple(sorted(labels.items())): value
-                  for labels, value in observer.samples("tlswatch_probe_hits_total")}
-        made, _ = load.handshakes("count", count)
-        time.sleep(1.5)  # metrics may be a second old, by contract
-        server = others = 0.0
-        for labels, value in observer.samples("tlswatch_probe_hits_total"):
-            grown = value - before.get(tuple(sorted(labels.items())), 0)
-            if not labels.get("library"):
+def count_text(runs, side):
+    """At uprobes and at tracepoints."""
+    return f"{runs[side]:.1f} + {runs[2 + side]:.1f}"
+
+
+def title(measurement):
+    if measurement.scenario == "tcp":
+        return "TCP connection without TLS"
+    kind, version = measurement.scenario.split()
+    return f"{kind.capitalize()} handshake, TLS {version}, {measurement.pair.library_version}"
+
+
+def quiet_samples(measurement):
+    """{arm: [sample]}, and how many were left out."""
+    everything = [sample for samples in measurement.samples.values() for sample in samples]
+    kept = iter(quiet(everything, measurement.options.tolerance))
+    good = {name: [sample for sample in samples if next(kept)] for name, samples in measurement.samples.items()}
+    return good, len(everything), len(everything) - sum(len(samples) for samples in good.values())
+
+
+def print_table(rows, markdown):
+    if markdown:
+        print()
+        for row in [rows[0], ["---"] * len(rows[0]), *rows[1:]]:
+            print("| " + " | ".join(row) + " |")
+        print()
+        return
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        print("  " + "  ".join(text.ljust(width) for text, width in zip(row, widths)).rstrip())
+
+
+def report(measurement):
+    """Prints the table; returns the server's figures by arm: {name: (arm, figure)}."""
+    good, taken, left_out = quiet_samples(measurement)
+    print(f"\n{title(measurement)}")
+    for note in measurement.notes:
+        print(f"  {note}")
+    bare = [figure([sample.bare(side) for samples in good.values() for sample in samples]) for side in (SERVER, CLIENT)]
+    print(f"  {left_out} of {taken} samples left out: the machine was not quiet")
+    if not all(bare):
+        print("  too few samples for a figure")
+        return {}
+    print(f"  unobserved: server {bare[SERVER].value:.1f} µs, client {bare[CLIENT].value:.1f} µs")
+    figures = {arm.name: [(figure([sample.added(side) for sample in good[arm.name]]),
+                           figure([sample.bare_difference(side) for sample in good[arm.name]]))
+                          for side in (SERVER, CLIENT)] for arm in measurement.arms}
+    base_kind = EMPTY_TRACEPOINTS if measurement.scenario == "tcp" else SSLLATENCY
+    base = next((figures[arm.name] for arm in measurement.arms if arm.kind == base_kind), None)
+    heads = ["µs added", "A/A", f"÷ {base_kind}", "runs"]
+    rows = [["", "server: " + heads[0], *heads[1:], "client: " + heads[0], *heads[1:], "samples"]]
+    for arm in measurement.arms:
+        row = [arm.name]
+        for side in (SERVER, CLIENT):
+            added, same = figures[arm.name][side]
+            share = ratio(added, base[side][0]) if base and arm.kind not in (base_kind, NOTHING, KNOWN) else None
+            row += [str(added or "too few"), str(same or ""), f"{share.value:.2f} ±{share.error:.2f}" if share else "",
+                    count_text(measurement.runs[arm.name], side)]
+        rows.append(row + [str(len(good[arm.name]))])
+    print_table(rows, measurement.options.markdown)
+    return {arm.name: (arm, figures[arm.name][SERVER][0]) for arm in measurement.arms}
+
+
+def goals(servers, scenario):
+    for kind, base_kind, where, most in GOALS:
+        base = next((added for arm, added in servers.values() if arm.kind == base_kind), None)
+        for arm, added in servers.values():
+            share = ratio(added, base)
+            if scenario != where or arm.kind != kind or not share:
                 continue
-            if os.path.realpath(labels["library"]) == load.library:
-                server += grown
-            else:
-                others += grown
-        if not server:
-            raise BenchmarkError("tlswatch_probe_hits_total has no hits with library=" + load.library)
-        modes = {labels.get("state", "") for labels, value in observer.samples("tlswatch_probes")
-                 if value and os.path.realpath(labels.get("library", "")) == load.library}
-        spent, _, other_ns = run_time(observer.pid, load, count)
-    finally:
-        observer.stop()
-    hits = server / made
-    # The kernel counts both ends of the connection: the server's share is that of its hits; of the socket
-    # tracepoints, which both ends hit alike, half.
-    programs = spent * server / (server + others) + other_ns / 2
-    each = hit_ns["stepped"] if any("step" in mode for mode in modes) else hit_ns["emulated"]
-    return hits * each + programs, (f"{hits:.1f} hits x {each / 1000:.2f} µs ({', '.join(sorted(modes))}) "
-                                    f"+ programs {programs / 1000:.2f} µs")
+            sure = abs(share.value - most) > 2 * share.error
+            verdict = ("met" if share.value <= most else "missed") + ("" if sure else ", within the uncertainty")
+            print(f"  goal: {arm.name} ÷ {base_kind}, server, at most {most}: "
+                  f"{share.value:.2f} ±{share.error:.2f}, {verdict}")
 
 
-def ssllatency_construction(observer, load, costs, count):
-    try:
-        observer.start()
-        load.handshakes("count", 20)
-        spent, hits, _ = run_time(observer.pid, load, count)
-    finally:
-        observer.stop()
-    # Its probes stand on each function's first instruction; half of the hits are entries, half returns.
-    cost, parts = spent, []
-    for function in ("SSL_do_handshake", "SSL_read", "SSL_write"):
-        count_of = sum(value for name, value in hits.items() if name and function.startswith(name))
-        cheap = first_instruction_is_cheap(load.library, function)
-        each = costs["emulated_pair" if cheap else "stepped_pair"] / 2
-        cost += count_of * each
-        if count_of:
-            parts.append(f"{count_of:.1f} hits x {each / 1000:.2f} µs ({function})")
-    return cost, " + ".join([*parts, f"programs {spent / 1000:.2f} µs"])
+def arms_of(options, scenario, known_sites):
+    """In the order of the table."""
+    wanted = {KINDS[name] for name in options.arms}
+    if scenario == "tcp":
+        wanted &= WITHOUT_TLS
+    arms = [Nothing(NOTHING)] if NOTHING in wanted else []
+    if KNOWN in wanted:
+        arms.append(Known(KNOWN))
+    if EMPTY_TRACEPOINTS in wanted:
+        arms.append(EmptyTracepoints(EMPTY_TRACEPOINTS))
+    if SSLLATENCY in wanted:
+        arms.append(Ssllatency(SSLLATENCY))
+    for label, path in options.binaries:
+        for kind, phases in ((TRACEPOINTS, "off"), (OFF, "off"), (ON, "on"), (FULL, "full")):
+            if kind in wanted:
+                arms.append(Tlswatch(kind, label, path, phases, handshakes=kind != TRACEPOINTS))
+        if EMPTY in wanted and ON in wanted:
+            arms.append(EmptyPrograms(EMPTY, label, lambda name=f"{ON} ({label})": known_sites(name)))
+    return arms
+
+
+def labelled(text):
+    label, equals, path = text.partition("=")
+    if not equals:
+        label, path = os.path.basename(text), text
+    if not os.access(path, os.X_OK):
+        raise argparse.ArgumentTypeError(f"{path} is no program")
+    return label, os.path.abspath(path)
+
+
+def parse():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0],
+                                     epilog="arms: " + ", ".join(KINDS), allow_abbrev=False)
+    parser.add_argument("--binary", dest="binaries", type=labelled, action="append", required=True,
+                        metavar="[LABEL=]PATH", help="a tlswatch to measure; several are laid beside each other")
+    parser.add_argument("--minutes", type=float, default=4, help="of measuring, for all scenarios together (4)")
+    parser.add_argument("--kind", dest="kinds", choices=["full", "resumed", "tcp"], action="append",
+                        help="repeatable (full and tcp, a connection without TLS)")
+    parser.add_argument("--tls", dest="versions", choices=["1.2", "1.3"], action="append", help="repeatable (1.3)")
+    parser.add_argument("--arms", type=lambda text: text.split(","), default=list(KINDS), metavar="ARM,…",
+                        help="only these (all)")
+    parser.add_argument("--handshakes", type=int, default=200, help="in a round (200)")
+    parser.add_argument("--library", dest="libraries", action="append", metavar="PATH",
+                        help="the libssl and the libcrypto to use, both (the ones that cc links)")
+    parser.add_argument("--tolerance", type=float, default=0.01,
+                        help="a sample counts where its bare rounds differ by at most this share (0.01)")
+    parser.add_argument("--seed", type=int, default=1, help="of the arms' order (1)")
+    parser.add_argument("--markdown", action="store_true", help="print the tables in Markdown")
+    parser.add_argument("--json", metavar="FILE", help="write every sample")
+    options = parser.parse_args()
+    if unknown := set(options.arms) - set(KINDS):
+        parser.error(f"no such arm: {', '.join(sorted(unknown))}")
+    if len({label for label, _ in options.binaries}) != len(options.binaries):
+        parser.error("two binaries have the same label")
+    options.interrupted = False
+    options.scenarios = []
+    for kind in options.kinds or ["full", "tcp"]:
+        options.scenarios += ["tcp"] if kind == "tcp" else [f"{kind} {v}" for v in options.versions or ["1.3"]]
+    options.scenarios = list(dict.fromkeys(options.scenarios))
+    return options
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--tlswatch", required=True, help="the release binary")
-    parser.add_argument("--blocks", type=int, default=18, help="ABBA blocks per arm (18)")
-    parser.add_argument("--milliseconds", type=int, default=400, help="length of a round (400)")
-    options = parser.parse_args()
-    if os.geteuid() != 0 or (os.cpu_count() or 1) < 2:
-        raise BenchmarkError("needs root and two cores")
+    options = parse()
+    # Nothing that was started may stay: an observer would observe on.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("bench-overhead: terminated"))
+    if os.geteuid() != 0:
+        raise BenchmarkError("needs root")
     with tempfile.TemporaryDirectory(prefix="tlswatch-bench-") as directory:
         measure(options, directory)
 
 
 def measure(options, directory):
-    hit_cost = compile_tool(directory, "hit_cost")
-    costs = json.loads(run("taskset", "-c", SERVER_CORE, hit_cost))
-    print("cost of a hit, ns: " + ", ".join(f"{name} {value:.0f}" for name, value in costs.items()))
-    # A pair is two hits; the dearer way to look at it counts.
-    hit_ns = {kind: max(costs[kind + "_entry"], costs[kind + "_pair"] / 2) for kind in ("emulated", "stepped")}
-    arms = [
-        Nobody(),
-        Tlswatch("tlswatch --phases off", options.tlswatch, ["--phases", "off"]),
-        Tlswatch("tlswatch", options.tlswatch, []),
-    ]
-    if Ssllatency.installed():
-        arms.append(Ssllatency())
-    else:
-        print("bpftrace's ssllatency.bt is not installed: no comparison")
-    load = Load(directory)
-    try:
-        load.handshakes("ms", 2 * options.milliseconds)
-        built = {}
-        for arm in arms[1:]:
-            if isinstance(arm, Tlswatch):
-                built[arm.name] = tlswatch_construction(arm, load, hit_ns, 500)
-            else:
-                built[arm.name] = ssllatency_construction(arm, load, costs, 500)
-        ratios, bare = rounds(load, arms, options.blocks, options.milliseconds)
-    finally:
-        load.stop()
-    report(ratios, bare, built)
-
-
-def report(ratios, bare, built):
-    handshake = statistics.median(bare)
-    floor = figures.noise_floor(ratios["nobody (A/A)"])
-    print(f"server CPU per handshake, unobserved: {handshake / 1000:.1f} µs "
-          f"(median of {len(bare)} rounds, {min(bare) / 1000:.0f} to {max(bare) / 1000:.0f})")
-    goals = {"tlswatch --phases off": 0.01, "tlswatch": 0.02}
-    rival = built.get("ssllatency.bt", (None,))[0]
-    for name, values in ratios.items():
-        print(f"\n{name}")
-        if name not in built:
-            print(f"  measured         {statistics.median(values):+.2%} by nothing: the noise floor is ±{floor:.2%}")
-            continue
-        cost, how = built[name]
-        print(f"  measured         {figures.claim(values, floor)}, {len(values)} ABBA blocks")
-        print(f"  by construction  {cost / handshake:+.2%}: {cost / 1000:.2f} µs = {how}")
-        if name in goals:
-            print(f"  goal             {figures.verdict(cost / handshake, goals[name])}")
-            if rival:
-                print(f"  of ssllatency's  {figures.verdict(cost / rival, 0.2)}: {cost / rival:.1%}")
+    bench = Bench(directory, options.libraries)
+    # A connection without TLS has three arms and is short.
+    weights = {scenario: 0.25 if scenario == "tcp" else 1 for scenario in options.scenarios}
+    records = []
+    for scenario in options.scenarios:
+        seconds = 60 * options.minutes * weights[scenario] / sum(weights.values())
+        measurement = Measurement(bench, scenario, options)
+        try:
+            if measurement.before:
+                print(f"{scenario}: {len(measurement.before)} tracing programs of others are loaded; every round, bare "
+                      "or not, pays for those that it reaches")
+            measurement.prepare()
+            measurement.measure(time.monotonic() + seconds)
+        finally:
+            measurement.stop()
+            records += [dict(dataclasses.asdict(sample), scenario=scenario, arm=name)
+                        for name, samples in measurement.samples.items() for sample in samples]
+            if options.json:
+                with open(options.json, "w", encoding="utf-8") as file:
+                    json.dump(records, file)
+        goals(report(measurement), scenario)
+        if options.interrupted:
+            sys.exit("bench-overhead: interrupted")
 
 
 if __name__ == "__main__":

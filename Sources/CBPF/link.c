@@ -114,23 +114,24 @@ void tlswatch_name_thread(const char *name)
 	prctl(PR_SET_NAME, name);
 }
 
-int tlswatch_set_knob(struct bpf_map *map, size_t offset, uint8_t value)
+struct tlswatch_knobs *tlswatch_knobs_of(struct bpf_object *object)
 {
+	struct bpf_map *map = bpf_object__find_map_by_name(object, ".rodata");
+	const struct btf *btf = bpf_object__btf(object);
+	int id = btf ? btf__find_by_name_kind(btf, ".rodata", BTF_KIND_DATASEC) : -ENOENT;
+	const struct btf_type *section = id > 0 ? btf__type_by_id(btf, (__u32)id) : NULL;
+	const struct btf_var_secinfo *variable;
 	size_t size = 0;
-	const void *initial = bpf_map__initial_value(map, &size);
-	uint8_t *copy;
-	int result;
+	char *initial = map ? (char *)bpf_map__initial_value(map, &size) : NULL;
 
-	if (!initial || offset >= size)
-		return -EINVAL;
-	copy = malloc(size);
-	if (!copy)
-		return -ENOMEM;
-	memcpy(copy, initial, size);
-	copy[offset] = value;
-	result = bpf_map__set_initial_value(map, copy, size);
-	free(copy);
-	return result;
+	for (int i = 0; initial && section && i < btf_vlen(section); i++) {
+		variable = &btf_var_secinfos(section)[i];
+		if (strcmp(btf__name_by_offset(btf, btf__type_by_id(btf, variable->type)->name_off), "knobs") == 0 &&
+		    variable->size == sizeof(struct tlswatch_knobs) && variable->offset + variable->size <= size)
+			return (struct tlswatch_knobs *)(initial + variable->offset);
+	}
+	errno = ENOENT;
+	return NULL;
 }
 
 const struct tlswatch_losses *tlswatch_map_losses(struct bpf_object *object)
@@ -168,6 +169,19 @@ bool tlswatch_btf_has_enumerator(const struct btf *btf, const char *enumeration,
 	for (int i = 0; type && i < btf_vlen(type); i++) {
 		name = btf__name_by_offset(btf, btf_enum(type)[i].name_off);
 		if (name && strcmp(name, enumerator) == 0)
+			return true;
+	}
+	return false;
+}
+bool tlswatch_btf_has_member(const struct btf *btf, const char *structure, const char *member)
+{
+	int id = btf__find_by_name_kind(btf, structure, BTF_KIND_STRUCT);
+	const struct btf_type *type = id > 0 ? btf__type_by_id(btf, (__u32)id) : NULL;
+	const char *name;
+
+	for (int i = 0; type && i < btf_vlen(type); i++) {
+		name = btf__name_by_offset(btf, btf_members(type)[i].name_off);
+		if (name && strcmp(name, member) == 0)
 			return true;
 	}
 	return false;

@@ -26,9 +26,13 @@ package struct AbstractInterpreter {
     /// What loads from these places give, at any width up to four bytes.
     package var assumptions: [Place: UInt64] = [:]
     package var stepLimit = 4000
-    var forkLimit = 256
+    package var forkLimit = 256
     /// How often one instruction is interpreted.
     package var visitLimit = 16
+    /// Of paths that come to the same state, follow one: worth its cost where there are many.
+    package var mergesPaths = false
+    /// Instructions before which every path ends.
+    package var walls: Set<UInt64> = []
 
     package init(code: CodeReader) { self.code = code }
 
@@ -39,6 +43,28 @@ package struct AbstractInterpreter {
         run.start(parameters)
         return run.events
     }
+
+    /// The instructions that a run comes to, and what the function does on the way.
+    package func walk(_ entry: UInt64, parameters: [Int: AbstractValue] = [:]) -> Walk {
+        var run = Run(self, entry)
+        run.walk = Walk()
+        run.held = [UInt16](repeating: .max, count: run.visits.count)
+        run.start(parameters)
+        var walk = run.walk ?? Walk()
+        walk.events = run.events
+        for (distance, count) in run.visits.enumerated() where count > 0 {
+            walk.passed[run.extent.lowerBound + UInt64(distance)] = run.held[distance]
+        }
+        return walk
+    }
+
+    package struct Walk {
+        package var events: [Event] = []
+        /// By address: the set of registers, 1 << number, that hold the first parameter whenever the instruction is come to.
+        package var passed: [UInt64: UInt16] = [:]
+        /// By the address of a call: where it goes.
+        package var targets: [UInt64: AbstractValue] = [:]
+    }
 }
 
 /// One interpretation.
@@ -46,8 +72,35 @@ private struct Run {
     struct State {
         var address: UInt64
         var registers = [AbstractValue](repeating: .unknown, count: 16)
-        var stack: [Int64: AbstractValue] = [:]
+        fileprivate(set) var stack: [Int64: AbstractValue] = [:]
+        /// Of all that is in the stack, in any order.
+        fileprivate var stackMark = 0
         var flags = Flags.unknown
+
+        mutating func put(_ value: AbstractValue, at offset: Int64) {
+            if let old = stack.updateValue(value, forKey: offset) { stackMark ^= Self.mark(old, offset) }
+            stackMark ^= Self.mark(value, offset)
+        }
+
+        private static func mark(_ value: AbstractValue, _ offset: Int64) -> Int {
+            var hasher = Hasher()
+            hasher.combine(offset)
+            hasher.combine(value)
+            return hasher.finalize()
+        }
+
+        /// Two states with one mark are taken for one.
+        var mark: Int {
+            var hasher = Hasher()
+            hasher.combine(address)
+            hasher.combine(flags)
+            hasher.combine(stackMark)
+            for (number, value) in registers.enumerated() where value != .unknown {
+                hasher.combine(number)
+                hasher.combine(value)
+            }
+            return hasher.finalize()
+        }
     }
 
     let code: CodeReader
@@ -57,15 +110,43 @@ private struct Run {
     var events: [AbstractInterpreter.Event] = []
     var known: Set<AbstractInterpreter.Event> = []
     var pending: [State] = []
-    var visits: [UInt64: Int] = [:]
+    /// Of the states from which paths go on, the hashes: what a second path would find from the same state is known.
+    var met: Set<Int> = []
+    /// By the distance from the extent's beginning; of instructions elsewhere, by their address.
+    var visits: [UInt16]
+    var visitsElsewhere: [UInt64: UInt16] = [:]
+    /// As `Walk.passed`, by the same distance.
+    var held: [UInt16] = []
     var steps = 0
     var forks = 0
+    static let object = AbstractValue.place(Place(root: 0), width: 0)
+    /// `nil` where nobody asks for it.
+    var walk: AbstractInterpreter.Walk?
 
     init(_ limits: AbstractInterpreter, _ entry: UInt64) {
         code = limits.code
         self.limits = limits
         self.entry = entry
         extent = code.file.functionExtent(containing: entry) ?? entry..<entry.addingClamped(4096)
+        visits = [UInt16](repeating: 0, count: Int(min(extent.upperBound - extent.lowerBound, Self.countedBytes)))
+    }
+
+    /// Of an extent; what lies behind is counted by its address.
+    private static let countedBytes: UInt64 = 1 << 16
+
+    /// Where in `visits` an instruction is; beyond its end where it is elsewhere.
+    func place(_ address: UInt64) -> Int {
+        address >= extent.lowerBound && address - extent.lowerBound < UInt64(visits.count)
+            ? Int(address - extent.lowerBound) : visits.count
+    }
+
+    /// Counts a visit; false where there have been enough.
+    mutating func visit(_ address: UInt64) -> Bool {
+        let place = place(address)
+        let before = place < visits.count ? visits[place] : visitsElsewhere[address, default: 0]
+        guard Int(before) < limits.visitLimit else { return false }
+        if place < visits.count { visits[place] = before + 1 } else { visitsElsewhere[address] = before + 1 }
+        return true
     }
 
     mutating func start(_ parameters: [Int: AbstractValue]) {
@@ -80,13 +161,28 @@ private struct Run {
         while next < pending.count {
             var state = pending[next]
             next += 1
-            while steps < limits.stepLimit, let instruction = code.instruction(at: state.address),
-                visits[state.address, default: 0] < limits.visitLimit
+            while steps < limits.stepLimit, !limits.walls.contains(state.address),
+                let instruction = code.instruction(at: state.address), visit(state.address)
             {
+                if walk != nil { pass(instruction, state) }
                 steps += 1
-                visits[state.address, default: 0] += 1
                 guard step(instruction, &state) else { break }
             }
+        }
+    }
+
+    mutating func pass(_ instruction: Instruction, _ state: State) {
+        var held: UInt16 = 0
+        for register in 0..<16 where state.registers[register] == Self.object { held |= 1 << UInt16(register) }
+        let place = place(instruction.address)
+        if place < self.held.count {
+            self.held[place] &= held
+        } else {
+            walk?.passed[instruction.address, default: .max] &= held
+        }
+        if instruction.kind == TLSWATCH_OP_CALL {
+            let target = target(instruction, state)
+            walk?.targets[instruction.address] = target
         }
     }
 
@@ -126,7 +222,10 @@ private struct Run {
         let target = target(instruction, state)
         if case .constant(let address) = target {
             // A jump to the entry from inside is a loop or a recursion: nothing new.
-            if extent.contains(address), address != entry { state.address = address; return true }
+            if extent.contains(address), address != entry {
+                state.address = address
+                return isNew(state)
+            }
             let arguments = arguments(state)
             emit(.jumpedOut(target: target, arguments: arguments))
             state.address = address
@@ -148,12 +247,18 @@ private struct Run {
         case false?: break
         case nil:
             if outside { emit(.jumpedOut(target: .constant(target), arguments: arguments(state))) }
-            if forks < limits.forkLimit {
-                forks += 1
-                pending.append(taken)
-            }
+            fork(taken)
         }
         return true
+    }
+
+    mutating func isNew(_ state: State) -> Bool { !limits.mergesPaths || met.insert(state.mark).inserted }
+
+    /// Another path goes on from here, later.
+    mutating func fork(_ state: State) {
+        guard forks < limits.forkLimit, isNew(state) else { return }
+        forks += 1
+        pending.append(state)
     }
 
     mutating func compare(_ instruction: Instruction, _ state: inout State) {
@@ -162,6 +267,10 @@ private struct Run {
         let right = value(instruction.second, state).truncated(to: width)
         state.flags = .unknown
         let isTest = instruction.kind == TLSWATCH_OP_TEST
+        if !isTest, isGuard(instruction.first) || isGuard(instruction.second) {
+            state.flags = .compare(0, 0, 8)
+            return
+        }
         switch (left, right) {
         case (.constant(let left), .constant(let right)):
             state.flags = isTest ? .test(left & right, width) : .compare(left, right, width)
@@ -170,6 +279,14 @@ private struct Run {
         default:
             if isTest, left == right, let field = left.field { emit(.compared(field, 0)) }
         }
+    }
+
+    /// The stack protector's value (fs:0x28): it is what it was, and the call of `__stack_chk_fail`, behind which another
+    /// function's or branch's code stands, is not come to.
+    func isGuard(_ operand: Operand) -> Bool {
+        operand.isMemory && operand.opaque_address && operand.value == 0x28
+            && operand.base == UInt8(TLSWATCH_NO_REGISTER)
+            && operand.index == UInt8(TLSWATCH_NO_REGISTER)
     }
 
     // MARK: - Data
@@ -189,7 +306,7 @@ private struct Run {
         case TLSWATCH_OP_PUSH:
             let pushed = value(first, state)
             move(&state, by: -8)
-            if case .stack(let offset) = state.registers[Register.rsp] { state.stack[offset] = pushed }
+            if case .stack(let offset) = state.registers[Register.rsp] { state.put(pushed, at: offset) }
         case TLSWATCH_OP_POP:
             var popped = AbstractValue.unknown
             if case .stack(let offset) = state.registers[Register.rsp] { popped = state.stack[offset] ?? .unknown }
@@ -202,20 +319,25 @@ private struct Run {
         case TLSWATCH_OP_ADD, TLSWATCH_OP_SUB, TLSWATCH_OP_AND, TLSWATCH_OP_XOR, TLSWATCH_OP_SHL, TLSWATCH_OP_SHR,
             TLSWATCH_OP_SAR:
             let result = arithmetic(instruction, value(first, state), value(second, state))
-            store(result.truncated(to: Int(first.width)), to: first, &state)
+            let width = Int(first.width)
+            store(result.truncated(to: width), to: first, &state)
             state.flags = .unknown
+            if isGuard(second) { state.flags = .compare(0, 0, 8) }
+            // These leave neither carry nor overflow, as `test` does.
+            if instruction.kind == TLSWATCH_OP_AND || instruction.kind == TLSWATCH_OP_XOR,
+                case .constant(let value) = result.truncated(to: width)
+            {
+                state.flags = .test(value, width)
+            }
         case TLSWATCH_OP_CMOV:
             switch state.flags.decides(instruction.condition) {
             case true?: store(value(second, state), to: first, &state)
             case false?: break
             case nil:
                 // Both outcomes, as at a branch.
-                if forks < limits.forkLimit {
-                    forks += 1
-                    var other = state
-                    store(value(second, state), to: first, &other)
-                    pending.append(other)
-                }
+                var other = state
+                store(value(second, state), to: first, &other)
+                fork(other)
             }
         default:
             for register in 0..<16 where instruction.written >> UInt16(register) & 1 != 0 {
@@ -309,7 +431,7 @@ private struct Run {
         }
         guard operand.isMemory else { return }
         switch address(operand, state) {
-        case .stack(let offset): state.stack[offset] = value.truncated(to: Int(operand.width))
+        case .stack(let offset): state.put(value.truncated(to: Int(operand.width)), at: offset)
         case .place(let place, _): emit(.stored(place, value.truncated(to: Int(operand.width))))
         default: break
         }

@@ -12,7 +12,10 @@ package final class CodeReader {
     private let decoder: OpaquePointer?
     private var window: [UInt8] = []
     private var windowStart: UInt64 = 0
+    /// Whoever follows a function's paths comes to the same instructions many times.
+    private var decoded: [UInt64: Instruction] = [:]
 
+    private static let decodedLimit = 4096
     private static let windowSize = 4096
     /// The architecture's longest instruction, in bytes.
     private static let longest: UInt64 = 15
@@ -27,6 +30,7 @@ package final class CodeReader {
     /// The instruction at `address`, cut off at `end`; `nil` where there is none.
     package func instruction(at address: UInt64, before end: UInt64 = .max) -> Instruction? {
         guard address < end else { return nil }
+        if let known = decoded[address], known.end <= end { return known }
         let inside = address >= windowStart && address - windowStart < UInt64(window.count)
         if !inside || UInt64(window.count) - (address - windowStart) < Self.longest {
             window = file.isCode(address) ? file.bytes(at: address, upTo: Self.windowSize) : []
@@ -36,10 +40,13 @@ package final class CodeReader {
         let offset = Int(address - windowStart)
         let count = Int(min(UInt64(window.count - offset), end - address))
         var result = Instruction()
-        let decoded = unsafe window.withUnsafeBufferPointer { buffer in
+        let isDecoded = unsafe window.withUnsafeBufferPointer { buffer in
             unsafe tlswatch_decode(decoder, buffer.baseAddress.map { unsafe $0 + offset }, count, address, &result)
         }
-        return decoded && result.size > 0 ? result : nil
+        guard isDecoded, result.size > 0 else { return nil }
+        if decoded.count >= Self.decodedLimit { decoded.removeAll(keepingCapacity: true) }
+        decoded[address] = result
+        return result
     }
 }
 
@@ -86,6 +93,11 @@ package enum Register {
     package static let rbp = 5
     /// rdi, rsi, rdx, rcx, r8, r9.
     package static let parameters = [7, 6, 2, 1, 8, 9]
+    /// The lowest of a set that calls leave alone; `nil` where it has none.
+    package static func first(of set: UInt16) -> Int? {
+        (0..<16).first { set >> UInt16($0) & 1 != 0 && !clobbered.contains($0) }
+    }
+
     /// What a called function may change.
-    static let clobbered = [0, 1, 2, 6, 7, 8, 9, 10, 11]
+    package static let clobbered = [0, 1, 2, 6, 7, 8, 9, 10, 11]
 }

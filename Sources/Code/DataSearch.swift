@@ -36,6 +36,11 @@ package enum DataSearch {
         }
     }
 
+    /// Calls `visit` with the offset of each occurrence of these bytes until it returns true.
+    package static func find(_ wanted: [UInt8], in bytes: [UInt8], visit: (Int) -> Bool) {
+        _ = search(bytes, wanted, bytes.count) { visit($1) }
+    }
+
     private static func search(
         _ whole: [UInt8], _ wanted: [UInt8], _ count: Int, _ visit: ([UInt8], Int) -> Bool
     ) -> Bool {

@@ -1,5 +1,5 @@
 /// What is known of the arithmetic flags.
-enum Flags {
+enum Flags: Hashable {
     case unknown
     /// After `cmp` of two constants of this many bytes.
     case compare(UInt64, UInt64, Int)

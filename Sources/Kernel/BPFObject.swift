@@ -76,23 +76,29 @@ package enum ProbeRung: String, Sendable, CaseIterable, Codable {
     }
 
     /// Restricts observation to the processes of the `observed_processes` map.
-    package func filterProcesses() throws(BPFError) { try set(.filterProcesses) }
+    package func filterProcesses() throws(BPFError) { try set(\.filter_processes) }
 
     /// Has the kernel side tell which programs begin, or not: without the stream of what processes map.
     package func tellPrograms(_ wanted: Bool) throws(BPFError) {
         if wanted {
-            try set(.tellPrograms)
+            try set(\.tell_programs)
         } else if let map = unsafe bpf_object__find_map_by_name(object, "programs") {
             unsafe bpf_map__set_autocreate(map, false)
         }
     }
 
-    private func set(_ knob: EmbeddedObject.Knob) throws(BPFError) {
-        guard let map = unsafe bpf_object__find_map_by_name(object, ".rodata") else {
-            throw BPFError(.system, operation: "find the knobs in the embedded BPF object")
+    /// The knobs as they will be loaded.
+    func knobs() throws(BPFError) -> tlswatch_knobs { try unsafe knobsPointer().pointee }
+
+    private func set(_ knob: WritableKeyPath<tlswatch_knobs, UInt8>) throws(BPFError) {
+        try unsafe knobsPointer().pointee[keyPath: knob] = 1
+    }
+
+    private func knobsPointer() throws(BPFError) -> UnsafeMutablePointer<tlswatch_knobs> {
+        guard let knobs = unsafe tlswatch_knobs_of(object) else {
+            throw .from(errno, operation: "find the knobs in the embedded BPF object")
         }
-        let result = unsafe tlswatch_set_knob(map, knob.rawValue, 1)
-        guard result == 0 else { throw .from(result, operation: "set the knobs of the embedded BPF object") }
+        return unsafe knobs
     }
 
     /// Loads one iterator and nothing else: no map, nothing that could be attached to a target.
@@ -137,11 +143,6 @@ package enum ProbeRung: String, Sendable, CaseIterable, Codable {
             if let program = unsafe bpf_object__find_program_by_name(object, iterator.rawValue) {
                 unsafe bpf_program__set_autoload(program, false)
             }
-        }
-        if features.uses(.systemCallExit) {
-            try set(.socketsByAddress)
-        } else if let table = unsafe bpf_object__find_map_by_name(object, "socket_table") {
-            unsafe bpf_map__set_autocreate(table, false)
         }
         let result = unsafe bpf_object__load(object)
         guard result == 0 else {
@@ -266,14 +267,27 @@ package enum ProbeRung: String, Sendable, CaseIterable, Codable {
     }
 }
 
+extension tlswatch_counters {
+    /// Hits that made no record for one reason.
+    package subscript(why: tlswatch_drop) -> UInt64 {
+        get {
+            unsafe withUnsafeBytes(of: dropped) { bytes in
+                unsafe bytes.load(fromByteOffset: Int(why.rawValue) * MemoryLayout<UInt64>.stride, as: UInt64.self)
+            }
+        }
+        set {
+            unsafe withUnsafeMutableBytes(of: &dropped) { bytes in
+                unsafe bytes.storeBytes(
+                    of: newValue, toByteOffset: Int(why.rawValue) * MemoryLayout<UInt64>.stride, as: UInt64.self)
+            }
+        }
+    }
+}
+
 private func add(_ counters: tlswatch_counters, to sum: inout tlswatch_counters) {
     sum.hits &+= counters.hits
     sum.submitted &+= counters.submitted
-    sum.dropped.0 &+= counters.dropped.0
-    sum.dropped.1 &+= counters.dropped.1
-    sum.dropped.2 &+= counters.dropped.2
-    sum.dropped.3 &+= counters.dropped.3
-    sum.dropped.4 &+= counters.dropped.4
-    sum.dropped.5 &+= counters.dropped.5
-    sum.dropped.6 &+= counters.dropped.6
+    for number in 0..<TLSWATCH_DROP_COUNT.rawValue {
+        sum[tlswatch_drop(rawValue: number)] &+= counters[tlswatch_drop(rawValue: number)]
+    }
 }

@@ -1,12 +1,5 @@
 /// The BPF object that the build plugin compiled and embedded as base64.
 enum EmbeddedObject {
-    /// Where the knobs of maps.h stand: each is a byte, in their order.
-    enum Knob: Int {
-        case filterProcesses
-        case socketsByAddress
-        case tellPrograms
-    }
-
     /// The programs that walk over processes.
     enum Iterator: String, CaseIterable {
         case mappings = "list_mappings"

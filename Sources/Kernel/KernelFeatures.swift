@@ -6,6 +6,7 @@ package enum Tracepoint: String, Sendable, CaseIterable {
     case socketState = "inet_sock_set_state"
     case socketSend = "sock_send_length"
     case socketReceive = "sock_recv_length"
+    case socketRead = "tcp_rcv_space_adjust"
     /// Stands in for the two before it, which Linux 6.3 brought.
     case systemCallExit = "sys_exit"
     case processExec = "sched_process_exec"
@@ -18,6 +19,7 @@ package enum Tracepoint: String, Sendable, CaseIterable {
         case .socketState: "socket_state"
         case .socketSend: "socket_send"
         case .socketReceive: "socket_receive"
+        case .socketRead: "socket_read"
         case .systemCallExit: "system_call_exit"
         case .processExec: "process_exec"
         case .processExit: "process_exit"
@@ -30,6 +32,7 @@ package enum Tracepoint: String, Sendable, CaseIterable {
         switch self {
         case .socketState: "TCP connect times, first-record delays and closed sockets are observed"
         case .socketSend, .socketReceive, .systemCallExit: "sessions are matched to their sockets"
+        case .socketRead: "it is known for how long bytes lay unread in the socket"
         case .processExec: "short-lived programs are named"
         case .processExit: "handshakes end with their process"
         case .processFork: "children of a selected process are observed with it"
@@ -41,6 +44,7 @@ package enum Tracepoint: String, Sendable, CaseIterable {
         switch self {
         case .socketState: "TCP connect times, first-record delays and closed sockets are not observed"
         case .socketSend, .socketReceive, .systemCallExit: "sessions are not matched to sockets"
+        case .socketRead: "bytes that the program leaves unread count as the peer's time"
         case .processExec: "the executable of a short-lived program may be missing from its sessions"
         case .processExit: "handshakes of killed processes end by timeout"
         case .processFork: "children of a selected process are not observed"
@@ -61,6 +65,18 @@ package struct KernelFeatures: Sendable {
 
     /// Whether the kernel lists what processes map (Linux 5.12).
     package var listsProcesses = false
+
+    /// Whether the kernel keeps how long each thread waited for a processor (CONFIG_SCHED_INFO; without it `struct sched_info`
+    /// is empty).
+    package var keepsRunDelay = false
+
+    /// What becomes of that, for `doctor`.
+    package var runDelaySentence: String {
+        if isBTFHidden { return "unknown: BTF cannot be seen" }
+        return keepsRunDelay
+            ? "available (a handshake's time is divided into CPU, run queue, unread and peer)"
+            : "missing (CONFIG_SCHED_INFO): of a handshake's time only the CPU part is known"
+    }
 
     package func has(_ tracepoint: Tracepoint) -> Bool { tracepoints.contains(tracepoint.rawValue) }
 
@@ -132,6 +148,7 @@ package struct KernelFeatures: Sendable {
         features.rungs.append(.perf)
         features.listsProcesses =
             unsafe btf__find_by_name_kind(btf, "bpf_iter__task_vma", UInt32(TLSWATCH_BTF_STRUCT)) > 0
+        features.keepsRunDelay = unsafe tlswatch_btf_has_member(btf, "sched_info", "run_delay")
         for tracepoint in Tracepoint.allCases
         where unsafe btf__find_by_name_kind(btf, "btf_trace_" + tracepoint.rawValue, UInt32(TLSWATCH_BTF_TYPEDEF)) > 0 {
             features.tracepoints.insert(tracepoint.rawValue)

@@ -39,6 +39,21 @@ import Testing
         #expect(offset(try choose([0x48, 0x85, 0xff, 0x74, 0x01, 0x53, 0xc3], needsReturn: true)) == 3)
     }
 
+    @Test("A jump behind the first push costs less, as long as the parameters last and no loop leads back to it")
+    func aJumpIsTakenBeforeAPush() throws {
+        // push rbx; mov rbx, rdi; test rsi, rsi; je +1; nop; ret
+        let code: [UInt8] = [0x53, 0x48, 0x89, 0xfb, 0x48, 0x85, 0xf6, 0x74, 0x01, 0x90, 0xc3]
+        #expect(offset(try choose(code)) == 7)
+        // The return address is at the top of the stack only before the push.
+        #expect(offset(try choose(code, needsReturn: true)) == 0)
+        // push rbx; xor edi, edi; je: the parameter is gone by then.
+        #expect(offset(try choose([0x53, 0x31, 0xff, 0x74, 0x01, 0x90, 0xc3])) == 0)
+        // push rbx; call; je: a call may change them.
+        #expect(offset(try choose([0x53, 0xe8, 0, 0, 0, 0, 0x74, 0x01, 0x90, 0xc3])) == 0)
+        // push rbx; test rsi, rsi; je back to itself's test: hit more than once.
+        #expect(offset(try choose([0x53, 0x48, 0x85, 0xf6, 0x74, 0xfb, 0xc3])) == 0)
+    }
+
     @Test("Refused where a parameter is no longer in its register") func refusesWhereAParameterIsGone() throws {
         // mov edi, 1; push rbx; ret
         let code: [UInt8] = [0xbf, 1, 0, 0, 0, 0x53, 0xc3]

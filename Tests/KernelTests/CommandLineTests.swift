@@ -56,6 +56,7 @@ extension KernelTests {
             #expect(result.output.contains("libssl.so.3"))
             #expect(result.output.contains("ok programs: accepted by the kernel"))
             #expect(result.output.contains("ok mapping events: "))
+            #expect(result.output.contains("ok sched_info: available"))
         }
 
         @Test("In a pid namespace of its own, where process numbers lie, it says so, with 69")

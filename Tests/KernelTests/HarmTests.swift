@@ -23,7 +23,7 @@ extension KernelTests {
             let features = KernelFeatures.probe()
             let rung = try features.rung(forced: nil)
             let object = try OpenBPFObject().load(rung: rung, features: features)
-            var attacher = Attacher(rung: rung, phases: true)
+            var attacher = Attacher(rung: rung, phases: .full)
             let sites = attacher.choose(analysis).sites
             var seen = 0
             for cycle in 0..<1_000 {

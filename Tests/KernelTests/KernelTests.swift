@@ -11,11 +11,19 @@ func expectSane(_ rows: [SessionRow], sourceLocation: SourceLocation = #_sourceL
     for row in rows {
         let text = "\(row)"
         #expect((row.duration ?? 0) > 0, "a session takes time: \(text)", sourceLocation: sourceLocation)
-        #expect(
-            (row.busy ?? -1) + (row.wait ?? -1) == row.duration, "busy + wait is the duration: \(text)",
-            sourceLocation: sourceLocation)
-        #expect((row.busy ?? -1) >= 0, "no negative time: \(text)", sourceLocation: sourceLocation)
-        #expect((row.wait ?? -1) >= 0, "no negative time: \(text)", sourceLocation: sourceLocation)
+        if let busy = row.busy {
+            #expect(busy + (row.wait ?? -1) == row.duration, "the duration: \(text)", sourceLocation: sourceLocation)
+            #expect(
+                busy == (row.cpu ?? -1) + (row.runqueue ?? -1), "busy is both: \(text)", sourceLocation: sourceLocation)
+        }
+        if let peer = row.peer {
+            #expect(
+                (row.cpu ?? -1) + (row.runqueue ?? -1) + (row.unread ?? -1) + peer == row.duration,
+                "the parts are the duration: \(text)", sourceLocation: sourceLocation)
+        }
+        let parts = [row.cpu, row.runqueue, row.unread, row.peer, row.busy, row.wait].compactMap { $0 }
+        #expect(parts.allSatisfy { $0 >= 0 }, "no negative time: \(text)", sourceLocation: sourceLocation)
+        #expect((row.cause != nil) == (row.peer != nil), "the parts' cause: \(text)", sourceLocation: sourceLocation)
         #expect((row.calls ?? 0) >= 1, "a session has a call: \(text)", sourceLocation: sourceLocation)
         #expect(row.isServer || row.isClient, "a role: \(text)", sourceLocation: sourceLocation)
         #expect(
@@ -42,7 +50,9 @@ func expectSane(_ rows: [SessionRow], sourceLocation: SourceLocation = #_sourceL
         }
         if let compute = row.keyExchangeCompute {
             #expect(compute > 0, "computing is being busy: \(text)", sourceLocation: sourceLocation)
-            #expect(compute <= row.busy ?? 0, "computing is being busy: \(text)", sourceLocation: sourceLocation)
+            #expect(
+                compute <= row.busy ?? row.duration ?? 0, "computing is being busy: \(text)",
+                sourceLocation: sourceLocation)
         }
     }
 }

@@ -98,7 +98,7 @@ extension KernelTests {
             #expect(text.status == .exited(0), "\(text.errors)")
             #expect(text.errors.isEmpty, "\(text.errors)")
             let rows = text.output.split(separator: "\n").map { $0.split(separator: " ").map(String.init) }
-            #expect(rows.contains(["ring-size", "16", "file", "8"]), "\(text.output)")
+            #expect(rows.contains(["ring-size", "16", "file", "2"]), "\(text.output)")
             #expect(rows.contains(["max-sessions", "2000", "environment", "65536"]), "\(text.output)")
             #expect(rows.contains(["sweep-interval", "30s", "default", "30s"]), "\(text.output)")
             let json = try ChildProcess.run(

@@ -26,7 +26,7 @@ import Testing
     private func bare() -> Handshake {
         Handshake(
             wallTime: 1_767_323_045_678_901_234, start: 1, end: 11, pid: 7, tid: 8, comm: "nginx", stack: "openssl",
-            library: "/libssl.so.3", role: .server, outcome: .completed, duration: 10, busy: 4, calls: 2)
+            library: "/libssl.so.3", role: .server, outcome: .completed, duration: 10, calls: 2)
     }
 
     /// One with every fact, whatever can occur together.
@@ -40,6 +40,10 @@ import Testing
         handshake.alert = 48
         handshake.alertDirection = .sent
         handshake.libraryReason = "certificate_verify_failed"
+        handshake.parts = HandshakeParts(of: 10, cpu: 3, runqueue: 1, unread: 2)
+        handshake.cause = .peer
+        handshake.rtt = 410_000
+        handshake.retransmits = 0
         handshake.tlsVersion = "TLSv1.3"
         handshake.cipher = "TLS_AES_256_GCM_SHA384"
         handshake.group = "x25519"
@@ -71,8 +75,10 @@ import Testing
     }
 
     private func rows() throws -> [(key: String, isAlwaysThere: Bool)] {
-        try SettingDocuments.text("docs/sessions.md").split(separator: "\n").filter { $0.hasPrefix("| `") }.map {
-            line in
+        let text = try SettingDocuments.text("docs/sessions.md")
+        let begin = try #require(text.range(of: SessionDocuments.begin)).upperBound
+        let end = try #require(text.range(of: SessionDocuments.end)).lowerBound
+        return text[begin..<end].split(separator: "\n").filter { $0.hasPrefix("| `") }.map { line in
             let cells = line.split(separator: "|").map { $0.trimmingCharacters(in: .whitespaces) }
             return (cells[0].replacing("`", with: ""), cells.last == "never")
         }
@@ -100,7 +106,8 @@ import Testing
             + #""exe":"/usr/sbin/nginx","container":"0123456789ab","stack":"openssl","observed_by":"library","#
             + #""library":"/libssl.so.3","library_version":"3.0.19","role":"server","outcome":"completed","reason":"unknown_ca","alert":48,"#
             + #""alert_direction":"sent","library_reason":"certificate_verify_failed","duration_ns":10,"busy_ns":4,"#
-            + #""wait_ns":6,"calls":2,"tls_version":"TLSv1.3","cipher":"TLS_AES_256_GCM_SHA384","group":"x25519","#
+            + #""wait_ns":6,"calls":2,"cpu_ns":3,"runqueue_ns":1,"unread_ns":2,"peer_ns":4,"cause":"peer","rtt_ns":410000,"#
+            + #""retransmits":0,"tls_version":"TLSv1.3","cipher":"TLS_AES_256_GCM_SHA384","group":"x25519","#
             + #""alpn":"h2","sni":"a.example","resumed":false,"early_data":"accepted","hello_retry_request":false,"#
             + #""client_certificate_requested":true,"client_certificate_given":true,"transport":"quic","#
             + #""tcp_connect_ns":1,"first_record_delay_ns":2,"key_exchange_ns":3,"key_exchange_compute_ns":1,"#
@@ -109,7 +116,7 @@ import Testing
         #expect(lines[0] == full)
         let bare =
             #"{"time":"2026-01-02T03:04:05.678901234Z","pid":7,"tid":8,"comm":"nginx","stack":"openssl","#
-            + #""observed_by":"library","library":"/libssl.so.3","role":"server","outcome":"completed","duration_ns":10,"busy_ns":4,"wait_ns":6,"#
+            + #""observed_by":"library","library":"/libssl.so.3","role":"server","outcome":"completed","duration_ns":10,"#
             + #""calls":2,"socket_confidence":"unknown"}"#
         #expect(lines[1] == bare)
     }
@@ -135,6 +142,7 @@ import Testing
         }
         for (key, values) in [
             ("role", Role.allCases.map(\.rawValue)), ("outcome", Outcome.allCases.map(\.rawValue)),
+            ("cause", HandshakeCause.allCases.map(\.rawValue)),
             ("socket_confidence", [SocketConfidence.exact, .inferred, .unknown].map(\.rawValue)),
         ] { #expect(properties[key]?["enum"] as? [String] == values, "\(key)") }
     }

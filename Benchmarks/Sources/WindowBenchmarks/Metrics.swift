@@ -1,21 +1,5 @@
 import Handshakes
-
-private func completed(_ index: Int, sni: String, end: UInt64) -> Handshake {
-    var handshake = Handshake(
-        wallTime: 0, start: 0, end: end, pid: 1, tid: 1, comm: "nginx", stack: "openssl", library: "libssl.so.3",
-        role: .server, outcome: .completed, duration: durations[index & 4_095], busy: 900_000, calls: 2)
-    handshake.tlsVersion = "TLSv1.3"
-    handshake.cipher = "TLS_AES_256_GCM_SHA384"
-    handshake.group = "x25519"
-    handshake.alpn = "h2"
-    handshake.sni = sni
-    handshake.resumed = false
-    handshake.tcpConnect = 41_200
-    handshake.keyExchange = 230_111
-    handshake.keyExchangeSucceeded = true
-    handshake.alpnNegotiation = 204_000
-    return handshake
-}
+import SyntheticHandshakes
 
 private func registry(names: Int, series: Int = 1_000_000) -> MetricsRegistry {
     var options = MetricsRegistry.Options()
@@ -35,14 +19,14 @@ private func registry(names: Int, series: Int = 1_000_000) -> MetricsRegistry {
     for round in 0..<100 {
         now += 500_000_000
         for (index, name) in names.enumerated() {
-            registry.record(completed(index &* 31 &+ round, sni: name, end: now), now: now)
+            registry.record(completed(in: durations[(index &* 31 &+ round) & 4_095], sni: name, end: now), now: now)
         }
     }
     tell("memory of windows, histograms and counters", megabytes(residentBytes() - before), "64 MB")
     var best = Duration.seconds(3_600)
     for round in 0..<5 {
         for (index, name) in names.enumerated() {
-            registry.record(completed(index &* 17 &+ round, sni: name, end: now), now: now)
+            registry.record(completed(in: durations[(index &* 17 &+ round) & 4_095], sni: name, end: now), now: now)
         }
         // Past the age at which many windows are worked out again.
         now += second
@@ -50,18 +34,22 @@ private func registry(names: Int, series: Int = 1_000_000) -> MetricsRegistry {
     }
     tell("refresh of all of them", "\((best / .microseconds(100)).rounded() / 10) ms", "50 ms")
     measure("record, one of them", count: 100_000) { index in
-        registry.record(completed(index, sni: names[index % sets], end: now), now: now)
+        registry.record(completed(in: durations[index & 4_095], sni: names[index % sets], end: now), now: now)
     }
 
     var bounded = MetricsRegistry(version: "bench", options: registryOptions())
-    for index in 0..<100_000 { bounded.record(completed(index, sni: "warm-\(index).example", end: now), now: now) }
+    for index in 0..<100_000 {
+        bounded.record(completed(in: durations[index & 4_095], sni: "warm-\(index).example", end: now), now: now)
+    }
     let bound = residentBytes()
-    for index in 0..<1_000_000 { bounded.record(completed(index, sni: "attack-\(index).example", end: now), now: now) }
+    for index in 0..<1_000_000 {
+        bounded.record(completed(in: durations[index & 4_095], sni: "attack-\(index).example", end: now), now: now)
+    }
     tell("a million distinct server names more, cap 100", megabytes(residentBytes() - bound))
     var plain = MetricsRegistry(version: "bench")
     measure("record, no extra label", count: 200_000) { index in
         now += 100_000
-        plain.record(completed(index, sni: "a.example", end: now), now: now)
+        plain.record(completed(in: durations[index & 4_095], sni: "a.example", end: now), now: now)
     }
 }
 
@@ -74,7 +62,7 @@ private func registryOptions() -> MetricsRegistry.Options {
 /// What a line of `--format json` costs.
 @MainActor func measureLine() {
     print("\nA session as a line of JSON")
-    var handshake = completed(0, sni: "a.example", end: second)
+    var handshake = completed(in: durations[0], sni: "a.example", end: second)
     handshake.duration = 2_000_000
     handshake.exe = "/usr/sbin/nginx"
     handshake.local = "127.0.0.1:443"
@@ -93,7 +81,8 @@ private func registryOptions() -> MetricsRegistry.Options {
     var registry = registry(names: 4_000)
     let now = 1_000 * second
     for index in 0..<4_000 * 20 {
-        registry.record(completed(index, sni: "host-\(index % 4_000).example", end: now), now: now)
+        registry.record(
+            completed(in: durations[index & 4_095], sni: "host-\(index % 4_000).example", end: now), now: now)
     }
     let snapshot = registry.snapshot(now: now)
     var output: [UInt8] = []

@@ -12,6 +12,7 @@
 #include "confined.h"
 #include "files.h"
 #include "mappings.h"
+#include "memory.h"
 #include "privileges.h"
 
 /* What libbpf 1.1 lacks: names from the kernel's include/uapi/linux/bpf.h. */
@@ -60,8 +61,11 @@ int tlswatch_thread(void);
 /* The calling thread's name, for ps(1): prctl(2) is variadic, which Swift cannot call. */
 void tlswatch_name_thread(const char *name);
 
-/* Overwrites the initial value of a map of knobs: `offset` within it, one byte. 0 or -errno. */
-int tlswatch_set_knob(struct bpf_map *map, size_t offset, uint8_t value);
+/*
+ * The knobs of an object that is not loaded yet, as it will be loaded: where its BTF has the variable. NULL with errno where
+ * it has none of that size. libbpf's memory, which goes with the object.
+ */
+struct tlswatch_knobs *tlswatch_knobs_of(struct bpf_object *object);
 
 /*
  * Maps the programs' account of losses, of a loaded object; NULL with errno where it cannot be mapped. Reads it, the
@@ -76,6 +80,9 @@ enum { TLSWATCH_BTF_STRUCT = 4, TLSWATCH_BTF_TYPEDEF = 8 };
 
 /* Whether an enumeration of the kernel has this enumerator. */
 bool tlswatch_btf_has_enumerator(const struct btf *btf, const char *enumeration, const char *enumerator);
+
+/* Whether a structure of the kernel has a member of this name. */
+bool tlswatch_btf_has_member(const struct btf *btf, const char *structure, const char *member);
 
 /* Attaches a perf-event uprobe. Returns NULL and sets errno on failure. */
 struct bpf_link *tlswatch_attach_perf_uprobe(struct bpf_program *program, const char *path, size_t offset,

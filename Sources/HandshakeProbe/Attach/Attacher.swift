@@ -34,8 +34,8 @@ struct Attacher: ~Copyable {
         }
     }
 
-    /// Whether the phase probes are wanted (`--phases`).
-    let phases: Bool
+    /// How much is measured inside a handshake (`--phases`): one of them.
+    let phases: Phases
     /// Files that are probed at once, at most.
     let limit: Int
     private let rung: ProbeRung
@@ -52,7 +52,7 @@ struct Attacher: ~Copyable {
     private var returnProbes: ReturnProbes?
 
     init(
-        rung: ProbeRung, phases: Bool, limit: Int = LibraryLimit.most, tryReturnProbes: (() -> ReturnProbes)? = nil
+        rung: ProbeRung, phases: Phases, limit: Int = LibraryLimit.most, tryReturnProbes: (() -> ReturnProbes)? = nil
     ) {
         self.limit = limit
         self.rung = rung
@@ -68,9 +68,11 @@ struct Attacher: ~Copyable {
             if site.mode == .singleStep {
                 omitted.append(
                     "\(site.symbol): no instruction that the kernel emulates; a single-stepped probe costs some 15 µs")
-            } else if let wanted = site.hook.phases, wanted != phases {
-                // What stands in for a phase is missed by nobody.
-                if wanted { omitted.append("\(site.symbol): phases are off") }
+            } else if !site.phases.contains(phases) {
+                // What stands in for something, with fewer phases, is missed by nobody.
+                if site.phases.rawValue > phases.rawValue {
+                    omitted.append("\(site.symbol): only with --phases \(site.phases.name)")
+                }
             } else if site.returns, !returnProbesAllowed() {
                 omitted.append("\(site.symbol): its exits are not found, and return probes are \(returnProbesSentence)")
             } else {
@@ -167,8 +169,7 @@ struct LinkMaker: Sendable {
         try object.setProfile(
             UInt32(profile),
             tlswatch_profile(
-                plan: ReadPlan(analysis.facts, expendable: analysis.expendable), facts: analysis.facts,
-                transport: transport, states: states, sites: sites))
+                plan: analysis.plan, facts: analysis.facts, transport: transport, states: states, sites: sites))
         guard sites.count <= TLSWATCH_SITES else {
             throw BPFError(.system, operation: "probe \(sites.count) places in \(path): \(TLSWATCH_SITES) at most")
         }
@@ -242,9 +243,11 @@ extension HookKind {
     /// The exits of what is entered come first, the state machine's entry last.
     fileprivate var attachOrder: Int {
         switch self {
-        case .stateMachineExit, .keyAgreementExit, .pause: 0
-        case .keyChange, .keyAgreement, .alpnSelect, .alpnAnswer, .masterSecret, .newKeys, .fatal, .objectFree: 1
-        case .stateMachine: 2
+        case .callExit, .keyAgreementExit, .pause: 0
+        case .keyChange, .keyAgreement, .keyAgreementFailed, .alpnSelect, .alpnAnswer, .masterSecret, .newKeys, .fatal,
+            .objectFree:
+            1
+        case .call: 2
         }
     }
 }

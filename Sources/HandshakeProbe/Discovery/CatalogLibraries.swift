@@ -20,17 +20,11 @@ extension CatalogState {
         return libraries[identifier]
     }
 
-    /// Closes what a look left open, where that may wait.
-    func close(_ look: FileLook) {
-        guard let file = look.file else { return }
-        _ = reader.look(at: .device(look.inode.device)) { file.close() }
-    }
-
     /// Analyses and attaches a file once. The library, or `nil` where it holds no TLS stack.
     ///
     /// - Parameter isMapped: a process has it mapped already.
     mutating func examine(_ look: FileLook, foundAs path: String, root: String, isMapped: Bool = false) -> Int? {
-        defer { close(look) }
+        defer { inspector.close(look) }
         if let known = files[look.inode] { return known }
         guard var library = library(look) else {
             // What has just been written may not be all of it: looked at again when it is next mapped.
@@ -46,13 +40,10 @@ extension CatalogState {
             files[look.inode] = Self.others
             return Self.others
         }
-        var companion: (look: FileLook, path: String)?
-        if library.analysis?.observesSessions == true, library.version == nil {
-            companion = self.companion(of: look, path: path, root: root)
-            let beside = companion.flatMap { analysis(of: $0.look) }
-            library.companionVersion = beside?.version
-            library.companionTransport = beside?.transport
-        }
+        let companion = inspector.companion(of: look, foundAs: path, root: root, seen: files)
+        let beside = companion.flatMap { analysis(of: $0.look) }
+        library.companionVersion = beside?.version
+        library.companionTransport = beside?.transport
         let identifier = nextIdentifier
         nextIdentifier += 1
         libraries[identifier] = library
@@ -82,22 +73,6 @@ extension CatalogState {
         library.unobservedStack = unobserved.stack
         library.state = .unobserved(reason: unobserved.reason, detail: unobserved.detail)
         return library
-    }
-
-    private func companion(of look: FileLook, path: String, root: String) -> (look: FileLook, path: String)? {
-        var values = look
-        values.file = nil
-        let library = values
-        let directory = path.lastIndex(of: "/").map { String(path[...$0]) } ?? ""
-        let asking = mounts.isKnown(look.inode.device) ? nil : root + path
-        let answer = reader.look(at: .path(root + directory), asking: asking) {
-            [looker, files] () -> (look: FileLook, path: String)? in
-            guard let companion = Companion(of: library, path: path, root: root),
-                case .looked(let look) = looker.named(companion.path, root: root, seen: files)
-            else { return nil }
-            return (look, companion.path)
-        }
-        return answer.value ?? nil
     }
 
     private func analysis(of look: FileLook) -> LibraryAnalysis? {

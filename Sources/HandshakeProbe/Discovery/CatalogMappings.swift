@@ -30,48 +30,17 @@ extension CatalogState {
 
     mutating func resolve(_ mapping: KernelMapping) -> Int? {
         if let known = files[mapping.file] { return known }
-        let known = analyses[mapping.file]
-        let asking = mounts.isLocal(mapping.file.device, for: mapping.pid) ? nil : FileLooker.link(to: mapping)
-        var answer = reader.look(at: .device(mapping.file.device), asking: asking) { [looker] in
-            looker.mapped(mapping, known: known)
-        }
-        var path: String?
-        func name(_ reader: ForeignReader) -> (text: String, deleted: Bool)? {
-            reader.look(at: .process(mapping.pid)) { ProcessMaps.path(of: mapping) }.value ?? nil
-        }
-        let root = "/proc/\(mapping.pid)/root"
-        if case .value(.failed(let error)) = answer, error != EMFILE, error != ENFILE, let found = name(reader) {
-            path = found.text
-            if !found.deleted {
-                let second = reader.look(at: .path(root + found.text), asking: root + found.text) { [looker] in
-                    looker.named(found.text, root: root, expected: mapping.file, known: known)
-                }
-                // What stood in the way of the mapped file itself says more than what its name leads to.
-                if case .value(.looked) = second { answer = second }
-            }
-        }
-        switch answer {
-        case .value(.looked(let look)):
+        let verdict = inspector.inspect(mapping, known: analyses[mapping.file])
+        switch verdict {
+        case .looked(let look, let path):
             if blocked.resolved(mapping.file) { (hasChanged, hasNews) = (true, true) }
             sightings?.resolved(mapping.file)
-            return examine(look, foundAs: path ?? look.path, root: root, isMapped: true)
-        case .value(.failed(let error)):
-            // A process that has gone cannot be looked at; that is no lack of permission.
-            if error == EMFILE || error == ENFILE { unopened.insert(mapping.pid) }
-            if Self.isRefusal(error), let path {
-                block(mapping, .unreadable, "it cannot be read: \(errnoText(error))", path)
-            }
-            return nil
-        case .value(.another): return nil
-        case .hangs(let detail):
-            block(mapping, .fileSystemHangs, detail, path ?? name(reader)?.text ?? Label.unknown)
-            return nil
+            return examine(look, foundAs: path, root: "/proc/\(mapping.pid)/root", isMapped: true)
+        case .failed(EMFILE, _), .failed(ENFILE, _): unopened.insert(mapping.pid)
+        case .failed, .another, .hangs: break
         }
-    }
-
-    /// Whether an error is the file's, and not that its process has gone.
-    private static func isRefusal(_ error: Int32) -> Bool {
-        [EACCES, EPERM, EIO, ENOTCONN, ESTALE, ETIMEDOUT, EREMOTEIO, EHOSTDOWN, EKEYREJECTED].contains(error)
+        if let refusal = verdict.refusal { block(mapping, refusal.reason, refusal.detail, refusal.path) }
+        return nil
     }
 
     private mutating func block(_ mapping: KernelMapping, _ reason: UnobservedReason, _ detail: String, _ path: String)
@@ -87,12 +56,9 @@ extension CatalogState {
     mutating func resolve(_ event: MappedFileEvent) -> Int? {
         guard event.name.hasPrefix("/") else { return nil }
         let root = HostView.root
-        let answer = reader.look(at: .path(root + event.name), asking: root + event.name) { [looker, files] in
-            looker.named(event.name, root: root, seen: files)
-        }
-        guard case .value(.looked(let look)) = answer else { return nil }
+        guard case .looked(let look, _) = inspector.named(event.name, root: root, seen: files) else { return nil }
         guard !mappings.knowsInodes || event.hint.isOf(look.inode) else {
-            close(look)
+            inspector.close(look)
             return nil
         }
         return examine(look, foundAs: event.name, root: root, isMapped: true)

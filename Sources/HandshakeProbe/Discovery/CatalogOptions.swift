@@ -1,7 +1,7 @@
 /// What discovery is told of the engine's options.
 struct CatalogOptions: Sendable {
     /// Whether the phase probes are attached.
-    var phases: Bool
+    var phases: Phases
     /// Files that are probed at once, at most.
     var maxLibraries: Int
     /// Only these processes and their children; empty observes all.

@@ -7,13 +7,12 @@ import Kernel
 extension CatalogState {
     mutating func attach(_ identifier: Int, _ file: OpenFile) {
         guard var library = libraries[identifier], let analysis = library.analysis,
-            let stack = looker.stacks.named(analysis.stack)
+            let stack = inspector.stacks.named(analysis.stack)
         else { return }
         defer { libraries[identifier] = library }
         let choice = attacher.choose(analysis)
         library.omitted = choice.omitted
-        let seesSessions = !analysis.observesSessions || choice.sites.contains { $0.hook == .stateMachine }
-        guard seesSessions, !choice.sites.isEmpty else {
+        guard analysis.isObserved(by: choice.sites) else {
             library.state = .unobserved(reason: .noCheapSite, detail: choice.omitted.joined(separator: "; "))
             return
         }
@@ -50,7 +49,7 @@ extension CatalogState {
             case isBeingWritten, wasWritten
         }
         let taker = fileGuard.taker
-        let stacks = looker.stacks
+        let stacks = inspector.stacks
         let answer = reader.look(
             at: .device(library.inode.device),
             late: { (outcome: Outcome) in if case .held(let hold) = outcome { taker.drop(hold) } },

@@ -8,9 +8,9 @@ struct CatalogState: ~Copyable {
 
     let kernel: KernelSide
     let mappings: HostMappings
+    var inspector: FileInspector
     /// Every foreign file is opened, read and closed by it.
-    let reader: ForeignReader
-    let looker: FileLooker
+    var reader: ForeignReader { inspector.reader }
     /// Told of each library before its first probe is in place.
     let announce: @Sendable (ObservedLibrary) -> Void
 
@@ -33,7 +33,6 @@ struct CatalogState: ~Copyable {
     var sightings: Sightings?
     /// Whether libraries that are probed from now on are probed late: somebody waits for their sessions already.
     var isObserving = false
-    var mounts = MountTable()
     /// When the mapping that is looked at was made, where that is known.
     var mappedAt: UInt64?
     /// Processes whose files could not be looked at because descriptors had run out.
@@ -52,12 +51,10 @@ struct CatalogState: ~Copyable {
         announce: @escaping @Sendable (ObservedLibrary) -> Void
     ) {
         self.kernel = kernel
-        self.reader = reader
         self.announce = announce
         mappings = HostMappings(kernel: kernel)
         attacher = Attacher(rung: rung, phases: options.phases, limit: options.maxLibraries)
-        looker = FileLooker(
-            mappings: mappings, own: OpenFile("/proc/self/exe").map(mappings.inode(of:)), stacks: options.stacks)
+        inspector = FileInspector(reader: reader, mappings: mappings, stacks: options.stacks)
         retention = LibraryRetention(reader: reader)
         if !options.processes.isEmpty {
             followed = FollowedProcesses(ProcessMaps.withDescendants(Set(options.processes)))
@@ -80,7 +77,7 @@ struct CatalogState: ~Copyable {
 
     /// Every library, and every file that may be one, as others see them.
     var rows: [ObservedLibrary] {
-        let rows = LibraryFolding.fold(libraries)
+        let rows = LibraryFolding.fold(libraries, stacks: inspector.stacks)
         let observed = rows.filter { $0.state == .attached }.reduce(into: Set()) { $0.formUnion($1.processes) }
         return rows + blocked.rows(observed: observed)
     }
@@ -99,7 +96,7 @@ struct CatalogState: ~Copyable {
         hints.removeAll(keepingCapacity: true)
         if files.count > Self.memory { files = files.filter { $0.value != nil } }
         mappedAt = nil
-        mounts.forget()
+        inspector.forgetMounts()
         var observed: [UInt32: Bool] = [:]
         for mapping in list {
             if followed != nil {
@@ -152,7 +149,7 @@ struct CatalogState: ~Copyable {
 
     /// Takes what has happened to processes. True when a sweep has to find what was lost.
     mutating func apply(_ changes: [ProcessChange]) -> Bool {
-        mounts.forget()
+        inspector.forgetMounts()
         var pending: [UInt32: [MappedFileEvent]] = [:]
         var lost = false
         // It maps files for a moment, to look at them.

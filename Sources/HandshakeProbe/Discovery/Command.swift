@@ -10,7 +10,7 @@ package enum CommandFiles {
     }
 
     private static func find(_ name: String) -> String? {
-        if name.contains("/") { return isExecutable(name) ? name : nil }
+        if name.utf8.contains(UInt8(ascii: "/")) { return isExecutable(name) ? name : nil }
         let path = unsafe getenv("PATH").map { unsafe String(cString: $0) } ?? "/usr/local/bin:/usr/bin:/bin"
         for directory in path.split(separator: ":", omittingEmptySubsequences: false) {
             let candidate = (directory.isEmpty ? "." : String(directory)) + "/" + name

@@ -1,40 +1,33 @@
-import Code
-import Foundation
+import FoundationEssentials
 import Glibc
 import Kernel
 
-/// The libcrypto beside a libssl, which carries the version that a shared libssl does not.
+/// The file beside a shared library that belongs to it (`TLSStack.companion`).
 struct Companion: Sendable {
-    /// A libcrypto and the libssl that it is beside have names that differ in this alone.
-    private static let names = (ssl: "libssl", crypto: "libcrypto")
-
     /// As the process sees it.
     let path: String
 
     /// On the reader's thread.
     ///
     /// - Parameters:
-    ///   - library: the libssl.
+    ///   - library: the library.
+    ///   - name: how its companion is called.
     ///   - path: its name where it was found.
     ///   - root: before every path: `/proc/PID/root` for what a process maps, which may see other files under that
     ///     name than this one does; empty for this one's own view.
-    /// - Returns: `nil` where there is none, where there are several, or where the name leads to another libssl by now.
-    init?(of library: FileLook, path: String, root: String) {
-        guard let slash = path.lastIndex(of: "/") else { return nil }
-        let name = path[path.index(after: slash)...]
-        guard name.hasPrefix(Self.names.ssl), let named = OpenFile(root + path), named.hasSameContent(as: library)
-        else {
-            return nil
-        }
-        let directory = String(path[...slash])
-        let plain = directory + Self.names.crypto + name.dropFirst(Self.names.ssl.count)
+    /// - Returns: `nil` where there is none, where there are several, or where the name leads to another library by now.
+    init?(of library: FileLook, called name: CompanionName, path: String, root: String) {
+        guard let plain = name.beside(path), let slash = path.lastIndex(of: "/"),
+            let named = OpenFile(root + path), named.hasSameContent(as: library)
+        else { return nil }
         if OpenFile(root + plain) != nil {
             self.path = plain
             return
         }
-        // Bundled libraries have a hash in their names (auditwheel: libssl-4a840876.so.3): the one libcrypto there.
+        // Bundled libraries have a hash in their names (auditwheel: libssl-4a840876.so.3): the one companion there.
+        let directory = String(path[...slash])
         let others = Self.names(in: directory, root: root).filter {
-            $0.hasPrefix(Self.names.crypto) && $0.contains(".so")
+            $0.hasPrefix(name.companion) && $0.utf8.contains(".so".utf8)
         }
         let real = Set(others.compactMap { OpenFile(root + directory + $0)?.identity })
         guard real.count == 1, let other = others.first else { return nil }
@@ -45,21 +38,6 @@ struct Companion: Sendable {
         // Not a whole system's: there the companion has its plain name.
         guard !["/lib/", "/usr/lib/", "/lib64/", "/usr/lib64/"].contains(directory) else { return [] }
         return (try? FileManager.default.contentsOfDirectory(atPath: root + directory)) ?? []
-    }
-
-    /// The version that it reports, read on the reader's thread.
-    func version(root: String) -> String? {
-        guard let elf = try? ELFFile(path: root + path) else { return nil }
-        return (try? TLSStacks.builtIn.analyse(elf))?.version
-    }
-
-    /// Whether the libcrypto at one path stands beside the libssl at another.
-    static func isBeside(crypto: String, ssl: String) -> Bool {
-        guard let cryptoSlash = crypto.lastIndex(of: "/"), let sslSlash = ssl.lastIndex(of: "/"),
-            crypto[...cryptoSlash] == ssl[...sslSlash]
-        else { return false }
-        return crypto[crypto.index(after: cryptoSlash)...]
-            == names.crypto + ssl[ssl.index(after: sslSlash)...].dropFirst(names.ssl.count)
     }
 }
 

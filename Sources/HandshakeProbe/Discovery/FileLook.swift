@@ -42,9 +42,9 @@ struct FileLook: Sendable {
     ///   - path: its name where the kernel has none.
     ///   - own: this program's file, which holds the texts that it looks for.
     ///   - isSeen: whether it need not be read again.
-    init(
-        _ file: OpenFile, path: String, inode: MappedInode, own: MappedInode?, isSeen: Bool, known: Known? = nil,
-        stacks: TLSStacks = .builtIn
+    fileprivate init(
+        _ file: OpenFile, path: String, inode: MappedInode, own: OwnFile?, isSeen: Bool, known: Known?,
+        stacks: TLSStacks
     ) {
         self.path = file.kernelPath ?? path
         self.inode = inode
@@ -52,7 +52,7 @@ struct FileLook: Sendable {
         (changed, size, modified, isFresh) = (file.changed, file.size, file.modified, file.isFresh)
         if isSeen {
             finding = .seen
-        } else if inode == own {
+        } else if let own, inode == own.inode || identity == own.identity {
             finding = .nothing
         } else if let known, known.changed == file.changed, !file.isFresh {
             finding = .analysed(known.analysis)
@@ -82,6 +82,12 @@ struct FileLook: Sendable {
     }
 }
 
+/// This program's own file.
+struct OwnFile: Sendable {
+    let inode: MappedInode
+    let identity: FileIdentity
+}
+
 /// What became of opening a file.
 enum FileAnswer: Sendable {
     case looked(FileLook)
@@ -91,20 +97,30 @@ enum FileAnswer: Sendable {
     case another
 }
 
-/// What looks at files have in common.
+/// Opens and reads files, on the reader's thread.
 struct FileLooker: Sendable {
-    let mappings: HostMappings
-    /// This program's file.
-    let own: MappedInode?
+    /// `nil` where no BPF program is loaded: files are then known as stat(2) tells them.
+    private let mappings: HostMappings?
+    private let own: OwnFile?
     let stacks: TLSStacks
+
+    init(mappings: HostMappings?, stacks: TLSStacks) {
+        self.mappings = mappings
+        self.stacks = stacks
+        own = OpenFile("/proc/self/exe").map { file in
+            OwnFile(inode: mappings?.inode(of: file) ?? MappedInode(file), identity: file.identity)
+        }
+    }
 
     /// The kernel's link to the mapped file itself.
     static func link(to mapping: KernelMapping) -> String { "/proc/\(mapping.pid)/map_files/\(mapping.range)" }
 
     /// Opens and reads the file behind a mapping: the mapped one itself, whatever its name leads to now.
-    func mapped(_ mapping: KernelMapping, known: FileLook.Known?) -> FileAnswer {
+    ///
+    /// - Parameter name: its name, where the kernel has none.
+    func mapped(_ mapping: KernelMapping, name: String, known: FileLook.Known?) -> FileAnswer {
         guard let file = OpenFile(Self.link(to: mapping)) else { return .failed(errno) }
-        return read(file, path: "", expected: mapping.file, known: known)
+        return read(file, path: name, expected: mapping.file, known: known)
     }
 
     /// The same by a name in the view of `root`: what /proc/PID/map_files refuses without CAP_CHECKPOINT_RESTORE.
@@ -128,8 +144,8 @@ struct FileLooker: Sendable {
             file.close()
             return .failed(error)
         }
-        let inode = mappings.inode(of: file)
-        if let expected, inode != expected, mappings.knowsInodes {
+        let inode = mappings?.inode(of: file) ?? MappedInode(file)
+        if let expected, inode != expected, mappings?.knowsInodes == true {
             file.close()
             return .another
         }

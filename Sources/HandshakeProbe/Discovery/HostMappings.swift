@@ -34,10 +34,15 @@ struct HostMappings: Sendable {
     }
 
     private func fromProc(_ pid: UInt32) -> [KernelMapping]? {
-        ProcessMaps.codeFiles(of: pid)?.compactMap { file in
-            let bounds = file.range.split(separator: "-").compactMap { UInt64($0, radix: 16) }
-            guard bounds.count == 2 else { return nil }
-            return KernelMapping(pid: pid, start: bounds[0], end: bounds[1], file: file.inode)
-        }
+        ProcessMaps.codeFiles(of: pid)?.compactMap { KernelMapping($0, of: pid) }
+    }
+}
+
+extension KernelMapping {
+    /// `nil` where its addresses make no sense.
+    init?(_ file: MappedFile, of pid: UInt32) {
+        let bounds = file.range.split(separator: "-").compactMap { UInt64($0, radix: 16) }
+        guard bounds.count == 2 else { return nil }
+        self.init(pid: pid, start: bounds[0], end: bounds[1], file: file.inode)
     }
 }

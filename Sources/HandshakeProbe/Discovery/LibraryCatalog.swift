@@ -37,7 +37,7 @@ package final class LibraryCatalog: Sendable {
 
     deinit { close(wake) }
 
-    /// What was known when it was last published. A libcrypto is part of its libssl.
+    /// What was known when it was last published. A companion is part of its library.
     package var libraries: [ObservedLibrary] { published.withLock { $0.libraries } }
     /// The processes that no library stands for, as last published.
     var uncovered: UncoveredProcesses { published.withLock { $0.uncovered } }
@@ -52,7 +52,7 @@ package final class LibraryCatalog: Sendable {
             case looked(FileLook)
             case refused(errno: Int32?, advice: String?)
         }
-        let looker = state.withLock { $0.looker }
+        let looker = state.withLock { $0.inspector.looker }
         let answer = reader.look(at: .path(path), asking: path) { () -> Outcome in
             var status = stat()
             if unsafe stat(path, &status) == 0, status.st_mode & S_IFMT != S_IFREG {
@@ -87,11 +87,8 @@ package final class LibraryCatalog: Sendable {
     /// - Parameter root: before every path, where it is another view than this process's own.
     func addIfPresent(_ paths: [String], root: String = "") {
         for path in paths {
-            let (looker, seen) = state.withLock { ($0.looker, $0.files) }
-            let answer = reader.look(at: .path(root + path), asking: root + path) {
-                looker.named(path, root: root, seen: seen)
-            }
-            if case .value(.looked(let look)) = answer {
+            let (inspector, seen) = state.withLock { ($0.inspector, $0.files) }
+            if case .looked(let look, _) = inspector.named(path, root: root, seen: seen) {
                 change { state in
                     state.mappedAt = nil
                     _ = state.add(look, path: path, root: root)

@@ -1,11 +1,14 @@
-/// A libcrypto is part of the libssl that uses it, to everybody but the attacher: one row, one label.
+/// A companion is part of the library that it belongs to, to everybody but the attacher: one row, one label.
 enum LibraryFolding {
-    /// The libraries by identifier, as they are published: each libcrypto folded into its libssl. One that belongs to none
+    /// The libraries by identifier, as they are published: each companion folded into its library. One that belongs to none
     /// is no TLS library.
-    static func fold(_ libraries: [Int: ObservedLibrary]) -> [ObservedLibrary] {
+    static func fold(_ libraries: [Int: ObservedLibrary], stacks: TLSStacks = .builtIn) -> [ObservedLibrary] {
         var rows = libraries.filter { !isCompanion($0.value) }
         for (_, companion) in libraries.sorted(by: { $0.key < $1.key }) where isCompanion(companion) {
-            guard let owner = owner(of: companion, among: rows) else { continue }
+            let candidates = rows.filter { $0.value.analysis?.observesSessions == true }
+                .mapValues { Member(path: $0.path, stack: $0.stack, processes: $0.processes) }
+            let member = Member(path: companion.path, stack: companion.stack, processes: companion.processes)
+            guard let owner = owner(of: member, among: candidates, stacks) else { continue }
             if companion.profile != 0 { rows[owner]?.companionProfiles.append(companion.profile) }
             if companion.state == .attached { rows[owner]?.companionSites += companion.sites }
             rows[owner]?.omitted += omitted(companion)
@@ -13,23 +16,26 @@ enum LibraryFolding {
         return rows.sorted { $0.key < $1.key }.map(\.value)
     }
 
-    /// It has nothing of a handshake, only what suspends one.
-    static func isCompanion(_ library: ObservedLibrary) -> Bool { library.analysis.map(isCompanion) ?? false }
-
-    static func isCompanion(_ analysis: LibraryAnalysis) -> Bool {
-        !analysis.observesSessions && analysis.sites.allSatisfy { $0.hook == .pause }
-    }
+    static func isCompanion(_ library: ObservedLibrary) -> Bool { library.analysis?.isCompanion == true }
 
     private static func omitted(_ companion: ObservedLibrary) -> [String] {
         guard case .unobserved(_, let detail) = companion.state else { return companion.omitted }
         return ["\(companion.path): \(detail)"]
     }
 
-    /// The libssl beside it, or else one that a process maps together with it.
-    private static func owner(of companion: ObservedLibrary, among rows: [Int: ObservedLibrary]) -> Int? {
-        let candidates = rows.filter { $0.value.analysis?.observesSessions == true }
-        func shares(_ library: ObservedLibrary) -> Bool { !library.processes.isDisjoint(with: companion.processes) }
-        let beside = candidates.filter { Companion.isBeside(crypto: companion.path, ssl: $0.value.path) }
+    /// What is known of a library or a companion when it is folded.
+    struct Member {
+        var path: String
+        var stack: String
+        var processes: Set<UInt32>
+    }
+
+    /// The library beside a companion, or else one that a process maps together with it.
+    static func owner(of companion: Member, among libraries: [Int: Member], _ stacks: TLSStacks) -> Int? {
+        let candidates = libraries.filter { $0.value.stack == companion.stack }
+        let name = stacks.named(companion.stack)?.companion
+        func shares(_ library: Member) -> Bool { !library.processes.isDisjoint(with: companion.processes) }
+        let beside = candidates.filter { name?.beside($0.value.path) == companion.path }
         return (beside.filter { shares($0.value) }.keys.max() ?? beside.keys.max())
             ?? candidates.filter { shares($0.value) }.keys.min()
     }

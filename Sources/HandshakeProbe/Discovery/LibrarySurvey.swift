@@ -11,7 +11,7 @@ package enum LibrarySurvey {
         package var sites: [ProbeSite]
         /// What is missing, and why.
         package var notes: [String]
-        /// Whether its state machine, or of a library beside one its own hook, has a site that the kernel emulates.
+        /// Whether the daemon would observe it, by the sites that the kernel emulates.
         package var observable: Bool
         package var processes: Set<UInt32>
     }
@@ -28,37 +28,24 @@ package enum LibrarySurvey {
 
 /// One pass over the host.
 private struct Survey {
-    private struct Found: Sendable {
-        var identity: FileIdentity
-        var entry: LibrarySurvey.Entry?
-        var isCompanion = false
-    }
-
-    private enum Outcome: Sendable {
-        case found(Found)
-        case failed(Int32)
-    }
-
-    private let reader = ForeignReader(.first)
-    private let own = OpenFile("/proc/self/exe")?.identity
+    private var inspector = FileInspector(reader: ForeignReader(.first), mappings: nil, stacks: .builtIn)
+    private var reader: ForeignReader { inspector.reader }
     private var entries: [LibrarySurvey.Entry] = []
-    private var companions: [LibrarySurvey.Entry] = []
+    /// Of the entries those that belong to another one.
+    private var companions: Set<Int> = []
+    /// What each file led to, and each mapping by the kernel's words for it.
     private var indices: [FileIdentity: Int?] = [:]
-    private var companionIndices: [FileIdentity: Int] = [:]
     private var mappings: [String: FileIdentity?] = [:]
     private var blocked = BlockedFiles()
-    private var mounts = MountTable()
 
     mutating func cached() {
-        let names = reader.look(at: .path(LinkerCache.path)) {
-            LinkerCache.libraries(TLSStacks.builtIn.libraries)
+        let names = reader.look(at: .path(LinkerCache.path)) { [stacks = inspector.stacks] in
+            LinkerCache.libraries(stacks.libraries)
         }
         for path in names.value ?? [] {
-            let answer = reader.look(at: .path(HostView.root + path)) { [own] () -> Outcome in
-                guard let file = OpenFile(HostView.root + path) else { return .failed(errno) }
-                return .found(Self.survey(file, path, root: HostView.root, own: own))
+            if case .looked(let look, let name) = inspector.named(path, root: HostView.root) {
+                keep(look, foundAs: name, root: HostView.root)
             }
-            if case .value(.found(let found)) = answer { keep(found) }
         }
     }
 
@@ -70,121 +57,96 @@ private struct Survey {
                 stands, pid: pid, reason: .fileSystemHangs, detail: detail,
                 path: executablePath(of: pid) ?? Label.unknown)
         }
-        for mapping in (answer.value ?? nil) ?? [] {
-            let key = mapping.key + mapping.path
+        for file in (answer.value ?? nil) ?? [] {
+            let key = file.key + file.path
             let identity: FileIdentity?
             if let known = mappings[key] {
                 identity = known
             } else {
-                identity = look(at: mapping, of: pid)
+                identity = look(at: file, of: pid)
                 if identity != nil { mappings[key] = .some(identity) }
             }
-            guard let identity else { continue }
-            if let index = indices[identity] ?? nil { entries[index].processes.insert(pid) }
-            if let index = companionIndices[identity] { companions[index].processes.insert(pid) }
+            if let identity, let index = indices[identity] ?? nil { entries[index].processes.insert(pid) }
         }
     }
 
-    private mutating func look(at mapping: MappedFile, of pid: UInt32) -> FileIdentity? {
-        let link = "/proc/\(pid)/map_files/\(mapping.range)"
-        let asking = mounts.isLocal(mapping.inode.device, for: pid) ? nil : link
-        let answer = reader.look(at: .device(mapping.inode.device), asking: asking) { [own] () -> Outcome in
-            guard let file = OpenFile(link) else { return .failed(errno) }
-            return .found(Self.survey(file, mapping.path, root: "/proc/\(pid)/root", own: own))
+    private mutating func look(at file: MappedFile, of pid: UInt32) -> FileIdentity? {
+        guard let mapping = KernelMapping(file, of: pid) else { return nil }
+        let verdict = inspector.inspect(mapping, name: (file.path, file.deleted))
+        if case .looked(let look, let name) = verdict {
+            keep(look, foundAs: name, root: "/proc/\(pid)/root")
+            return look.identity
         }
-        switch answer {
-        case .value(.found(let found)):
-            keep(found)
-            return found.identity
-        case .hangs(let detail):
-            block(mapping, pid, .fileSystemHangs, detail)
-            return nil
-        case .value(.failed(let error)):
-            // map_files wants CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE; the name will do while it is the same file.
-            let name = "/proc/\(pid)/root" + mapping.path
-            let second =
-                mapping.deleted
-                ? nil
-                : reader.look(at: .path(name)) { [own] () -> Found? in
-                    OpenFile(name).map { Self.survey($0, mapping.path, root: "/proc/\(pid)/root", own: own) }
-                }
-            if let found = second?.value ?? nil {
-                keep(found)
-                return found.identity
-            }
-            if error == EACCES || error == EPERM || error == EIO || error == ENOTCONN || error == ESTALE {
-                block(mapping, pid, .unreadable, "it cannot be read: \(errnoText(error))")
-            }
-            return nil
+        if let refusal = verdict.refusal {
+            _ = blocked.note(
+                mapping.file, pid: pid, reason: refusal.reason, detail: refusal.detail, path: refusal.path)
         }
+        return nil
     }
 
-    private mutating func block(_ mapping: MappedFile, _ pid: UInt32, _ reason: UnobservedReason, _ detail: String) {
-        _ = blocked.note(mapping.inode, pid: pid, reason: reason, detail: detail, path: mapping.path)
-    }
-
-    private mutating func keep(_ found: Found) {
-        guard indices[found.identity] == nil, companionIndices[found.identity] == nil else { return }
-        guard let entry = found.entry else {
-            indices[found.identity] = .some(nil)
+    private mutating func keep(_ look: FileLook, foundAs path: String, root: String) {
+        defer { inspector.close(look) }
+        guard indices[look.identity] == nil else { return }
+        guard var entry = LibrarySurvey.Entry(look) else {
+            indices[look.identity] = .some(nil)
             return
         }
-        if found.isCompanion {
-            companionIndices[found.identity] = companions.count
-            companions.append(entry)
-        } else {
-            indices[found.identity] = entries.count
-            entries.append(entry)
+        if let companion = inspector.companion(of: look, foundAs: path, root: root) {
+            if case .analysed(let analysis) = companion.look.finding { entry.version = analysis.version }
+            inspector.close(companion.look)
         }
+        if case .analysed(let analysis) = look.finding, analysis.isCompanion { companions.insert(entries.count) }
+        indices[look.identity] = entries.count
+        entries.append(entry)
     }
 
-    /// With each libcrypto in its libssl's entry, and what could not be looked at.
+    /// With each companion in its library's entry, and what could not be looked at.
     func finished() -> [LibrarySurvey.Entry] {
-        var entries = entries
-        for companion in companions {
-            let owner =
-                entries.indices.first { Companion.isBeside(crypto: companion.path, ssl: entries[$0].path) }
-                ?? entries.indices.first {
-                    entries[$0].observable && !entries[$0].processes.isDisjoint(with: companion.processes)
-                }
-            guard let owner else { continue }
-            entries[owner].sites += companion.sites
-            entries[owner].notes += companion.notes
+        func member(_ index: Int) -> LibraryFolding.Member {
+            let entry = entries[index]
+            return LibraryFolding.Member(path: entry.path, stack: entry.stack, processes: entry.processes)
         }
-        let observed = entries.filter(\.observable).reduce(into: Set()) { $0.formUnion($1.processes) }
-        return entries
+        var rows = entries
+        let owners = entries.indices.filter { entries[$0].sites.contains { $0.hook == .call } }
+        let candidates = Dictionary(uniqueKeysWithValues: owners.map { ($0, member($0)) })
+        for companion in companions.sorted() {
+            let owner = LibraryFolding.owner(of: member(companion), among: candidates, inspector.stacks)
+            guard let owner else { continue }
+            rows[owner].sites += entries[companion].sites
+            rows[owner].notes += entries[companion].notes
+        }
+        rows = rows.indices.filter { !companions.contains($0) }.map { rows[$0] }
+        let observed = rows.filter(\.observable).reduce(into: Set()) { $0.formUnion($1.processes) }
+        return rows
             + blocked.rows(observed: observed).map { row in
-                var entry = LibrarySurvey.Entry(
-                    path: row.path, stack: row.stack, version: nil, sites: [], notes: [], observable: false,
-                    processes: row.processes)
+                var entry = LibrarySurvey.Entry(path: row.path, stack: row.stack)
+                entry.processes = row.processes
                 if case .unobserved(let reason, let detail) = row.state {
                     entry.notes = ["\(reason.rawValue): \(detail)"]
                 }
                 return entry
             }
     }
+}
 
-    // MARK: on the reader's thread
+extension LibrarySurvey.Entry {
+    fileprivate init(path: String, stack: String) {
+        self.init(path: path, stack: stack, version: nil, sites: [], notes: [], observable: false, processes: [])
+    }
 
-    private static func survey(_ file: OpenFile, _ path: String, root: String, own: FileIdentity?) -> Found {
-        var found = Found(identity: file.identity)
-        if file.identity == own { return found }
-        let name = file.kernelPath ?? path
-        let finding = FileLook.finding(file)
-        if case .analysed(let analysis) = finding {
-            let values = FileLook(file, path: path, inode: MappedInode(file), own: nil, isSeen: true)
-            let essential = analysis.observesSessions ? HookKind.stateMachine : .pause
-            found.isCompanion = LibraryFolding.isCompanion(analysis)
-            found.entry = LibrarySurvey.Entry(
-                path: name, stack: analysis.stack,
-                version: analysis.version ?? Companion(of: values, path: path, root: root)?.version(root: root),
-                sites: analysis.sites, notes: analysis.notes,
-                observable: analysis.sites.contains { $0.hook == essential && $0.mode == .emulated }, processes: [])
-        } else if let (stack, reason, detail) = finding.unobserved {
-            found.entry = LibrarySurvey.Entry(
-                path: name, stack: stack, version: nil, sites: [], notes: ["\(reason.rawValue): \(detail)"],
-                observable: false, processes: [])
+    /// `nil` where the file holds no TLS stack.
+    fileprivate init?(_ look: FileLook) {
+        if case .analysed(let analysis) = look.finding {
+            self.init(path: look.path, stack: analysis.stack)
+            version = analysis.version
+            sites = analysis.sites
+            notes = analysis.notes
+            observable = analysis.isObserved(by: analysis.sites.filter { $0.mode == .emulated })
+        } else if let (stack, reason, detail) = look.finding.unobserved {
+            self.init(path: look.path, stack: stack)
+            notes = ["\(reason.rawValue): \(detail)"]
+        } else {
+            return nil
         }
-        return found
     }
 }

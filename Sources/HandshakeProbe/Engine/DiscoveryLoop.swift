@@ -1,4 +1,4 @@
-import Foundation
+import Dispatch
 import Glibc
 import Kernel
 import Synchronization
@@ -105,13 +105,13 @@ final class DiscoveryLoop: @unchecked Sendable {
             throw BPFError(
                 reason == .permission ? .privilege : .input, operation: "observe \(path)", advice: detail)
         }
-        // Its libcrypto, for the key agreement: beside it, or where the linker finds it.
-        let directory = path.lastIndex(of: "/").map { String(path[...$0]) } ?? ""
-        for soname in ["libcrypto.so.3", "libcrypto.so.1.1"] where path.hasSuffix(soname.dropFirst(9)) {
-            catalog.addIfPresent([directory + soname])
-            let cached = catalog.reader.look(at: .path(LinkerCache.path)) { LinkerCache.path(of: soname) }.value ?? nil
-            catalog.addIfPresent(cached.map { [$0] } ?? [], root: HostView.root)
-        }
+        // Its companion: beside it, or where the linker finds it.
+        let stacks = options.stacks
+        guard let companion = stacks.companion(beside: path) ?? stacks.companion(beside: library.path) else { return }
+        catalog.addIfPresent([companion])
+        let name = companion.split(separator: "/").last.map(String.init) ?? companion
+        let cached = catalog.reader.look(at: .path(LinkerCache.path)) { LinkerCache.path(of: name) }.value ?? nil
+        catalog.addIfPresent(cached.map { [$0] } ?? [], root: HostView.root)
     }
 
     func start() throws(BPFError) {

@@ -1,5 +1,6 @@
 import CEvents
-import Foundation
+import Dispatch
+import FoundationEssentials
 import Glibc
 import Handshakes
 import Kernel
@@ -110,7 +111,7 @@ package final class Engine: Sendable {
             table: SessionTable(
                 capacity: options.maxSessions, timeout: tuning.value.handshakeTimeout, wallClockOffset: offset),
             metrics: MetricsRegistry(version: options.version, options: options.metrics),
-            recorder: recorder,
+            stacks: options.stacks, longestWindow: options.longestWindow, started: monotonicNow(), recorder: recorder,
             losses: LossWatch { [kernel] in kernel.object.losses() }
         )
         let loop = try RingLoop(engine: self, consumer: consumer, deliver: deliver)
@@ -145,12 +146,7 @@ package final class Engine: Sendable {
     var stopSignal: Int32 { stopDescriptor }
 
     var handshakeTimeout: UInt64 { tuning.value.handshakeTimeout }
-    /// Nanoseconds.
-    var longestWindow: UInt64 {
-        options.metrics.windows.map(\.nanoseconds).max() ?? WindowLength(seconds: 60).nanoseconds
-    }
     var isRecording: Bool { options.recording != nil }
-    var stacks: TLSStacks { options.stacks }
 
     func takeAnnounced() -> [ObservedLibrary] {
         announced.libraries.withLock { libraries in

@@ -8,8 +8,8 @@ package struct EngineOptions: Sendable {
     package var version: String
     /// Forces a rung of the probe ladder; `nil` takes the best there is.
     package var rung: ProbeRung?
-    /// Whether the phase probes are attached (`--phases`).
-    package var phases = true
+    /// How much is measured inside a handshake (`--phases`): one of them.
+    package var phases = Phases.on
     /// Nanoseconds without an event after which a session times out.
     package var handshakeTimeout: UInt64 = 60_000_000_000
     /// Windows, extra labels, exemplars and limits of the metrics.
@@ -20,8 +20,10 @@ package struct EngineOptions: Sendable {
     package var maxSessions = 65536
     /// Files that are probed at once, at most `LibraryLimit.most`; past it the one without a process longest is let go.
     package var maxLibraries = LibraryLimit.most
-    /// Bytes of the ring buffer; a power of two.
-    package var ringBytes: UInt32 = 8 << 20
+    /// Bytes of the ring buffer; a power of two. A session's records take 1,250 bytes (a non-blocking handshake of two calls
+    /// with its socket, name and transport): 100 ms without a consumer, behind the 20 ms between two drains, are 1.5 MB at
+    /// 10,000 handshakes a second. The ring is mapped twice, and counts twice in the resident memory.
+    package var ringBytes: UInt32 = 2 << 20
     /// Only these processes and their children; empty observes all.
     package var processes: [UInt32] = []
     /// Only these files; empty looks for them.
@@ -41,6 +43,11 @@ package struct EngineOptions: Sendable {
 
     package init(version: String) {
         self.version = version
+    }
+
+    /// Of the metrics' windows, nanoseconds.
+    var longestWindow: UInt64 {
+        metrics.windows.map(\.nanoseconds).max() ?? WindowLength(seconds: 60).nanoseconds
     }
 
     /// Observes what this process starts from now on, which is to be `executable`, and its children.

@@ -2,9 +2,28 @@ import CEvents
 import Code
 import Handshakes
 
-/// The BPF programs, as `enum tlswatch_program` numbers them.
-enum KernelProgram: Int, CaseIterable {
+/// The BPF programs: `enum tlswatch_program`.
+enum KernelProgram: CaseIterable {
     case enter, leave, socketState, socketSend, socketReceive, processExec, processExit, processFork
+
+    var number: tlswatch_program {
+        switch self {
+        case .enter: TLSWATCH_PROGRAM_ENTER
+        case .leave: TLSWATCH_PROGRAM_RETURN
+        case .socketState: TLSWATCH_PROGRAM_SOCKET_STATE
+        case .socketSend: TLSWATCH_PROGRAM_SOCKET_SEND
+        case .socketReceive: TLSWATCH_PROGRAM_SOCKET_RECEIVE
+        case .processExec: TLSWATCH_PROGRAM_PROCESS_EXEC
+        case .processExit: TLSWATCH_PROGRAM_PROCESS_EXIT
+        case .processFork: TLSWATCH_PROGRAM_PROCESS_FORK
+        }
+    }
+
+    /// Its own among the counters of all programs; `nil` where there are none, as in a replay.
+    func counters(among all: [tlswatch_counters]) -> tlswatch_counters? {
+        let index = Int(number.rawValue)
+        return index < all.count ? all[index] : nil
+    }
 
     var label: String {
         switch self {
@@ -22,7 +41,7 @@ enum KernelProgram: Int, CaseIterable {
     var isTracepoint: Bool { self != .enter && self != .leave }
 }
 
-/// Why a hit made no record, as `enum tlswatch_drop` numbers it.
+/// Why a hit made no record: `enum tlswatch_drop`. The raw value is the metric's `reason` label.
 enum KernelDrop: String, CaseIterable {
     case ringFull = "ring_full"
     case noMemory = "no_memory"
@@ -31,6 +50,20 @@ enum KernelDrop: String, CaseIterable {
     case otherProcess = "other_process"
     case disabled
     case noted
+    case collision
+
+    var number: tlswatch_drop {
+        switch self {
+        case .ringFull: TLSWATCH_DROP_RING_FULL
+        case .noMemory: TLSWATCH_DROP_NO_MEMORY
+        case .outsideHandshake: TLSWATCH_DROP_OUTSIDE_HANDSHAKE
+        case .sizeQuery: TLSWATCH_DROP_SIZE_QUERY
+        case .otherProcess: TLSWATCH_DROP_OTHER_PROCESS
+        case .disabled: TLSWATCH_DROP_DISABLED
+        case .noted: TLSWATCH_DROP_NOTED
+        case .collision: TLSWATCH_DROP_COLLISION
+        }
+    }
 
     /// Whether an event was lost; the other hits need none.
     var isLoss: Bool { self == .ringFull || self == .noMemory }
@@ -39,18 +72,15 @@ enum KernelDrop: String, CaseIterable {
 extension KernelCounters {
     init(_ counters: [tlswatch_counters], decoder: EventDecoder) {
         self.init()
-        for program in KernelProgram.allCases where program.rawValue < counters.count {
-            let counter = counters[program.rawValue]
+        for program in KernelProgram.allCases {
+            guard let counter = program.counters(among: counters) else { continue }
             submitted.append(.init(program: program.label, count: counter.submitted))
-            let drops = [
-                counter.dropped.0, counter.dropped.1, counter.dropped.2, counter.dropped.3, counter.dropped.4,
-                counter.dropped.5, counter.dropped.6,
-            ]
-            for (reason, count) in zip(KernelDrop.allCases, drops) {
-                let entry = Unsubmitted(program: program.label, reason: reason.rawValue, count: count)
+            for reason in KernelDrop.allCases {
+                let entry = Unsubmitted(
+                    program: program.label, reason: reason.rawValue, count: counter[reason.number])
                 if reason.isLoss {
                     dropped.append(entry)
-                } else if count > 0 {
+                } else if entry.count > 0 {
                     skipped.append(entry)
                 }
             }

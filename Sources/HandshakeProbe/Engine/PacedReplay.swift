@@ -1,4 +1,4 @@
-import Foundation
+import Dispatch
 import Glibc
 import Handshakes
 import Kernel
@@ -9,11 +9,8 @@ import Synchronization
 ///
 /// What only the kernel side knows (hits, drops, probes, observed processes) is not in a recording and is absent.
 package final class PacedReplay: Sendable {
-    private static let publishInterval: UInt64 = 200_000_000
     /// As an engine leaves records in the ring.
     private static let drainInterval: UInt64 = 20_000_000
-    private static let expireInterval: UInt64 = 250_000_000
-    private static let statusInterval: UInt64 = 1_000_000_000
 
     private let reader: Mutex<RecordingReader>
     /// The first record's time, on the recording's clock.
@@ -65,46 +62,27 @@ package final class PacedReplay: Sendable {
     /// Everything is on the recording's clock: only what the outside compares with its own is put on to the machine's.
     private func run(_ reader: inout RecordingReader) {
         let shift = monotonicNow() &- first
-        let consumer = Replay.consumer(
-            timeout: options.handshakeTimeout,
+        let consumer = EventConsumer(
+            replayTimeout: options.handshakeTimeout,
             metrics: MetricsRegistry(version: options.version, options: options.metrics),
-            wallClockOffset: wallClockOffset() &+ Int64(bitPattern: shift))
+            longestWindow: options.longestWindow,
+            wallClockOffset: wallClockOffset() &+ Int64(bitPattern: shift), started: first)
         // Read to its end before: an error cannot come any more.
         var next = try? reader.next()
-        var published: UInt64?
-        var expired = first
-        var status: StatusSnapshot?
-        var judged = first
         while true {
             let now = monotonicNow() &- shift
             while let frame = next, reader.time(of: frame) ?? 0 <= now {
-                Replay.pass(frame, of: reader, to: consumer)
-                if case .library(let library) = frame, let stack = TLSStacks.builtIn.named(library.stack) {
-                    consumer.metrics.observe(stack: library.stack, reasons: stack.rules.usualReasons)
-                }
+                consumer.take(frame, of: reader)
+                if case .library(let library) = frame { consumer.observe(stack: library.stack) }
                 if case .loss = frame { consumer.metrics.markLoss(at: now, now: now) }
                 next = try? reader.next()
             }
-            if now &- expired >= Self.expireInterval {
-                expired = now
-                consumer.table.expire(now: now)
+            if consumer.step(now: now).isPublicationDue {
+                let snapshot = consumer.publish(now: now, drained: now &+ shift)
+                latest.withLock { $0 = snapshot }
             }
-            _ = consumer.takeFinished(now: now)
-            if published.map({ now &- $0 >= Self.publishInterval }) ?? true {
-                published = now
-                let lost = count(consumer, now: now)
-                if status == nil || now &- judged >= Self.statusInterval {
-                    judged = now
-                    status = StatusSnapshot(
-                        consumer.metrics.status(now: now), uptime: now &- first,
-                        inFlight: UInt64(consumer.table.inFlight), lost: lost, coverage: CoverageSample(),
-                        libraries: [])
-                }
-                publish(consumer, status, now: now, drained: now &+ shift)
-            }
-            let due = next.flatMap { reader.time(of: $0) } ?? .max
-            let next = max(due, now &+ Self.drainInterval)
-            if waitForStop(until: min(next, (published ?? now) &+ Self.publishInterval), now: now) { return }
+            let due = max(next.flatMap { reader.time(of: $0) } ?? .max, now &+ Self.drainInterval)
+            if waitForStop(until: min(due, consumer.nextPublication ?? now), now: now) { return }
         }
     }
 
@@ -115,21 +93,5 @@ package final class PacedReplay: Sendable {
         let milliseconds = time > now ? (time - now) / 1_000_000 + 1 : 0
         unsafe _ = poll(&descriptors, 1, Int32(clamping: milliseconds))
         return descriptors[0].revents != 0
-    }
-
-    /// Takes the consumer's own counts into the metrics; the result is what was rejected.
-    private func count(_ consumer: EventConsumer, now: UInt64) -> UInt64 {
-        let kernel = KernelCounters([], decoder: consumer.decoder)
-        consumer.metrics.update(kernel: kernel, now: now)
-        consumer.metrics.update(sessions: consumer.tallies)
-        return kernel.lost
-    }
-
-    private func publish(_ consumer: EventConsumer, _ status: StatusSnapshot?, now: UInt64, drained: UInt64) {
-        let snapshot = EngineSnapshot(
-            metrics: consumer.metrics.snapshot(now: now), status: status, outcomes: consumer.outcomes,
-            inFlight: consumer.table.inFlight, lost: 0,
-            rejected: consumer.decoder.submitted &- consumer.decoder.decoded, drained: drained)
-        latest.withLock { $0 = snapshot }
     }
 }

@@ -1,4 +1,3 @@
-import CEvents
 import Handshakes
 import Kernel
 
@@ -16,12 +15,11 @@ package enum Replay {
     /// - Parameter timeout: as `--handshake-timeout`, nanoseconds, on the recording's own clock.
     package static func run(_ reader: RecordingReader, timeout: UInt64, version: String) -> Result {
         var reader = reader
-        let consumer = consumer(
-            timeout: timeout, metrics: MetricsRegistry(version: version),
+        let consumer = EventConsumer(
+            replayTimeout: timeout, metrics: MetricsRegistry(version: version),
             wallClockOffset: reader.header.wallClockOffset)
         var handshakes: [Handshake] = []
         var now: UInt64 = 0
-        var swept: UInt64 = 0
         var cut: RecordingError?
         func next() -> RecordingReader.Frame? {
             do throws(RecordingError) {
@@ -33,49 +31,40 @@ package enum Replay {
         }
         while let frame = next() {
             if let time = reader.time(of: frame) { now = max(now, time) }
-            pass(frame, of: reader, to: consumer)
-            guard case .record = frame else { continue }
-            if now &- swept > 1_000_000_000 {
-                swept = now
-                consumer.table.expire(now: now)
-            }
-            handshakes += consumer.takeFinished(now: now)
+            consumer.take(frame, of: reader)
+            if case .record = frame { handshakes += consumer.step(now: now).finished }
         }
-        consumer.table.endClosed()
-        handshakes += consumer.takeFinished(now: now)
+        handshakes += consumer.finish(now: now)
         consumer.metrics.update(sessions: consumer.tallies)
         return Result(
             handshakes: handshakes, metrics: consumer.metrics.snapshot(now: now),
             rejected: consumer.decoder.submitted &- consumer.decoder.decoded, inFlight: consumer.table.inFlight,
             cut: cut)
     }
+}
 
-    /// A consumer that asks nothing of this machine.
-    static func consumer(
-        timeout: UInt64, metrics: consuming MetricsRegistry, wallClockOffset: Int64
-    ) -> EventConsumer {
-        let table = SessionTable(capacity: 65536, timeout: timeout, wallClockOffset: wallClockOffset)
-        let consumer = EventConsumer(table: table, metrics: metrics, recorder: nil)
-        consumer.table.processes.readsProc = false
-        return consumer
+extension EventConsumer {
+    /// One that asks nothing of this machine.
+    convenience init(
+        replayTimeout timeout: UInt64, metrics: consuming MetricsRegistry,
+        longestWindow: UInt64 = 60_000_000_000, wallClockOffset: Int64, started: UInt64 = 0
+    ) {
+        self.init(
+            table: SessionTable(capacity: 65536, timeout: timeout, wallClockOffset: wallClockOffset),
+            metrics: metrics, longestWindow: longestWindow, started: started)
+        table.processes.readsProc = false
     }
 
-    static func pass(_ frame: RecordingReader.Frame, of reader: RecordingReader, to consumer: EventConsumer) {
+    /// What a recording has next.
+    func take(_ frame: RecordingReader.Frame, of reader: RecordingReader) {
         switch frame {
-        case .library(let library):
-            guard (1..<Int(TLSWATCH_MAX_PROFILES)).contains(library.profile),
-                let rules = TLSStacks.builtIn.named(library.stack)?.rules
-            else { return }
-            consumer.table.register(
-                ProfileEntry(rules: rules, stack: library.stack, library: library.path, version: library.version),
-                at: library.profile)
+        case .library(let library): register(library)
         case .process(let process):
-            consumer.table.processes.set(
+            table.processes.set(
                 pid: process.pid, start: process.start, exe: PeerText.clean(process.exe),
                 container: process.container.map(PeerText.clean))
-        case .loss(let span): consumer.table.note(loss: span)
-        case .record(let range):
-            unsafe reader.withRecord(range) { record in unsafe consumer.consume(record) }
+        case .loss(let span): note(loss: span)
+        case .record(let range): unsafe reader.withRecord(range) { record in unsafe consume(record) }
         }
     }
 }

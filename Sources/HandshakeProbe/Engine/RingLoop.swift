@@ -9,15 +9,8 @@ import Kernel
 final class RingLoop: @unchecked Sendable {
     /// How long records may wait in the ring: producers do not wake the consumer (a forced wake-up costs them 8 µs).
     private static let pollMilliseconds: Int32 = 20
-    private static let publishInterval: UInt64 = 200_000_000
-    /// The same on a host where no handshake has begun or ended for a while: a look costs more than what it finds. What is
-    /// found is published at once then.
+    /// The same on a host where no handshake has begun or ended for a while.
     private static let quietPollMilliseconds: Int32 = 250
-    private static let quietAfter: UInt64 = 2_000_000_000
-    /// Once no window holds a session either, what is published changes by itself no more.
-    private static let settledPublishInterval: UInt64 = 1_000_000_000
-    private static let expireInterval: UInt64 = 250_000_000
-    private static let statusInterval: UInt64 = 1_000_000_000
     /// Less is the noise of reading two clocks.
     private static let wallClockStep: UInt64 = 1_000_000
 
@@ -27,13 +20,6 @@ final class RingLoop: @unchecked Sendable {
     private let deliver: @Sendable ([Handshake]) -> Void
     private var hits = LibraryHits()
     private var distrusted: Set<Int> = []
-    private var status: StatusSnapshot?
-    private var statusTime: UInt64 = 0
-    private let started = monotonicNow()
-    /// When a handshake began or ended last.
-    private var lastActivity: UInt64 = 0
-    private var lastDrain = monotonicNow()
-    private var inFlight = 0
 
     init(engine: Engine, consumer: EventConsumer, deliver: @escaping @Sendable ([Handshake]) -> Void) throws(BPFError) {
         ring = try unsafe RingBuffer(descriptor: engine.ringDescriptor) { unsafe consumer.consume($0) }
@@ -43,29 +29,18 @@ final class RingLoop: @unchecked Sendable {
     }
 
     func run() {
-        var published: UInt64 = 0
-        var expired: UInt64 = 0
         publish(now: monotonicNow())
         while !waitForStop() {
-            let wasQuiet = isQuiet(at: lastDrain)
-            let now = drain()
-            if now - expired >= Self.expireInterval {
-                expired = now
+            let (turn, now) = drain()
+            if turn.hasExpired {
                 consumer.table.timeout = engine.handshakeTimeout
                 followWallClock()
-                consumer.table.expire(now: now)
-                hand(now)
             }
-            let isWoken = wasQuiet && !isQuiet(at: now)
-            if isWoken || now - published >= publishInterval(at: now) {
-                published = now
-                publish(now: now)
-            }
+            if turn.isPublicationDue { publish(now: now) }
         }
         drain()
-        consumer.table.endClosed()
         let now = monotonicNow()
-        hand(now)
+        hand(consumer.finish(now: now))
         do {
             try consumer.flushRecording()
         } catch {
@@ -81,15 +56,8 @@ final class RingLoop: @unchecked Sendable {
             pollfd(fd: engine.stopSignal, events: Int16(POLLIN), revents: 0),
         ]
         unsafe _ = poll(
-            &descriptors, 2, isQuiet(at: lastDrain) ? Self.quietPollMilliseconds : Self.pollMilliseconds)
+            &descriptors, 2, consumer.isQuiet ? Self.quietPollMilliseconds : Self.pollMilliseconds)
         return descriptors[1].revents != 0
-    }
-
-    private func isQuiet(at now: UInt64) -> Bool { now - lastActivity > Self.quietAfter }
-
-    private func publishInterval(at now: UInt64) -> UInt64 {
-        let isSettled = inFlight == 0 && now - lastActivity > engine.longestWindow + Self.settledPublishInterval
-        return isSettled ? Self.settledPublishInterval : Self.publishInterval
     }
 
     /// Somebody may set the clock. A recording keeps the offset of its header, which its replay has too.
@@ -101,36 +69,26 @@ final class RingLoop: @unchecked Sendable {
         }
     }
 
-    @discardableResult private func drain() -> UInt64 {
+    @discardableResult private func drain() -> (EventConsumer.Turn, now: UInt64) {
         register()
         consumer.lookForLosses()
         ring.drain()
         let now = monotonicNow()
-        hand(now)
-        lastDrain = now
-        return now
+        let turn = consumer.step(now: now)
+        hand(turn.finished)
+        return (turn, now)
     }
 
-    private func hand(_ now: UInt64) {
-        let finished = consumer.takeFinished(now: now)
-        if !finished.isEmpty || consumer.table.inFlight != inFlight {
-            inFlight = consumer.table.inFlight
-            lastActivity = now
-        }
+    private func hand(_ finished: [Handshake]) {
         if !finished.isEmpty { deliver(finished) }
     }
 
     /// Takes the libraries announced since the last time: before any of their records.
     private func register() {
         for library in engine.takeAnnounced() {
-            guard let rules = engine.stacks.named(library.stack)?.rules else { continue }
-            hits.register(library)
-            consumer.table.register(
-                ProfileEntry(rules: rules, stack: library.stack, library: library.path, version: library.version),
-                at: library.profile)
-            consumer.record(
-                library: RecordedLibrary(
-                    profile: library.profile, stack: library.stack, path: library.path, version: library.version))
+            let recorded = RecordedLibrary(
+                profile: library.profile, stack: library.stack, path: library.path, version: library.version)
+            if consumer.register(recorded) { hits.register(library) }
         }
     }
 
@@ -142,36 +100,24 @@ final class RingLoop: @unchecked Sendable {
         // What was recorded is there whatever happens next; a failure is told at the end.
         try? consumer.flushRecording()
         let counters = engine.counters()
-        let kernel = KernelCounters(counters, decoder: consumer.decoder)
-        consumer.metrics.update(kernel: kernel, now: now)
         let observed = engine.catalog.libraries
         for library in observed where library.state == .attached && library.analysis?.observesSessions == true {
-            consumer.metrics.observe(
-                stack: library.stack, reasons: engine.stacks.named(library.stack)?.rules.usualReasons ?? [])
-        }
-        consumer.metrics.update(sessions: consumer.tallies)
-        let coverage = coverage(counters, observed)
-        consumer.metrics.update(coverage: coverage)
-        if status == nil || now - statusTime >= Self.statusInterval {
-            statusTime = now
-            status = StatusSnapshot(
-                consumer.metrics.status(now: now), uptime: now - started,
-                inFlight: UInt64(consumer.table.inFlight), lost: kernel.lost, coverage: coverage, libraries: observed)
+            consumer.observe(stack: library.stack)
         }
         engine.publish(
-            EngineSnapshot(
-                metrics: consumer.metrics.snapshot(now: now), status: status, outcomes: consumer.outcomes,
-                inFlight: consumer.table.inFlight, lost: kernel.lostInKernel,
-                rejected: consumer.decoder.submitted &- consumer.decoder.decoded, drained: now))
+            consumer.publish(
+                now: now, drained: now,
+                EventConsumer.Surroundings(
+                    counters: counters, coverage: coverage(counters, observed), libraries: observed)))
     }
 
     private func coverage(_ counters: [tlswatch_counters], _ observed: [ObservedLibrary]) -> CoverageSample {
         var sample = CoverageSample()
         sample.probeHits = hits.samples(live: observed) { engine.hits(profile: $0) }
         // The tracepoint programs' hits, so that hits = submitted + dropped holds over everything.
-        for program in KernelProgram.allCases where program.isTracepoint && program.rawValue < counters.count {
-            sample.probeHits.append(
-                .init(stack: "kernel", library: program.label, count: counters[program.rawValue].hits))
+        for program in KernelProgram.allCases where program.isTracepoint {
+            guard let counter = program.counters(among: counters) else { continue }
+            sample.probeHits.append(.init(stack: "kernel", library: program.label, count: counter.hits))
         }
         sample.add(observed, uncovered: engine.catalog.uncovered)
         sample.evictedLibraries = engine.catalog.evicted

@@ -37,7 +37,7 @@ package struct CallReturn: ~Escapable {
     init?(_ bytes: RawSpan) {
         let fixed = unsafe bytes.unsafeLoadUnaligned(as: tlswatch_call_return.self)
         let limit = Int(TLSWATCH_TEXT_SIZE)
-        guard Int(fixed.alpn_length) < limit, Int(fixed.sni_length) < limit, fixed.steps <= UInt16(TLSWATCH_STEPS)
+        guard Int(fixed.alpn_length) < limit, Int(fixed.sni_length) < limit, fixed.steps <= Self.stepLimit
         else { return nil }
         let steps = MemoryLayout<tlswatch_step>.stride * Int(fixed.steps)
         guard bytes.byteCount == Self.size + steps + Int(fixed.alpn_length) + Int(fixed.sni_length) else { return nil }
@@ -46,6 +46,8 @@ package struct CallReturn: ~Escapable {
     }
 
     static let size = MemoryLayout<tlswatch_call_return>.size
+    /// Recordings up to wire version 4 have as many; TLSWATCH_STEPS is less.
+    private static let stepLimit: UInt16 = 10
 
     /// A scalar fact, if it was read.
     func scalar(_ fact: Fact) -> UInt32? {

@@ -1,5 +1,5 @@
 import CEvents
-import Foundation
+import FoundationEssentials
 import Glibc
 import Kernel
 

@@ -21,7 +21,8 @@ enum RecordingUpgrade {
             var record = Array(body)
             if kind == RecordingFrame.record {
                 if version < 3 { record = fromVersion2(record) }
-                record = fromVersion3(record)
+                if version < 4 { record = fromVersion3(record) }
+                record = fromVersion4(record)
             }
             result += frames[offset..<offset + 4]
             result += (0..<4).map { UInt8(truncatingIfNeeded: record.count >> (8 * $0)) }
@@ -124,6 +125,36 @@ enum RecordingUpgrade {
         case (TLSWATCH_NAME.rawValue, Three.name):
             // The failure had a record of its own: no step here.
             record.insert(contentsOf: [UInt8](repeating: 0, count: MemoryLayout<tlswatch_step>.size), at: Old.header)
+        default: return record
+        }
+        setSize(of: &record)
+        return record
+    }
+
+    /// Version 4, which knew nothing of a call's time off the processor and of TCP's own figures.
+    private enum Four {
+        /// call_return: the header, entry, input, first send, idle time; behind the idle calls, 24 scalars.
+        static let callReturn = 192
+        static let result = 72
+        static let scalars = 96
+        /// socket: an unused word at its end.
+        static let socket = 112
+        static let unused = 108
+    }
+
+    private static func fromVersion4(_ body: [UInt8]) -> [UInt8] {
+        var record = body
+        guard let kind = kind(of: record) else { return record }
+        func unknown(_ count: Int) -> [UInt8] { [UInt8](repeating: 0xff, count: count) }
+        func none(_ count: Int) -> [UInt8] { [UInt8](repeating: 0, count: count) }
+        switch (kind, record.count) {
+        case (TLSWATCH_CALL_RETURN.rawValue, Four.callReturn...):
+            // From behind, so that the offsets hold: the round-trip time and the retransmissions; the time off the processor,
+            // waiting for one and with bytes unread, and when the bytes had arrived.
+            record.insert(contentsOf: none(4) + unknown(4), at: Four.scalars)
+            record.insert(contentsOf: unknown(24) + none(8), at: Four.result)
+        case (TLSWATCH_SOCKET.rawValue, Four.socket):
+            record.replaceSubrange(Four.unused..<Four.socket, with: unknown(4))
         default: return record
         }
         setSize(of: &record)

@@ -3,7 +3,7 @@ import CEvents
 /// What a probe site in a TLS library stands for. The raw values are `enum tlswatch_hook`'s.
 package enum HookKind: UInt16, Sendable, Codable, CaseIterable {
     /// A call of the handshake state machine begins.
-    case stateMachine = 1
+    case call = 1
     /// Traffic keys are installed (OpenSSL's `change_cipher_state`).
     case keyChange = 2
     /// The library's key agreement begins (`EVP_PKEY_derive` and the like).
@@ -17,24 +17,39 @@ package enum HookKind: UInt16, Sendable, Codable, CaseIterable {
     /// The TLS object is freed.
     case objectFree = 7
     /// The call ends, at an instruction inside the state machine that every way out passes.
-    case stateMachineExit = 8
+    case callExit = 8
     /// The key agreement is over: the instruction behind its call.
     case keyAgreementExit = 9
     /// The thread leaves a call without ending it, and may come back to it (OpenSSL's asynchronous jobs).
     case pause = 10
     /// Below TLS 1.3: the master secret is made, from the peer's share that has been read.
     case masterSecret = 11
-    /// Below TLS 1.3, where phases are off: traffic keys are installed, so that a handshake took place.
+    /// Below TLS 1.3, where no phase is measured: traffic keys are installed, so that a handshake took place.
     case newKeys = 12
 
-    /// Whether the hook belongs to a capture with phases (`true`), to one without (`false`), or to both.
-    var phases: Bool? {
-        switch self {
-        case .keyChange, .keyAgreement, .keyAgreementExit, .alpnSelect, .alpnAnswer, .masterSecret: true
-        case .newKeys: false
-        case .stateMachine, .stateMachineExit, .fatal, .objectFree, .pause: nil
-        }
-    }
+    /// The key agreement has failed: an instruction that the library comes to in no other case.
+    case keyAgreementFailed = 13
+}
+
+/// How much is measured inside a handshake (`--phases`), and which of these a site is probed for.
+package struct Phases: OptionSet, Sendable, Hashable, Codable {
+    package let rawValue: UInt8
+
+    package init(rawValue: UInt8) { self.rawValue = rawValue }
+
+    /// Sessions alone.
+    package static let off = Phases(rawValue: 1)
+    /// Key-exchange and ALPN times, with as few hits as can be.
+    package static let on = Phases(rawValue: 2)
+    /// Compute times and the peer's Finished as well.
+    package static let full = Phases(rawValue: 4)
+    package static let all: Phases = [.off, .on, .full]
+
+    /// By their names on the command line, from the least to the most.
+    package static let names: KeyValuePairs<String, Phases> = ["off": .off, "on": .on, "full": .full]
+
+    /// The least of these.
+    var name: String { Self.names.first { contains($0.value) }?.key ?? "off" }
 }
 
 /// A fact that the BPF programs read from the TLS object, by its number in `enum tlswatch_fact`.

@@ -36,15 +36,22 @@ struct Session {
 
     // Calls
     var callEnter: UInt64
-    var busy: UInt64 = 0
     var calls = 1
+    var parts = SessionParts()
     var firstReturn: UInt64 = 0
 
     /// When the kernel's side of the socket closed, while the library may still have a word to say.
     var closed: UInt64?
+    /// `parts` as they stood then, once a call has come back after it.
+    var partsAtClose: SessionParts?
 
     // Socket
-    var socket: tlswatch_socket?
+    private(set) var socket: tlswatch_socket?
+    /// TCP's smoothed round-trip time, as it was told last; 0 not known.
+    var rtt: UInt64 = 0
+    /// Segments that were sent again on the socket: before the session, and as told last; TLSWATCH_NO_COUNT not known.
+    private(set) var retransmitsBefore = TLSWATCH_NO_COUNT
+    var retransmitsNow = TLSWATCH_NO_COUNT
     var firstSend: UInt64 = 0
 
     // Phases
@@ -77,9 +84,28 @@ struct Session {
         callEnter = event.header.time_ns
     }
 
-    /// A call came back at `time`; it was entered at `enter`.
-    mutating func leaveCall(enter: UInt64, at time: UInt64) {
-        busy &+= time &- min(enter, time)
+    /// Takes `event`'s socket for the session's own.
+    mutating func own(_ event: tlswatch_socket) {
+        if socket?.number != event.number { retransmitsNow = TLSWATCH_NO_COUNT }
+        socket = event
+        // The first handshake on a connection that was seen to begin has all of it: a SYN that was sent again, too.
+        let isFirst = event.connecting_ns != 0 || event.established_ns != 0
+        retransmitsBefore = isFirst ? 0 : event.retransmits
+    }
+
+    /// The socket's proof, which a later use of it has told.
+    mutating func prove(_ proof: UInt16) { socket?.proof = proof }
+
+    /// Segments that this side sent again in the session.
+    var retransmits: UInt64? {
+        guard retransmitsBefore != TLSWATCH_NO_COUNT, retransmitsNow != TLSWATCH_NO_COUNT,
+            retransmitsNow >= retransmitsBefore
+        else { return nil }
+        return UInt64(retransmitsNow - retransmitsBefore)
+    }
+
+    /// A call came back at `time`, or the thread left it.
+    mutating func leaveCall(at time: UInt64) {
         callEnter = 0
         if firstReturn == 0 { firstReturn = time }
         lastActivity = max(lastActivity, time)
@@ -98,11 +124,12 @@ struct Session {
     /// Whether a step shows that a renegotiation takes place.
     func isShown(by step: tlswatch_step) -> Bool {
         switch HookKind(rawValue: step.hook) {
-        case .keyChange, .newKeys, .masterSecret, .keyAgreement, .alpnSelect, .alpnAnswer: return true
+        case .keyChange, .newKeys, .masterSecret, .keyAgreement, .keyAgreementFailed, .alpnSelect, .alpnAnswer:
+            return true
         // Reading a connection that has been shut down fails too.
         case .fatal:
             return step.detail != UInt16(TLSWATCH_NO_STATE) && hasMoved(state: nil, detail: UInt32(step.detail))
-        case .stateMachine, .stateMachineExit, .keyAgreementExit, .objectFree, .pause, nil: return false
+        case .call, .callExit, .keyAgreementExit, .objectFree, .pause, nil: return false
         }
     }
 

@@ -29,7 +29,11 @@ extension Session {
         var handshake = Handshake(
             wallTime: Int64(bitPattern: start) &+ wallClockOffset, start: start, end: time, pid: key.pid, tid: tid,
             comm: Self.name(entry.comm), stack: profile.stack, library: profile.library, role: role, outcome: outcome,
-            duration: duration, busy: min(busy, duration), calls: calls)
+            duration: duration, calls: calls)
+        // Calls after a close that was the end are no part of it.
+        handshake.parts = (time == closed ? partsAtClose ?? parts : parts).finished(duration: duration)
+        if rtt != 0 { handshake.rtt = rtt }
+        handshake.retransmits = retransmits
         handshake.observedBy = .library
         handshake.thread = Self.name(entry.thread)
         handshake.exe = process.exe
@@ -71,15 +75,16 @@ extension Session {
     }
 
     private func fillPhases(_ handshake: inout Handshake, _ rules: SessionRules, version: UInt32?) {
-        // TLS 1.2 without an agreement and resumed: there was no key exchange to time.
-        let hadKeyExchange = agreed || handshake.tlsVersion == "TLSv1.3" || handshake.resumed == false
+        // TLS 1.2 without a new master secret and resumed: there was no key exchange to time.
+        let hadKeyExchange =
+            agreed || hasMasterSecret || handshake.tlsVersion == "TLSv1.3" || handshake.resumed == false
         if keyExchangeEnd != 0, hadKeyExchange {
             handshake.keyExchangeSucceeded = true
             if keyExchangeBegin != 0, keyExchangeEnd >= keyExchangeBegin, keyExchangeEnd <= handshake.end {
                 handshake.keyExchange = keyExchangeEnd - keyExchangeBegin
             }
         }
-        if agreed { handshake.keyExchangeCompute = keyExchangeCompute }
+        if keyExchangeCompute != 0 { handshake.keyExchangeCompute = keyExchangeCompute }
         if role == .server, peerFinished > start, peerFinished <= handshake.end {
             handshake.finished = peerFinished - start
         }

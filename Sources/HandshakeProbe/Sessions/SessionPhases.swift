@@ -4,6 +4,8 @@ import Glibc
 /// The phases inside a session: what each event moves.
 extension Session {
     mutating func enterCall(at time: UInt64) {
+        // One that was entered and did not come back.
+        if callEnter != 0 { parts.loseTrack() }
         callEnter = time
         lastActivity = max(lastActivity, time)
     }
@@ -12,16 +14,30 @@ extension Session {
     mutating func returnFromCall(_ event: tlswatch_call_return, isSuspended: Bool) {
         if firstSend == 0 { firstSend = event.first_send_ns }
         calls += Int(event.idle_calls)
-        busy &+= event.idle_ns
         lastActivity = max(lastActivity, event.header.time_ns)
+        addParts(of: event)
         guard event.enter_ns != 0 else {
             // It came back to a call that it had left: the call was counted, and what ran since is not known.
-            if callEnter != 0 { leaveCall(enter: callEnter, at: event.header.time_ns) }
+            if callEnter != 0 { leaveCall(at: event.header.time_ns) }
             return
         }
         keptInput = isSuspended ? input(event.input_ns, of: event.enter_ns) : 0
         if event.enter_ns != start { calls += 1 }
-        leaveCall(enter: event.enter_ns, at: event.header.time_ns)
+        leaveCall(at: event.header.time_ns)
+    }
+
+    private mutating func addParts(of event: tlswatch_call_return) {
+        if event.rtt_us != 0 { rtt = UInt64(event.rtt_us) * 1_000 }
+        if event.retransmits != TLSWATCH_NO_COUNT { retransmitsNow = event.retransmits }
+        if let closed, partsAtClose == nil {
+            // If the close turns out to be the end, this call is no part of it, or in part and nobody knows which.
+            var parts = parts
+            if event.enter_ns < closed { parts.loseTrack() }
+            partsAtClose = parts
+        }
+        parts.add(event)
+        // Another call was entered last: that one did not come back, or is still to.
+        if callEnter != 0, callEnter != event.enter_ns { parts.loseTrack() }
     }
 
     /// When what a step works on was read. A call that is entered again after the application has held it up (a certificate
@@ -39,14 +55,14 @@ extension Session {
         if let known = socket {
             if known.number == event.number {
                 // The connection came about after its first bytes were sent (TCP Fast Open).
-                if known.established_ns == 0, event.established_ns != 0 { socket = event }
+                if known.established_ns == 0, event.established_ns != 0 { own(event) }
                 // Its first use told nothing, and a later one does.
-                if known.isInferred { socket?.proof = event.proof }
+                if known.isInferred { prove(event.proof) }
             } else if known.isInferred, !event.isInferred {
-                socket = event
+                own(event)
             }
         } else {
-            socket = event
+            own(event)
         }
         if UInt32(event.direction) == TLSWATCH_SEND.rawValue, firstSend == 0 {
             firstSend = event.header.time_ns
@@ -68,6 +84,9 @@ extension Session {
             if keyExchangeBegin == 0 { keyExchangeBegin = input }
             keyExchangeCompute &+= UInt64(event.duration_ns)
             if event.argument2 <= 0 { agreementFailed = true }
+        case .keyAgreementFailed:
+            agreed = true
+            agreementFailed = true
         case .alpnSelect where role == .server:
             helloRead = input
             alpnDecided = time
@@ -77,9 +96,11 @@ extension Session {
             // The first one is the cause; what follows comes of it.
             if fatal == nil { fatal = (event.argument, event.argument2) }
         case .pause:
-            if callEnter != 0 { leaveCall(enter: callEnter, at: time) }
+            // What it computed up to here is not told, nor what its job does from here on.
+            parts.loseTrack()
+            if callEnter != 0 { leaveCall(at: time) }
             keptInput = input
-        case .alpnSelect, .alpnAnswer, .newKeys, .stateMachine, .stateMachineExit, .keyAgreementExit, .objectFree, nil:
+        case .alpnSelect, .alpnAnswer, .newKeys, .call, .callExit, .keyAgreementExit, .objectFree, nil:
             break
         }
     }

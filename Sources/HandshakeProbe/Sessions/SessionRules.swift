@@ -47,6 +47,8 @@ struct KernelStates: Sendable {
     var dead: Set<UInt8> = []
     /// A return that ends nothing by its state ends it all the same if one of these holds; two at most, of `isOfState` facts.
     var ended: [Test] = []
+    /// An entry where all of these hold comes after the handshake, and is none of it; three at most, of `isOfState` facts.
+    var after: [Test] = []
     /// Holds of `Fact.role`, or of the call's own argument, on a server.
     var server = Test(fact: .role, mask: ~0, value: 1)
     /// What a call returns that has completed the handshake.

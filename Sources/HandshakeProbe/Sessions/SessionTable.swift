@@ -138,9 +138,12 @@ struct SessionTable {
             // Its end, or the beginning of another on the same object, may be among what was lost: it is counted,
             // and nothing is claimed of it. One call's return alone tells its own entry.
             (outcome, reason, facts) = (.abandoned, FailureReason(reason: "events_lost"), nil)
+            session.parts.loseTrack()
         }
         if session.callEnter != 0 {
-            session.leaveCall(enter: session.callEnter, at: time)
+            // Nobody tells what became of it.
+            session.parts.loseTrack()
+            session.leaveCall(at: time)
         }
         let countsKey = SessionCounts.Key(role: session.role, stack: profile.stack)
         counts.inFlight[countsKey, default: 1] -= 1
@@ -269,7 +272,7 @@ extension SessionTable: EventSink {
         guard let place = sessions.place(of: key) else { return nil }
         if event.header.hook == HookKind.objectFree.rawValue {
             sessions[place].calls += Int(max(0, event.step.argument))
-            sessions[place].busy &+= event.step.input_ns
+            sessions[place].parts.addIdle(event.step.input_ns, until: event.header.time_ns)
             abandon(key, at: event.header.time_ns)
         } else {
             step(event.step, at: place, in: 0, rules: profile.rules)

@@ -225,9 +225,11 @@ extension tlswatch_profile {
         dead = tlswatch_states(states.dead)
         if let test = states.ended.first { ended.0 = tlswatch_test(test) }
         if let test = states.ended.dropFirst().first { ended.1 = tlswatch_test(test) }
+        let after = states.after.map(tlswatch_test.init) + Array(repeating: tlswatch_test(), count: 3)
+        self.after = (after[0], after[1], after[2])
         server = tlswatch_test(states.server)
         done_result = states.doneResult
-        exit_hooked = sites.contains { $0.hook == .stateMachineExit } ? 1 : 0
+        exit_hooked = sites.contains { $0.hook == .callExit } ? 1 : 0
         alpn_reads = plan.reads(for: .alpnLength)
         reference_reads = plan.reads(for: .references)
         transport_reads = plan.reads(for: .transport)
@@ -235,7 +237,13 @@ extension tlswatch_profile {
         if let layout, plan.fields[.transport] != nil {
             transport = tlswatch_transport(layout)
         }
-        answer_hooked = sites.contains { $0.hook == .alpnAnswer } ? 1 : 0
+        // A decision that tells its object is the connection's own.
+        if sites.contains(where: { $0.hook == .alpnSelect && $0.object != nil }) {
+            alpn_hooked |= UInt32(TLSWATCH_ALPN_OF_SERVER.rawValue)
+        }
+        if sites.contains(where: { $0.hook == .alpnAnswer }) {
+            alpn_hooked |= UInt32(TLSWATCH_ALPN_OF_CLIENT.rawValue)
+        }
         unsafe withUnsafeMutableBytes(of: &reads) { bytes in
             let entries = unsafe bytes.bindMemory(to: tlswatch_read.self)
             for (index, read) in plan.reads.enumerated() where index < entries.count {

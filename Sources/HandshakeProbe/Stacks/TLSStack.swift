@@ -94,13 +94,16 @@ package struct ProbeSite: Sendable, Hashable, Codable {
     /// Whether the function's return is observed as well, by a return probe.
     package var returns: Bool
     package var context: ExecutionContext
+    /// With which of `--phases` it is probed.
+    package var phases: Phases
 
     package init(
         hook: HookKind, symbol: String, fileOffset: UInt64, mode: SiteMode, object: ObjectPlace?,
         argument: ValuePlace? = nil, argument2: ValuePlace? = nil, returns: Bool = false,
-        context: ExecutionContext = .thread
+        context: ExecutionContext = .thread, phases: Phases = .all
     ) {
         self.context = context
+        self.phases = phases
         self.hook = hook
         self.symbol = symbol
         self.fileOffset = fileOffset
@@ -129,32 +132,47 @@ package struct TransportLayout: Sendable, Hashable, Codable {
 }
 
 /// What reading one file of a TLS stack gave: where to probe it and where its facts stand.
-package struct LibraryAnalysis: Sendable, Codable, Equatable {
+package struct LibraryAnalysis: Sendable, Equatable {
     /// The stack's name in every output: `openssl`.
     package var stack: String
     /// The library's own version text (`3.0.19`), if the file tells it.
     package var version: String?
     package var sites: [ProbeSite]
-    package var facts: [Fact: FactPath]
+    package private(set) var facts: [Fact: FactPath] = [:]
+    /// How the kernel side reads those.
+    private(set) var plan = ReadPlan([:], expendable: [])
     /// How its transport objects are read, where the file holds their code.
     package var transport: TransportLayout?
-    /// The order in which facts give way where there are more reads than a handshake is worth, the least telling first.
-    package var expendable: [Fact] = []
     /// What could not be found or derived, and why; one sentence each, for `doctor` and `targets`.
     package var notes: [String]
+    /// Whether the file is a companion (`TLSStack.companion`): it has nothing of a handshake, only what a library beside it
+    /// needs, and folds into that one.
+    package var isCompanion = false
 
-    package init(
-        stack: String, version: String?, sites: [ProbeSite], facts: [Fact: FactPath], notes: [String]
-    ) {
+    package init(stack: String, version: String?, sites: [ProbeSite], notes: [String]) {
         self.stack = stack
         self.version = version
         self.sites = sites
-        self.facts = facts
         self.notes = notes
     }
 
+    /// Takes the facts, and plans how they are read; notes those for which no read is left.
+    ///
+    /// - Parameter expendable: the order in which facts give way where there are more reads than a handshake is worth, the
+    ///   least telling first.
+    package mutating func take(facts: [Fact: FactPath], expendable: [Fact]) {
+        self.facts = facts
+        plan = ReadPlan(facts, expendable: expendable)
+        notes += plan.omitted.map { "no \($0): its place takes more reads than a handshake is worth" }
+    }
+
     /// Whether sessions can be observed in this file: it holds the state machine and a site for it.
-    package var observesSessions: Bool { sites.contains { $0.hook == .stateMachine } }
+    package var observesSessions: Bool { sites.contains { $0.hook == .call } }
+
+    /// Whether anything is observed when these of its sites are probed.
+    func isObserved(by sites: [ProbeSite]) -> Bool {
+        !sites.isEmpty && (!observesSessions || sites.contains { $0.hook == .call })
+    }
 }
 
 /// A TLS implementation that tlswatch knows: a folder beside this file and a row in `TLSStacks.builtIn`. Everything else that
@@ -164,15 +182,44 @@ package protocol TLSStack: Sendable {
     static var name: String { get }
     /// In a sentence: `OpenSSL`.
     static var title: String { get }
-    /// How the names of its shared libraries begin (`libssl.so`), those of its companions too: the linker's cache is asked for
-    /// them.
+    /// How the names of its shared libraries begin (`libssl.so`): the linker's cache is asked for them.
     static var libraries: [String] { get }
+    /// The file beside a shared library that belongs to it; `nil` where there is none.
+    static var companion: CompanionName? { get }
+    /// Texts in the constants of a program that has the stack inside, all of them, and in no other's: known by them where
+    /// its machine code cannot be read. None: not known so.
+    static var marks: [String] { get }
     /// A quick look: could this file hold code of the stack?
     static func recognises(_ file: ELFFile) -> Bool
     /// Finds the probe sites and the facts' places.
     static func analyse(_ file: ELFFile) throws(AnalysisError) -> LibraryAnalysis
     /// What the numbers in its records mean.
     static var rules: SessionRules { get }
+}
+
+extension TLSStack {
+    package static var companion: CompanionName? { nil }
+    package static var marks: [String] { [] }
+}
+
+/// How the file is called that a shared library of a stack needs beside it, and whose version and probes are the library's:
+/// as the library, but for how the name begins.
+package struct CompanionName: Sendable, Equatable {
+    /// How the names of the library begin: `libssl`.
+    package var library: String
+    /// How those of its companion begin: `libcrypto`.
+    package var companion: String
+
+    package init(of library: String, companion: String) {
+        (self.library, self.companion) = (library, companion)
+    }
+
+    /// `libcrypto.so.3` for `libssl.so.3`, `/a/libcrypto.so.3` for `/a/libssl.so.3`; `nil` for what is no such library.
+    func beside(_ library: String) -> String? {
+        let start = library.lastIndex(of: "/").map(library.index(after:)) ?? library.startIndex
+        guard library[start...].hasPrefix(self.library) else { return nil }
+        return library[..<start] + companion + library[start...].dropFirst(self.library.count)
+    }
 }
 
 /// The stacks, in the order in which a file is tried.
@@ -196,8 +243,20 @@ package struct TLSStacks: Sendable {
     /// Their names in a sentence.
     var titles: String { all.map { $0.title }.joined(separator: ", ") }
 
-    /// How the names of shared libraries begin that hold one.
-    var libraries: [String] { all.flatMap { $0.libraries } }
+    /// How the names of shared libraries begin that hold one, and of their companions.
+    var libraries: [String] {
+        all.flatMap { stack in stack.libraries + stack.libraries.compactMap { stack.companion?.beside($0) } }
+    }
+
+    /// The stack that a shared library's file name stands for.
+    func named(ofLibrary name: some StringProtocol) -> (any TLSStack.Type)? {
+        all.first { $0.libraries.contains { name.hasPrefix($0) } }
+    }
+
+    /// What the companion of a shared library is called, by its own name or path.
+    func companion(beside library: String) -> String? {
+        all.lazy.compactMap { $0.companion?.beside(library) }.first
+    }
 }
 
 /// Why a file that holds a known TLS stack cannot be observed.

@@ -19,10 +19,10 @@ enum UnsupportedStacks {
         ("rustls", "tls13 client handshake state\0"),
         ("rustls", "rustls::"),
     ]
-    /// How the names of shared libraries begin.
+    /// How the names of shared libraries begin, of stacks that are not in `TLSStacks`.
     private static let libraryNames: [(stack: String, prefix: String)] = [
-        ("openssl", "libssl.so"), ("openssl", "libssl-"), ("gnutls", "libgnutls.so"), ("gnutls", "libgnutls-"),
-        ("nss", "libssl3.so"), ("boringssl", "libboringssl"), ("wolfssl", "libwolfssl"), ("mbedtls", "libmbedtls"),
+        ("gnutls", "libgnutls.so"), ("gnutls", "libgnutls-"), ("nss", "libssl3.so"), ("boringssl", "libboringssl"),
+        ("wolfssl", "libwolfssl"), ("mbedtls", "libmbedtls"),
     ]
     private static let searchLimit: UInt64 = 64 << 20
     /// Less code than this holds no TLS stack.
@@ -41,15 +41,14 @@ enum UnsupportedStacks {
         if let name = file.soName, let stack = stack(ofLibrary: name) { return stack }
         guard file.codeSize >= smallestCode else { return nil }
         if let stack = texts.first(where: { file.holds($0.text, limit: searchLimit) })?.stack { return stack }
-        let isOpenSSL = ["client finished\0", "ssl/statem/statem.c\0"].allSatisfy {
-            file.holds($0, limit: searchLimit)
-        }
-        return isOpenSSL ? "openssl" : nil
+        return TLSStacks.builtIn.all.first { stack in
+            !stack.marks.isEmpty && stack.marks.allSatisfy { file.holds($0, limit: searchLimit) }
+        }?.name
     }
 
     /// The stack that a library's file name stands for: all that is known of a file that cannot be read.
     static func stack(ofLibrary name: some StringProtocol) -> String? {
-        libraryNames.first { name.hasPrefix($0.prefix) }?.stack
+        TLSStacks.builtIn.named(ofLibrary: name)?.name ?? libraryNames.first { name.hasPrefix($0.prefix) }?.stack
     }
 
     private static func holds(_ file: ELFFile, _ text: String) -> Bool {

@@ -85,16 +85,60 @@ extension HandshakeField {
         HandshakeField("duration_ns", .nanoseconds, title: "handshake", "Wall time from start to end") {
             .nanoseconds($0.duration)
         },
-        HandshakeField("busy_ns", .nanoseconds, title: "busy", "Time inside the library's handshake calls") {
-            .nanoseconds($0.busy)
-        },
         HandshakeField(
-            "wait_ns", .nanoseconds, title: "wait", "Time between the calls: `duration_ns` minus `busy_ns`"
-        ) { .nanoseconds($0.wait) },
+            "busy_ns", .nanoseconds, title: "busy",
+            "Time in the library's handshake calls without the time blocked in them: `cpu_ns` plus `runqueue_ns`",
+            absentIf: "one of the two is"
+        ) { $0.busy.map(FieldValue.nanoseconds) },
+        HandshakeField(
+            "wait_ns", .nanoseconds, title: "wait",
+            "Time between the calls and blocked in them: `duration_ns` minus `busy_ns`",
+            absentIf: "`busy_ns` is"
+        ) { $0.wait.map(FieldValue.nanoseconds) },
         HandshakeField(
             "calls", .count(1...UInt64.max), title: "calls",
             "Number of calls into the library's handshake state machine"
         ) { .count(UInt64(clamping: $0.calls)) },
+        HandshakeField(
+            "cpu_ns", .nanoseconds, title: "CPU",
+            "Time in which the thread computed inside the library's handshake calls",
+            absentIf:
+                "the entry or the end of a call was not seen (an asynchronous job, a call that the process's end cut "
+                + "off), events were lost meanwhile, or the recording is of an earlier release"
+        ) { $0.parts.cpu.map(FieldValue.nanoseconds) },
+        HandshakeField(
+            "runqueue_ns", .nanoseconds, title: "run queue",
+            "Time in which the thread was ready to compute there and waited for a processor",
+            absentIf: "`cpu_ns` is, or the kernel does not keep it (CONFIG_SCHED_INFO)"
+        ) { $0.parts.runqueue.map(FieldValue.nanoseconds) },
+        HandshakeField(
+            "unread_ns", .nanoseconds, title: "unread",
+            "Part of the wait in which the peer's bytes lay in the socket and the program had not read them yet",
+            absentIf: "`wait_ns` is, or no call read a TCP socket of the session's own (memory BIO, QUIC)"
+        ) { $0.parts.unread.map(FieldValue.nanoseconds) },
+        HandshakeField(
+            "peer_ns", .nanoseconds, title: "peer",
+            "Rest of the wait: the network and the other side. `duration_ns` is the sum of `cpu_ns`, `runqueue_ns`, "
+                + "`unread_ns` and `peer_ns`",
+            absentIf: "`unread_ns` is"
+        ) { $0.parts.peer.map(FieldValue.nanoseconds) },
+        HandshakeField(
+            "cause", .words(HandshakeCause.self), title: "cause",
+            "What the duration is mostly due to, by the rule in docs/sessions.md: `compute`, `cpu_starved`, `program_late`, "
+                + "`network`, `loss`, `peer`, or `none` for a session shorter than the median",
+            absentIf: "`peer_ns` is"
+        ) { $0.cause.map { .text($0.rawValue) } },
+        HandshakeField(
+            "rtt_ns", .nanoseconds, title: "round trip",
+            "TCP's smoothed round-trip time at the last I/O of the session, to the microsecond",
+            absentIf: "the socket is unknown or not TCP, or there was no round trip to measure"
+        ) { $0.rtt.map(FieldValue.nanoseconds) },
+        HandshakeField(
+            "retransmits", .count(0...UInt64.max), title: "retransmissions",
+            "Number of TCP segments that this side sent again during the session; in the first session of a connection "
+                + "since its SYN, so that a SYN or SYN-ACK that was sent again counts",
+            absentIf: "the socket is unknown or not TCP"
+        ) { $0.retransmits.map(FieldValue.count) },
     ]
 
     private static let parameters: [HandshakeField] = [
@@ -170,7 +214,7 @@ extension HandshakeField {
         HandshakeField(
             "key_exchange_compute_ns", .nanoseconds, title: "key agreement (CPU)",
             "Time in the key agreement itself",
-            absentIf: "as for `key_exchange_ns`, or the agreement could not be probed"
+            absentIf: "as for `key_exchange_ns`, the agreement could not be probed, or without `--phases full`"
         ) { $0.keyExchangeCompute.map(FieldValue.nanoseconds) },
         HandshakeField(
             "alpn_negotiation_ns", .nanoseconds, title: "ALPN negotiation",
@@ -181,7 +225,7 @@ extension HandshakeField {
             "finished_ns", .nanoseconds, title: "until Finished verified",
             "Server with TLS 1.3: start to verification of the client's Finished; the rest of the duration is session "
                 + "tickets",
-            absentIf: "on a client, below TLS 1.3, or with `--phases off`"
+            absentIf: "on a client, below TLS 1.3, or without `--phases full`"
         ) { $0.finished.map(FieldValue.nanoseconds) },
         HandshakeField(
             "alpn_share", .ratio, title: "ALPN share",

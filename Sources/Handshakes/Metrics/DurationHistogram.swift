@@ -51,6 +51,8 @@ package struct DurationHistogram: Sendable {
 /// A session that stands for a bucket (OpenMetrics 1.0.0, "Exemplars").
 package struct Exemplar: Sendable, Equatable {
     package var pid: UInt32
+    /// What its duration is due to; `nil` where that is not known.
+    package var cause: HandshakeCause?
     /// The server name, cut so that the labels stay within OpenMetrics's 128 characters; `nil` where there is none.
     package var sni: String?
     /// Nanoseconds.
@@ -63,13 +65,16 @@ package struct Exemplar: Sendable, Equatable {
 
     package init(of handshake: Handshake) {
         self.init(
-            pid: handshake.pid, sni: handshake.sni, duration: handshake.duration,
+            pid: handshake.pid, cause: handshake.cause, sni: handshake.sni, duration: handshake.duration,
             time: handshake.wallTime &+ Int64(bitPattern: handshake.end &- handshake.start))
     }
 
-    package init(pid: UInt32, sni: String?, duration: UInt64, time: Int64) {
+    package init(pid: UInt32, cause: HandshakeCause? = nil, sni: String?, duration: UInt64, time: Int64) {
         self.pid = pid
-        let rest = Self.textLimit - "pid".count - "sni".count - String(pid).count
+        self.cause = cause
+        let rest =
+            Self.textLimit - "pid".count - "sni".count - String(pid).count
+            - (cause.map { "cause".count + $0.rawValue.count } ?? 0)
         self.sni = sni.map { sni in
             var text = String.UnicodeScalarView()
             // Some readers of exemplars, unlike those of labels, know no escapes.
@@ -84,6 +89,6 @@ package struct Exemplar: Sendable, Equatable {
 
     /// Names and values as they are told.
     package var labels: [(name: String, value: String)] {
-        [("pid", String(pid))] + (sni.map { [("sni", $0)] } ?? [])
+        [("pid", String(pid))] + (cause.map { [("cause", $0.rawValue)] } ?? []) + (sni.map { [("sni", $0)] } ?? [])
     }
 }

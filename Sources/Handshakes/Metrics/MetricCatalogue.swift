@@ -45,8 +45,23 @@ package enum MetricCatalogue {
         cost: "20 for each role × stack × version × resumed seen")
     package static let handshakeBusy = MetricDescriptor(
         "tlswatch_handshake_busy_seconds", .histogram, unit: "seconds", labels: ["role", "stack"],
-        help: "Time that completed handshakes spent inside the TLS library's handshake calls.",
+        help:
+            "Time that completed handshakes spent in the TLS library's handshake calls, without the time blocked in them.",
         cost: "20 for each role × stack")
+    package static let handshakeTime = MetricDescriptor(
+        "tlswatch_handshake_time_seconds_total", .counter, unit: "seconds", labels: ["role", "stack", "part"],
+        help:
+            "Time of completed handshakes by part: cpu (computing), runqueue (waiting for a processor), unread (the peer's "
+            + "bytes were there and not read yet), peer (the network and the other side); of those where all are known.",
+        cost: "4 for each role × stack, at 0 from the start")
+    package static let slowHandshakes = MetricDescriptor(
+        "tlswatch_slow_handshakes_total", .counter, labels: ["role", "cause"],
+        help: "Completed handshakes that took at least as long as --slow, by cause: the largest part of their time.",
+        cost: "16, at 0 from the start")
+    package static let handshakeRetransmits = MetricDescriptor(
+        "tlswatch_handshake_retransmits_total", .counter, labels: ["role"],
+        help: "TCP segments that this side sent again during handshakes, and in establishing their connections.",
+        cost: "2, at 0 from the start")
     /// A summary without sum and count: its series are a gauge's, but `quantile` is a label that only a summary may
     /// have, and promtool says so.
     package static let handshakeWindow = MetricDescriptor(
@@ -174,7 +189,8 @@ package enum MetricCatalogue {
 
     /// Every family, for the documentation and its tests.
     package static let all: [MetricDescriptor] = [
-        handshakes, handshakeDuration, handshakeBusy, handshakeWindow, handshakeWindowSessions, handshakeParameters,
+        handshakes, handshakeDuration, handshakeBusy, handshakeTime, slowHandshakes, handshakeRetransmits,
+        handshakeWindow, handshakeWindowSessions, handshakeParameters,
         keyExchanges, keyExchangeDuration, keyExchangeFailureRatio, alpnNegotiation, alpnShare, tcpConnect,
         firstRecordDelay, sessionsStarted, handshakesInFlight, events, eventsDropped, eventsSkipped, eventsRejected,
         eventsDecoded, probeHits, probes, observedProcesses, librariesEvicted, windowIncomplete, seriesCapped,

@@ -23,6 +23,8 @@ public struct MetricsRegistry: ~Copyable, Sendable {
         public var labels: [ExtraLabelOption] = []
         /// Whether the duration histogram's buckets carry exemplars, with pid and server name.
         public var exemplars = false
+        /// Nanoseconds from which on a completed session is slow.
+        package var slow: UInt64 = 100_000_000
         public var limits = Limits()
 
         public init() {}
@@ -33,6 +35,7 @@ public struct MetricsRegistry: ~Copyable, Sendable {
     private var windows: SessionWindows
     private var ratios: RatioWindows
     private var board: StatusBoard
+    private var typical: TypicalDurations
     private let buildInfo: MetricFamily
 
     private var sessions: SessionSeries
@@ -52,7 +55,14 @@ public struct MetricsRegistry: ~Copyable, Sendable {
         windows = SessionWindows(lengths, extra: extra.names)
         ratios = RatioWindows(lengths)
         board = StatusBoard(lengths[0])
+        typical = TypicalDurations(lengths[0])
         buildInfo = MetricFamily(FamilySample(MetricCatalogue.buildInfo, [(LabelValues(version), 1)]))
+    }
+
+    /// What made a finished session as long as it was, against those before it in the first window; once for each, in the order
+    /// in which they end. `nil` unless all its parts are known.
+    package mutating func cause(of handshake: Handshake) -> HandshakeCause? {
+        HandshakeCause(of: handshake, median: typical.median(before: handshake))
     }
 
     /// Counts one finished session. Only completed ones enter durations and windows: the others end at an arbitrary

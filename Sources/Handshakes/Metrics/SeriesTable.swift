@@ -118,7 +118,7 @@ struct SeriesTable<Value: Sendable>: Sendable {
     private var lastKeys: [LabelValues] = []
     private var lastSlots: [Int] = []
 
-    private static var closedLabels: Set<String> { ["role", "outcome", "resumed", "result", "state"] }
+    private static var closedLabels: Set<String> { ["role", "outcome", "resumed", "result", "state", "part", "cause"] }
 
     /// - Parameter extra: names of labels behind the family's own.
     init(_ descriptor: MetricDescriptor, extra: [String] = [], initial: Value, cost: Int = 1) {

@@ -4,8 +4,12 @@ struct SessionLabels: Sendable {
     /// How often such a session meets a cap.
     let capped: UInt64
 
-    /// The values of these labels, in their order.
-    func values(_ labels: [String]) -> [String] { labels.map(value) }
+    /// The values of a family's labels, in their order.
+    func values(of metric: SessionMetric) -> [String] {
+        metric.metric.labels.map { label in
+            metric.constant?.label == label ? metric.constant?.value ?? Label.unknown : value(label)
+        }
+    }
 
     private func value(_ label: String) -> String {
         switch label {
@@ -35,13 +39,14 @@ extension SessionLabels {
     ]
     private static let results = ["success", "failure"]
 
-    /// All combinations of these labels' values that sessions of a stack may have; none if peers choose a label's values.
+    /// All combinations of a family's label values that sessions of a stack may have; none if peers choose a label's values.
     ///
     /// - Parameter reasons: why its handshakes fail.
-    static func known(_ labels: [String], stack: String, reasons: [String]) -> [[String]] {
-        labels.reduce([[]]) { begun, label in
+    static func known(_ metric: SessionMetric, stack: String, reasons: [String]) -> [[String]] {
+        metric.metric.labels.reduce([[]]) { begun, label in
             begun.flatMap { values in
-                known(label, behind: values.last, stack: stack, reasons: reasons).map { values + [$0] }
+                if let constant = metric.constant, constant.label == label { return [values + [constant.value]] }
+                return known(label, behind: values.last, stack: stack, reasons: reasons).map { values + [$0] }
             }
         }
     }

@@ -43,9 +43,11 @@ struct SessionSeries: Sendable {
     private let keepsExemplars: Bool
     private let hasExtraLabels: Bool
 
-    private let counted = SessionMetric.counters
+    private let counted: [SessionMetric]
     private let timed = SessionMetric.histograms
-    private var counters: [SeriesTable<UInt64>]
+    /// One for each family, and where the family of each of `counted` is.
+    private var counters: [SeriesTable<UInt64>] = []
+    private let tables: [Int]
     private var histograms: [SeriesTable<DurationHistogram>]
 
     /// - Parameter extra: names of the extra labels.
@@ -53,7 +55,17 @@ struct SessionSeries: Sendable {
         caps = SessionLabels.Caps(options.limits)
         keepsExemplars = options.exemplars
         hasExtraLabels = !extra.isEmpty
-        counters = counted.map { SeriesTable($0.metric, extra: $0.takesExtraLabels ? extra : [], initial: 0) }
+        counted = SessionMetric.counters(slow: options.slow)
+        var tables: [Int] = []
+        for row in counted {
+            if let known = counters.firstIndex(where: { $0.descriptor.name == row.metric.name }) {
+                tables.append(known)
+            } else {
+                tables.append(counters.count)
+                counters.append(SeriesTable(row.metric, extra: row.takesExtraLabels ? extra : [], initial: 0))
+            }
+        }
+        self.tables = tables
         histograms = timed.map {
             // The finite buckets, +Inf, _sum and _count.
             SeriesTable(
@@ -84,8 +96,8 @@ struct SessionSeries: Sendable {
         let reasons = Set(FailureReasons.common + own).sorted()
         guard let stack = caps.prepare(stack: stack, reasons: reasons, budget: &budget) else { return nil }
         for (index, metric) in counted.enumerated() where !(metric.takesExtraLabels && hasExtraLabels) {
-            for values in SessionLabels.known(metric.metric.labels, stack: stack, reasons: reasons) {
-                counters[index].prepare(LabelValues(values), budget: &budget)
+            for values in SessionLabels.known(metric, stack: stack, reasons: reasons) {
+                counters[tables[index]].prepare(LabelValues(values), budget: &budget)
             }
         }
         return stack
@@ -98,7 +110,7 @@ struct SessionSeries: Sendable {
         for index in counted.indices {
             guard let amount = counted[index].value(handshake) else { continue }
             let slot = slot(counter: index, way, extra: extra, budget: &budget)
-            counters[index].update(slot) { $0 &+= amount }
+            counters[tables[index]].update(slot) { $0 &+= amount }
         }
         guard completed else { return labels[way].stack }
         for index in timed.indices {
@@ -134,7 +146,7 @@ struct SessionSeries: Sendable {
         }
         let way = labels.count
         labels.append(caps.admit(handshake, budget: &budget))
-        places += repeatElement(Place(), count: counters.count + histograms.count)
+        places += repeatElement(Place(), count: counted.count + timed.count)
         ways[facts] = way
         last[side] = Last(facts: facts, way: way)
         return way
@@ -143,17 +155,17 @@ struct SessionSeries: Sendable {
     private mutating func slot(
         counter index: Int, _ way: Int, extra: ExtraValues, budget: inout SeriesBudget
     ) -> Int {
-        let place = way * (counters.count + histograms.count) + index
+        let place = way * (counted.count + timed.count) + index
         if let known = known(place, budget: &budget) { return known }
         let metric = counted[index]
-        let values = labels[way].values(metric.metric.labels)
+        let values = labels[way].values(of: metric)
         let before = budget.capped
-        let slot = counters[index].slot(
+        let slot = counters[tables[index]].slot(
             for: LabelValues(values), extra: metric.takesExtraLabels ? extra : .none, budget: &budget)
         places[place] = Place(slot: Int32(truncatingIfNeeded: slot), isCapped: budget.capped != before)
         // The first failure where all went well so far counts, too.
         for sibling in SessionLabels.siblings(of: values, metric.metric.labels) {
-            counters[index].prepare(LabelValues(sibling), budget: &budget)
+            counters[tables[index]].prepare(LabelValues(sibling), budget: &budget)
         }
         return slot
     }
@@ -161,12 +173,12 @@ struct SessionSeries: Sendable {
     private mutating func slot(
         histogram index: Int, _ way: Int, extra: ExtraValues, budget: inout SeriesBudget
     ) -> Int {
-        let place = way * (counters.count + histograms.count) + counters.count + index
+        let place = way * (counted.count + timed.count) + counted.count + index
         if let known = known(place, budget: &budget) { return known }
         let metric = timed[index]
         let before = budget.capped
         let slot = histograms[index].slot(
-            for: LabelValues(labels[way].values(metric.metric.labels)), extra: metric.takesExtraLabels ? extra : .none,
+            for: LabelValues(labels[way].values(of: metric)), extra: metric.takesExtraLabels ? extra : .none,
             budget: &budget)
         places[place] = Place(slot: Int32(truncatingIfNeeded: slot), isCapped: budget.capped != before)
         return slot

@@ -80,11 +80,17 @@ public struct Handshake: Sendable, Equatable {
     /// The library's own word for the failure where it says more than `reason`: `no_shared_cipher`, `hostname_mismatch`.
     public var libraryReason: String?
 
-    /// Start to end; busy plus wait.
+    /// Start to end.
     public var duration: UInt64
-    /// The sum of the calls' durations.
-    public var busy: UInt64
     public var calls: Int
+    /// Where the duration went.
+    public var parts = HandshakeParts.unknown
+    /// Set where the parts are all known.
+    public var cause: HandshakeCause?
+    /// TCP's smoothed round-trip time, at the session's last I/O.
+    public var rtt: UInt64?
+    /// Segments that this side sent again in the session; in the first one of a connection, since its SYN.
+    public var retransmits: UInt64?
 
     /// `TLSv1.3`.
     public var tlsVersion: String?
@@ -124,7 +130,10 @@ public struct Handshake: Sendable, Equatable {
     public var remote: String?
     public var socketConfidence: SocketConfidence
 
-    public var wait: UInt64 { duration - busy }
+    /// In calls and not blocked in them.
+    public var busy: UInt64? { parts.busy }
+    /// Between the calls, or blocked in them.
+    public var wait: UInt64? { parts.wait }
 
     /// ALPN negotiation over the handshake's duration.
     public var alpnShare: Double? {
@@ -134,7 +143,7 @@ public struct Handshake: Sendable, Equatable {
 
     public init(
         wallTime: Int64, start: UInt64, end: UInt64, pid: UInt32, tid: UInt32, comm: String,
-        stack: String, library: String, role: Role, outcome: Outcome, duration: UInt64, busy: UInt64, calls: Int
+        stack: String, library: String, role: Role, outcome: Outcome, duration: UInt64, calls: Int
     ) {
         self.wallTime = wallTime
         self.start = start
@@ -147,7 +156,6 @@ public struct Handshake: Sendable, Equatable {
         self.role = role
         self.outcome = outcome
         self.duration = duration
-        self.busy = busy
         self.calls = calls
         self.observedBy = .library
         self.socketConfidence = .unknown

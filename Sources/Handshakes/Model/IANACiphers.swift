@@ -12,7 +12,7 @@ extension IANA {
     package static func authenticates(_ value: UInt16) -> Bool {
         guard let name = cipherNames[value] else { return true }
         return !["TLS_PSK_", "TLS_DHE_PSK_", "TLS_ECDHE_PSK_", "TLS_SRP_SHA_WITH_"].contains(where: name.hasPrefix)
-            && !name.contains("_anon_")
+            && !name.utf8.contains("_anon_".utf8)
     }
 
     private static let cipherNames: [UInt16: String] = [

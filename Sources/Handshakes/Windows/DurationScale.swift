@@ -7,7 +7,7 @@ import Glibc
 /// two of whose buckets make one of schema 6. On top of that the bounds of the classic histograms are cuts as well, and
 /// below 1 µs each nanosecond has a cell. Every classic or native bucket is thus a whole number of cells. A cell holds
 /// the durations above the bound of the one before it, up to its own bound. Immutable, for any thread.
-struct DurationScale: Sendable {
+final class DurationScale: Sendable {
     static let shared = DurationScale()
 
     /// Nanoseconds; what is longer (18.2 hours) counts as it.
@@ -19,6 +19,8 @@ struct DurationScale: Sendable {
 
     private static let octaves = -23...16
     private static let parts = 128
+    /// A power of two nanoseconds is looked up in so many parts, none of which has more than two bounds.
+    private static let lookups = 256
 
     /// The upper bound of each cell, nanoseconds.
     let bounds: [UInt64]
@@ -26,7 +28,7 @@ struct DurationScale: Sendable {
     let nativeBuckets: [Int16]
     /// The classic bucket that each cell is a part of.
     let handshakeBuckets, phaseBuckets: [UInt8]
-    /// The cell of the smallest duration of each 128th of a power of two nanoseconds.
+    /// The cell of the smallest duration of each of the `lookups` parts of a power of two nanoseconds.
     private let starts: [UInt16]
 
     private init() {
@@ -51,7 +53,8 @@ struct DurationScale: Sendable {
         var cell = 0
         starts = (0..<Self.start(of: Self.largestValue) + 1).map { part in
             let smallest =
-                part < Self.parts ? UInt64(part) : UInt64(Self.parts + part % Self.parts) << (part / Self.parts - 1)
+                part < Self.lookups
+                ? UInt64(part) : UInt64(Self.lookups + part % Self.lookups) << (part / Self.lookups - 1)
             while bounds[cell] < smallest { cell += 1 }
             return UInt16(cell)
         }
@@ -63,7 +66,9 @@ struct DurationScale: Sendable {
     func cell(of nanoseconds: UInt64) -> Int {
         let value = min(nanoseconds, Self.largestValue)
         var cell = Int(starts[Self.start(of: value)])
-        while bounds[cell] < value { cell += 1 }
+        // Without a branch, which no processor could predict.
+        cell &+= bounds[cell] < value ? 1 : 0
+        cell &+= bounds[cell] < value ? 1 : 0
         return cell
     }
 
@@ -74,8 +79,8 @@ struct DurationScale: Sendable {
     }
 
     private static func start(of value: UInt64) -> Int {
-        guard value >= UInt64(parts) else { return Int(truncatingIfNeeded: value) }
-        let shift = 56 - value.leadingZeroBitCount
-        return shift * parts + Int(truncatingIfNeeded: value >> UInt64(truncatingIfNeeded: shift))
+        guard value >= UInt64(lookups) else { return Int(truncatingIfNeeded: value) }
+        let shift = 55 - value.leadingZeroBitCount
+        return shift &* lookups &+ Int(truncatingIfNeeded: value >> UInt64(truncatingIfNeeded: shift))
     }
 }

@@ -27,7 +27,7 @@ public struct LogHistogram: Sendable {
         insert(cell: DurationScale.shared.cell(of: nanoseconds))
     }
 
-    package mutating func insert(cell: Int) {
+    @inline(__always) package mutating func insert(cell: Int) {
         counts[place(of: cell)] &+= 1
         count &+= 1
     }
@@ -85,13 +85,18 @@ public struct LogHistogram: Sendable {
         return nil
     }
 
-    private mutating func place(of cell: Int) -> Int {
-        base(ofPage: cell / Self.pageSize) + cell % Self.pageSize
+    @inline(__always) private mutating func place(of cell: Int) -> Int {
+        // Unsigned, for a shift and a mask.
+        let cell = UInt(bitPattern: cell)
+        return base(ofPage: Int(bitPattern: cell / UInt(Self.pageSize))) &+ Int(bitPattern: cell % UInt(Self.pageSize))
     }
 
-    private mutating func base(ofPage page: Int) -> Int {
+    @inline(__always) private mutating func base(ofPage page: Int) -> Int {
         let known = directory[page]
-        if known != Self.absent { return Int(known) * Self.pageSize }
+        return known != Self.absent ? Int(known) &* Self.pageSize : addPage(page)
+    }
+
+    @inline(never) private mutating func addPage(_ page: Int) -> Int {
         let fresh = counts.count
         directory[page] = UInt8(truncatingIfNeeded: fresh / Self.pageSize)
         counts.append(contentsOf: repeatElement(0, count: Self.pageSize))

@@ -110,6 +110,7 @@ private struct DenseWindow: Sendable {
     /// For slots of more, their counts; empty until one has.
     private var counted: [LogHistogram] = []
     private(set) var total = LogHistogram()
+    private let scale = DurationScale.shared
 
     init(slots: Int) {
         listed = [[UInt16]](repeating: [], count: slots)
@@ -122,7 +123,7 @@ private struct DenseWindow: Sendable {
 
     /// Whether the slot at `position` holds more than `listLimit` values.
     mutating func insert(_ nanoseconds: UInt64, at position: Int) -> Bool {
-        let cell = DurationScale.shared.cell(of: nanoseconds)
+        let cell = scale.cell(of: nanoseconds)
         total.insert(cell: cell)
         if !counted.isEmpty, counted[position].count > 0 {
             counted[position].insert(cell: cell)

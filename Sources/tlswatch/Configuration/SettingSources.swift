@@ -1,5 +1,5 @@
 import Configuration
-import Foundation
+import FoundationEssentials
 import Synchronization
 
 /// Where the settings of a daemon come from: flags before environment before file before defaults.

@@ -6,7 +6,7 @@ import Kernel
 extension Setting {
     static let all: [Setting] = [
         listen, webConfigurationFile, logFormat, library, phases, probes, handshakeTimeout, ringSize, sweepInterval,
-        maxSessions, maxLibraries, window, label, exemplars, maxSeries,
+        maxSessions, maxLibraries, window, label, exemplars, slow, maxSeries,
     ]
 
     static let listen = Setting(
@@ -43,10 +43,11 @@ extension Setting {
     }
 
     static let phases = Setting(
-        "phases", standard: "on", accepts: "on or off",
-        meaning: "Probes inside the handshake: key exchange and ALPN times.",
-        cost: "'off' halves the cost per handshake.", at: \.engine.phases
-    ) { ["on": true, "off": false][$0] }
+        "phases", standard: "on", accepts: "off, on or full",
+        meaning:
+            "Probes inside the handshake. on: key exchange and ALPN times; full: compute times and finished_ns as well.",
+        cost: "Each has more hits per handshake than the one before it.", at: \.engine.phases
+    ) { name in Phases.names.first { $0.key == name }?.value }
 
     static let probes = Setting(
         "probes", standard: nil, standardMeaning: "the best one available", accepts: names(ProbeRung.allCases),
@@ -62,7 +63,7 @@ extension Setting {
     ) { DurationArgument(argument: $0)?.nanoseconds }
 
     static let ringSize = Setting(
-        "ring-size", standard: "8", accepts: "a power of two from 1 to 1024 (MiB)",
+        "ring-size", standard: "2", accepts: "a power of two from 1 to 1024 (MiB)",
         meaning: "Size of the ring buffer between kernel and tlswatch.",
         cost: "Kernel memory, allocated once at the start. A larger ring absorbs longer bursts.",
         at: \.engine.ringBytes
@@ -123,10 +124,17 @@ extension Setting {
 
     static let exemplars = Setting(
         "exemplars", standard: "false", accepts: "true or false",
-        meaning: "Attach an exemplar with process id and server name to each bucket of the duration histogram "
+        meaning: "Attach an exemplar with process id, cause and server name to each bucket of the duration histogram "
             + "(OpenMetrics and Protocol Buffers only).",
         at: \.engine.metrics.exemplars
     ) { ["true": true, "false": false][$0] }
+
+    static let slow = Setting(
+        "slow", standard: "100ms", accepts: "a duration from 1ms to 1h",
+        meaning: "Duration from which on a completed handshake is slow: slow ones are counted by cause "
+            + "(tlswatch_slow_handshakes_total).",
+        at: \.engine.metrics.slow
+    ) { duration($0, 1_000_000...3_600_000_000_000) }
 
     static let maxSeries = Setting(
         "max-series", standard: "\(MetricsRegistry.Limits().series)", accepts: "a number from 1000 to 1000000",

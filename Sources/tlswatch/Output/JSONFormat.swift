@@ -59,3 +59,15 @@ struct CalendarTime {
     /// `HH:MM:SS`
     var clock: String { "\(pad(hour, 2)):\(pad(minute, 2)):\(pad(second, 2))" }
 }
+
+extension JSONObject {
+    /// An array of texts.
+    static func array(_ texts: [String]) -> String {
+        let items = texts.map { text in
+            var bytes: [UInt8] = []
+            JSONText.append(text, to: &bytes)
+            return String(decoding: bytes, as: UTF8.self)
+        }
+        return "[" + items.joined(separator: ",") + "]"
+    }
+}

@@ -8,6 +8,25 @@ struct Summary {
         var stack: String
     }
 
+    /// Completed sessions whose time is known by part, and the sums of their parts, nanoseconds.
+    private struct Times {
+        var sessions: UInt64 = 0
+        var cpu: UInt64 = 0
+        var runqueue: UInt64 = 0
+        var unread: UInt64 = 0
+        var peer: UInt64 = 0
+
+        /// `nil` without a session.
+        var text: String? {
+            guard sessions > 0 else { return nil }
+            let parts = [("cpu", cpu), ("runqueue", runqueue), ("unread", unread), ("peer", peer)]
+            let whole = parts.reduce(0) { $0 &+ $1.1 }
+            return parts.map { "\($0) \(DisplayText.share($1, of: whole).replacing("\u{a0}", with: " "))" }
+                .joined(separator: ", ")
+        }
+    }
+
+    private var times: [Key: Times] = [:]
     private var durations: [Key: DurationSample] = [:]
     private var outcomes: [Outcome: UInt64] = [:]
     private var reasons: [String: UInt64] = [:]
@@ -23,11 +42,24 @@ struct Summary {
         sessions += 1
         outcomes[handshake.outcome, default: 0] += 1
         if handshake.outcome == .completed {
-            durations[Key(role: handshake.role, stack: handshake.stack), default: DurationSample(limit: exactLimit)]
-                .insert(handshake.duration)
+            let key = Key(role: handshake.role, stack: handshake.stack)
+            durations[key, default: DurationSample(limit: exactLimit)].insert(handshake.duration)
+            add(handshake.parts, to: &times[key, default: Times()])
         } else if handshake.outcome == .failed {
             reasons[handshake.reason ?? "unknown", default: 0] += 1
         }
+    }
+
+    private func add(_ parts: HandshakeParts, to times: inout Times) {
+        guard let cpu = parts.cpu, let runqueue = parts.runqueue, let unread = parts.unread, let peer = parts.peer
+        else {
+            return
+        }
+        times.sessions += 1
+        times.cpu &+= cpu
+        times.runqueue &+= runqueue
+        times.unread &+= unread
+        times.peer &+= peer
     }
 
     /// - Parameters:
@@ -48,6 +80,10 @@ struct Summary {
             lines.append(
                 "\(key.role.rawValue) \(key.stack): \(sample.count) completed, "
                     + quantiles.joined(separator: ", ") + error)
+            if let known = times[key], let text = known.text {
+                let count = known.sessions < sample.count ? " (\(known.sessions) of \(sample.count) sessions)" : ""
+                lines.append("\(key.role.rawValue) \(key.stack): time spent: \(text)\(count)")
+            }
         }
         for (reason, count) in reasons.sorted(by: { ($1.value, $0.key) < ($0.value, $1.key) }) {
             lines.append("failed \(reason): \(count)")

@@ -12,7 +12,7 @@ final class LogBudget: Sendable {
     private let left = Mutex((pending: UInt64(0), total: UInt64(0)))
 
     /// - Parameter limit: 200 lines at once and 10 each second, unless told otherwise.
-    init(_ limit: WebConfiguration.RateLimit = .init(interval: 100_000_000, burst: 200), now: UInt64 = monotonicNow()) {
+    init(_ limit: RateLimit = .init(interval: 100_000_000, burst: 200), now: UInt64 = monotonicNow()) {
         limiter = RateLimiter(limit, now: now)
     }
 

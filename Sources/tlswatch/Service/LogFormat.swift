@@ -41,13 +41,6 @@ enum JournalStream {
     }
 }
 
-/// The value of an environment variable; `nil` where it is unset or empty.
-func environment(_ name: String) -> String? {
-    guard let value = unsafe getenv(name) else { return nil }
-    let text = unsafe String(cString: value)
-    return text.isEmpty ? nil : text
-}
-
 /// Writes each event as one line, in one write: lines of several threads do not mix. Any thread.
 struct LineLogHandler: LogHandler {
     var shared: SharedLogFormat

@@ -12,8 +12,8 @@ extension StatusPage {
 
     private static let durations: [HandshakeField] =
         fields(
-            "tcp_connect_ns", "duration_ns", "busy_ns", "wait_ns", "first_record_delay_ns", "alpn_negotiation_ns",
-            "key_exchange_ns", "key_exchange_compute_ns", "finished_ns"
+            "tcp_connect_ns", "duration_ns", "busy_ns", "cpu_ns", "runqueue_ns", "wait_ns", "unread_ns", "peer_ns",
+            "first_record_delay_ns", "alpn_negotiation_ns", "key_exchange_ns", "key_exchange_compute_ns", "finished_ns"
         )
         .followed { $0.kind == .nanoseconds }
 

@@ -14,7 +14,8 @@ extension StatusPage {
         html += """
             <ul class="legend" aria-label="Legend"><li class="tcp">TCP connect</li><li class="hello">ClientHello</li>\
             <li class="kex">key exchange</li><li class="finish">finish</li><li class="tickets">tickets</li>\
-            <li class="alpn">ALPN</li><li class="busy">busy</li><li class="wait">wait</li><li class="cut">not to scale</li></ul><ol class="slowest">
+            <li class="alpn">ALPN</li><li class="cpu">CPU</li><li class="runqueue">run queue</li>\
+            <li class="unread">unread</li><li class="wait">peer</li><li class="cut">not to scale</li></ul><ol class="slowest">
             """
         for handshake in status.slowest { html += item(handshake) }
         return html + "</ol></section>"
@@ -25,7 +26,7 @@ extension StatusPage {
         let identifier: HTML = "s\(handshake.pid)-\(handshake.tid)-\(handshake.start)"
         let (number, unit) = DisplayText.durationParts(handshake.duration)
         var facts: HTML = "<span>\(handshake.role.rawValue)</span>"
-        for fact in [handshake.tlsVersion, handshake.group, handshake.alpn] {
+        for fact in [handshake.cause?.rawValue, handshake.tlsVersion, handshake.group, handshake.alpn] {
             if let fact { facts += "<span>\(foreign: fact)</span>" }
         }
         if handshake.resumed == true { facts += "<span>resumed</span>" }

@@ -1,17 +1,18 @@
 extension StatusPage {
     /// SHA-256 of `style`, base64, as `scriptHash`.
-    static let styleHash = "M1C5sZ6Cttt9kD0a2IQSHecuEPecl43mGSwx0TaZM7o="
+    static let styleHash = "j1awC7RDgZB3Ob4DZtvjsVTULNwJq/Wqng+WTqQgGJ4="
 
     /// Light and dark by the reader's own choice; one column below 60 em. Text holds 4.5:1 against its ground.
     static let style = """
         :root{color-scheme:light dark;--ground:#f4f3ef;--panel:#fdfcfa;--ink:#1b2126;--soft:#596269;--line:#dcdad3;
         --rail:#e9e7e1;--p50:#0e7c86;--p90:#3f5fd0;--p99:#c2410c;--good:#1d7a4c;--bad:#b42318;--odd:#8a5a00;
-        --tcp:#7d8890;--kex:#6d4fc4;--finish:#3b9775;--tickets:#b4d9ca;--alpn:#be7b0a;--busy:#3b464e;--wait:#c9c8c2;
+        --tcp:#7d8890;--kex:#6d4fc4;--finish:#3b9775;--tickets:#b4d9ca;--alpn:#be7b0a;--cpu:#3b464e;--wait:#c9c8c2;
+        --queue:#c8502a;--unread:#d3a520;
         --warn:#fdf0d5;--alarm:#fbe4e1}
         @media (prefers-color-scheme:dark){:root{--ground:#0e1114;--panel:#161a1f;--ink:#e6e9eb;--soft:#97a2aa;
         --line:#272d33;--rail:#22282e;--p50:#4cc5cf;--p90:#8ea6ff;--p99:#ff9a62;--good:#5ecb95;--bad:#ff8d80;
-        --odd:#e3b250;--tcp:#75818a;--kex:#a48bf5;--finish:#3a9873;--tickets:#26543f;--alpn:#eab04a;--busy:#c2ccd3;
-        --wait:#3a434a;--warn:#33280f;--alarm:#3b1815}}
+        --odd:#e3b250;--tcp:#75818a;--kex:#a48bf5;--finish:#3a9873;--tickets:#26543f;--alpn:#eab04a;--cpu:#c2ccd3;
+        --wait:#3a434a;--queue:#ef8354;--unread:#e0bb4c;--warn:#33280f;--alarm:#3b1815}}
         *{box-sizing:border-box}
         body{margin:0 auto;max-width:76rem;padding:0 1.25rem 2rem;background:var(--ground);color:var(--ink);
         font:14px/1.45 Inter,system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif;
@@ -102,7 +103,9 @@ extension StatusPage {
         .legend .finish::before{background:var(--finish)}
         .legend .tickets::before{background:var(--tickets)}
         .legend .alpn::before{background:var(--alpn);height:.4em;vertical-align:.15em}
-        .legend .busy::before{background:var(--busy);height:.4em;vertical-align:.15em}
+        .legend .cpu::before{background:var(--cpu);height:.4em;vertical-align:.15em}
+        .legend .runqueue::before{background:var(--queue);height:.4em;vertical-align:.15em}
+        .legend .unread::before{background:var(--unread);height:.4em;vertical-align:.15em}
         .legend .wait::before{background:var(--wait);height:.4em;vertical-align:.15em}
         .legend .cut::before{content:"//";background:none;width:auto;font-weight:700;vertical-align:0}
         .slowest{list-style:none}
@@ -130,8 +133,10 @@ extension StatusPage {
         .waterfall .finish{fill:var(--finish)}
         .waterfall .tickets{fill:var(--tickets)}
         .waterfall .alpn{fill:var(--alpn);y:19px;height:5px}
-        .waterfall .busy{fill:var(--busy);y:27px;height:5px}
-        .waterfall .wait{fill:var(--wait);y:27px;height:5px}
+        .waterfall .cpu{fill:var(--cpu);y:27px;height:5px}
+        .waterfall .runqueue{fill:var(--queue);y:27px;height:5px}
+        .waterfall .unread{fill:var(--unread);y:27px;height:5px}
+        .waterfall .peer,.waterfall .wait{fill:var(--wait);y:27px;height:5px}
         .waterfall .hello line{stroke:var(--ink);stroke-width:1.5}
         .hello circle{fill:var(--ink)}
         .gap{stroke-dasharray:2 3}

@@ -2,7 +2,7 @@ import HandshakeProbe
 import Handshakes
 
 /// One session on a horizontal axis of its own: TCP connect, ClientHello, key exchange and finish, beneath them ALPN,
-/// and beneath that how much was busy and how much wait.
+/// and beneath that where the time went.
 ///
 /// Places are percent of the width, heights are pixels: it stretches, and its text does not.
 struct Waterfall {
@@ -65,8 +65,21 @@ struct Waterfall {
     }
 
     private var summary: String {
-        "\(DisplayText.duration(handshake.duration)): busy \(DisplayText.share(handshake.busy, of: handshake.duration))"
-            + ", wait \(DisplayText.share(handshake.wait, of: handshake.duration))"
+        let shares = parts.map { "\($0.name) \(DisplayText.share($0.duration, of: handshake.duration))" }
+        return DisplayText.duration(handshake.duration) + (shares.isEmpty ? "" : ": " + shares.joined(separator: ", "))
+    }
+
+    /// The parts of the time that are known, by their style.
+    private var parts: [(style: String, name: String, duration: UInt64)] {
+        let parts = handshake.parts
+        let waits =
+            parts.peer == nil
+            ? [("wait", "wait", parts.wait)]
+            : [
+                ("unread", "unread", parts.unread), ("peer", "peer", parts.peer),
+            ]
+        return ([("cpu", "CPU", parts.cpu), ("runqueue", "run queue", parts.runqueue)] + waits)
+            .compactMap { style, name, duration in duration.map { (style, name, $0) } }
     }
 
     /// In the session; what lies outside is drawn at its edge.
@@ -127,9 +140,14 @@ struct Waterfall {
 
     /// Shares of the whole, not places in time: a session has any number of calls.
     private var shares: HTML {
-        let busy = Double(min(handshake.busy, handshake.duration)) * scale
-        return bar("wait", "wait", from: origin, to: origin + width, duration: handshake.wait)
-            + bar("busy", "busy", from: origin, to: origin + busy, duration: handshake.busy)
+        var html: HTML = ""
+        var left = origin
+        for part in parts where part.duration > 0 {
+            let right = min(left + Double(part.duration) * scale, origin + width)
+            html += bar(part.style, part.name, from: left, to: right, duration: part.duration)
+            left = right
+        }
+        return html
     }
 
     private func phase(_ style: String, _ name: String, _ begin: UInt64, _ end: UInt64) -> HTML {

@@ -1,6 +1,6 @@
 import CPassword
 import Dispatch
-import Foundation
+import FoundationEssentials
 import Synchronization
 
 /// Names and passwords of HTTP's basic authentication (RFC 7617).

@@ -38,12 +38,6 @@ struct WebConfiguration: Sendable, Equatable {
         var curves: [TLSCurveName] = []
     }
 
-    /// One request each `interval` nanoseconds, and `burst` of them at once.
-    struct RateLimit: Sendable, Equatable {
-        var interval: UInt64
-        var burst: Int
-    }
-
     var tls: TLS?
     /// For every response.
     var headers: [String: String] = [:]
@@ -122,19 +116,5 @@ enum TLSCurveName: String, Sendable, CaseIterable {
         case .p521: 0x19
         case .x25519: 0x1D
         }
-    }
-}
-
-/// What is wrong with a configuration file, or with a file that it names, and where.
-struct WebConfigurationError: Error, Equatable, CustomStringConvertible {
-    var file: String
-    /// From one; `nil` where it is no line's fault.
-    var line: Int?
-    /// `tls_server_config.cert_file`; `nil` where the file as a whole is wrong.
-    var key: String?
-    var reason: String
-
-    var description: String {
-        "\(file)\(line.map { ":\($0)" } ?? ""): \(key.map { "\($0): " } ?? "")\(reason)"
     }
 }

@@ -1,8 +1,6 @@
-import Foundation
-
 extension WebConfiguration {
     /// A megabyte is a hundred times the longest certificate chain in use.
-    static let largestFile = 1 << 20
+    static let largestFile = SmallFile.largest
 
     /// Reads and checks one; opens none of the files that it names.
     init(path: String) throws(WebConfigurationError) {
@@ -18,7 +16,8 @@ extension WebConfiguration {
         let root = try YAMLReader(text: text, file: path)
         let fields = try root.fields(["tls_server_config", "http_server_config", "basic_auth_users", "rate_limit"])
         if let section = fields["tls_server_config"], !section.isNull {
-            try readTLS(section, folder: (path as NSString).deletingLastPathComponent)
+            let folder = path.lastIndex(of: "/").map { String(path[...$0]) } ?? ""
+            try readTLS(section, folder: folder)
         }
         if let section = fields["http_server_config"] { try readHTTP(section) }
         for (name, value) in try fields["basic_auth_users"]?.entries() ?? [] {
@@ -45,7 +44,7 @@ extension WebConfiguration {
                 if let inline = try fields[name]?.text(), !inline.isEmpty {
                     notices.append("tls_server_config.\(name): has no effect together with \(name)_file")
                 }
-                let absolute = path.hasPrefix("/") || folder.isEmpty ? path : folder + "/" + path
+                let absolute = path.hasPrefix("/") ? path : folder + path
                 return .file(absolute, key: "tls_server_config.\(name)_file")
             }
             guard let text = try fields[name]?.text(), !text.isEmpty else { return nil }

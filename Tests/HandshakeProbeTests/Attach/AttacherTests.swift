@@ -13,20 +13,24 @@ import Testing
     }
 
     private func analysis(returns: Bool) -> LibraryAnalysis {
-        func site(_ hook: HookKind, _ offset: UInt64, returns: Bool = false, mode: SiteMode = .emulated) -> ProbeSite {
+        func site(
+            _ hook: HookKind, _ offset: UInt64, returns: Bool = false, mode: SiteMode = .emulated, phases: Phases = .all
+        ) -> ProbeSite {
             ProbeSite(
                 hook: hook, symbol: "\(hook)", fileOffset: offset, mode: mode, object: ObjectPlace(.parameter0),
-                returns: returns)
+                returns: returns, phases: phases)
         }
         return LibraryAnalysis(
             stack: "openssl", version: nil,
             sites: [
-                site(.stateMachine, 64, returns: returns), site(.objectFree, 128), site(.keyChange, 256),
+                site(.call, 64, returns: returns), site(.objectFree, 128), site(.keyChange, 256, phases: [.on, .full]),
+                site(.newKeys, 256, phases: .off),
+                site(.keyAgreement, 1024, phases: .full),
                 site(.fatal, 512, mode: .singleStep),
-            ], facts: [:], notes: [])
+            ], notes: [])
     }
 
-    private func choose(_ trial: Trial, returns: Bool, phases: Bool = true) -> (sites: [HookKind], omitted: [String]) {
+    private func choose(_ trial: Trial, returns: Bool, phases: Phases = .on) -> (sites: [HookKind], omitted: [String]) {
         var attacher = Attacher(rung: .session, phases: phases) {
             trial.count += 1
             return trial.result
@@ -40,7 +44,7 @@ import Testing
     @Test("A confined child is not asked for where no return probe is needed")
     func notNeeded() {
         let trial = Trial(.deadly)
-        #expect(choose(trial, returns: false).sites == [.stateMachine, .objectFree, .keyChange])
+        #expect(choose(trial, returns: false).sites == [.call, .objectFree, .keyChange])
         #expect(trial.count == 0)
     }
 
@@ -58,15 +62,22 @@ import Testing
     @Test("Where a confined child lived they are used")
     func returnProbesAreUsedWhereAChildLived() {
         let trial = Trial(.safe)
-        #expect(choose(trial, returns: true).sites.contains(.stateMachine))
+        #expect(choose(trial, returns: true).sites.contains(.call))
         #expect(trial.count == 1)
     }
 
     @Test("Single-stepped sites and unwanted phases are left out and told")
     func omittedSitesAreReported() {
-        let choice = choose(Trial(.safe), returns: false, phases: false)
-        #expect(choice.sites == [.stateMachine, .objectFree])
-        #expect(choice.omitted.count == 2)
+        let choice = choose(Trial(.safe), returns: false, phases: .off)
+        #expect(choice.sites == [.call, .objectFree, .newKeys])
+        #expect(choice.omitted.count == 3)
+        #expect(choice.omitted.contains("keyChange: only with --phases on"))
+        let more = choose(Trial(.safe), returns: false, phases: .on)
+        #expect(more.sites == [.call, .objectFree, .keyChange])
+        #expect(more.omitted.count == 2, "what stands in for a phase is missed by nobody: \(more.omitted)")
+        #expect(more.omitted.contains("keyAgreement: only with --phases full"))
+        let all = choose(Trial(.safe), returns: false, phases: .full)
+        #expect(all.sites == [.call, .objectFree, .keyChange, .keyAgreement])
     }
 
     @Test("The trial tells a child that its filter killed")

@@ -14,7 +14,8 @@ import Testing
         let sites = hooks.map {
             ProbeSite(hook: $0, symbol: "\($0)", fileOffset: 64, mode: .emulated, object: nil)
         }
-        library.analysis = LibraryAnalysis(stack: "openssl", version: nil, sites: sites, facts: [:], notes: [])
+        library.analysis = LibraryAnalysis(stack: "openssl", version: nil, sites: sites, notes: [])
+        library.analysis?.isCompanion = hooks == [.pause]
         library.sites = sites
         library.processes = processes
         return library
@@ -24,11 +25,11 @@ import Testing
     func companionsFoldIntoTheirLibrary() {
         let rows = LibraryFolding.fold([
             1: library("/a/libcrypto.so.3", profile: 1, hooks: [.pause]),
-            2: library("/a/libssl.so.3", profile: 2, hooks: [.stateMachine, .fatal]),
-            3: library("/b/libssl-1234.so.3", profile: 3, hooks: [.stateMachine], processes: [7]),
+            2: library("/a/libssl.so.3", profile: 2, hooks: [.call, .fatal]),
+            3: library("/b/libssl-1234.so.3", profile: 3, hooks: [.call], processes: [7]),
             4: library("/b/libcrypto-5678.so.3", profile: 4, hooks: [.pause], processes: [7, 8]),
             5: library("/c/libcrypto.so.3", profile: 5, hooks: [.pause], processes: [9]),
-            6: library("/d/node", profile: 6, hooks: [.stateMachine, .pause]),
+            6: library("/d/node", profile: 6, hooks: [.call, .pause]),
         ])
         #expect(rows.map(\.path) == ["/a/libssl.so.3", "/b/libssl-1234.so.3", "/d/node"])
         #expect(rows.map(\.companionProfiles) == [[1], [4], []])
@@ -41,8 +42,8 @@ import Testing
         sample.add(
             LibraryFolding.fold([
                 1: library("/a/libcrypto.so.3", profile: 1, hooks: [.pause]),
-                2: library("/a/libssl.so.3", profile: 2, hooks: [.stateMachine, .fatal], processes: [7]),
-                3: library("/a/libssl.so.3", profile: 3, hooks: [.stateMachine], processes: [8]),
+                2: library("/a/libssl.so.3", profile: 2, hooks: [.call, .fatal], processes: [7]),
+                3: library("/a/libssl.so.3", profile: 3, hooks: [.call], processes: [8]),
             ]), uncovered: UncoveredProcesses())
         #expect(sample.probes.map(\.library) == ["/a/libssl.so.3"])
         #expect(sample.probes.map(\.count) == [4])
@@ -55,7 +56,7 @@ import Testing
             1: library(
                 "/a/libcrypto.so.3", profile: 0, hooks: [.pause],
                 state: .unobserved(reason: .tooManyLibraries, detail: "why")),
-            2: library("/a/libssl.so.3", profile: 2, hooks: [.stateMachine]),
+            2: library("/a/libssl.so.3", profile: 2, hooks: [.call]),
         ])
         #expect(rows.count == 1 && rows[0].companionSites.isEmpty && rows[0].companionProfiles.isEmpty)
         #expect(rows[0].omitted == ["/a/libcrypto.so.3: why"])

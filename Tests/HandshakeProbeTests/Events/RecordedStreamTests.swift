@@ -72,12 +72,12 @@ import Testing
             let watch = LossWatch(now: { losses.withLock { $0.now } }, read: { losses.withLock { $0.told } })
             let consumer = EventConsumer(
                 table: table(), metrics: MetricsRegistry(version: "test"), recorder: writer, losses: watch)
-            consumer.record(library: Self.library)
+            consumer.register(Self.library)
             unsafe entered(100).withUnsafeBytes { unsafe consumer.consume($0) }
             losses.withLock { $0 = (200, tlswatch_losses(count: 3, last_ns: 150)) }
             consumer.lookForLosses()
             unsafe returned(250, from: 210).withUnsafeBytes { unsafe consumer.consume($0) }
-            live = consumer.takeFinished(now: 300)
+            live = consumer.step(now: 300).finished
             try consumer.flushRecording()
         }
         #expect(live.map(\.reason) == ["events_lost"])

@@ -9,15 +9,27 @@ import Testing
     @Test("Hooks have the numbers of the contract, all of them")
     func hooksAreTheContractsOwn() {
         let numbers: [HookKind: tlswatch_hook] = [
-            .stateMachine: TLSWATCH_HOOK_CALL, .keyChange: TLSWATCH_HOOK_KEY_CHANGE,
+            .call: TLSWATCH_HOOK_CALL, .keyChange: TLSWATCH_HOOK_KEY_CHANGE,
             .keyAgreement: TLSWATCH_HOOK_KEY_AGREEMENT, .alpnSelect: TLSWATCH_HOOK_ALPN_SELECT,
             .alpnAnswer: TLSWATCH_HOOK_ALPN_ANSWER, .fatal: TLSWATCH_HOOK_FATAL,
-            .objectFree: TLSWATCH_HOOK_OBJECT_FREE, .stateMachineExit: TLSWATCH_HOOK_CALL_EXIT,
+            .objectFree: TLSWATCH_HOOK_OBJECT_FREE, .callExit: TLSWATCH_HOOK_CALL_EXIT,
             .keyAgreementExit: TLSWATCH_HOOK_KEY_AGREEMENT_EXIT, .pause: TLSWATCH_HOOK_PAUSE,
             .masterSecret: TLSWATCH_HOOK_MASTER_SECRET, .newKeys: TLSWATCH_HOOK_NEW_KEYS,
+            .keyAgreementFailed: TLSWATCH_HOOK_KEY_AGREEMENT_FAILED,
         ]
         for hook in HookKind.allCases { #expect(numbers[hook]?.rawValue == UInt32(hook.rawValue), "\(hook)") }
         #expect(HookKind.allCases.count == Int(TLSWATCH_HOOK_COUNT.rawValue) - 1)
+    }
+
+    @Test("Programs, and the reasons why a hit makes no record, are the contract's, all of them")
+    func programsAndDropsAreTheContractsOwn() {
+        #expect(Set(KernelProgram.allCases.map(\.number.rawValue)) == Set(0..<TLSWATCH_PROGRAM_COUNT.rawValue))
+        #expect(KernelProgram.allCases.count == Int(TLSWATCH_PROGRAM_COUNT.rawValue))
+        #expect(Set(KernelDrop.allCases.map(\.number.rawValue)) == Set(0..<TLSWATCH_DROP_COUNT.rawValue))
+        #expect(KernelDrop.allCases.count == Int(TLSWATCH_DROP_COUNT.rawValue))
+        // The programs note the time of those up to this one as losses.
+        #expect(
+            KernelDrop.allCases.allSatisfy { $0.isLoss == ($0.number.rawValue <= TLSWATCH_DROP_NO_MEMORY.rawValue) })
     }
 
     @Test("Facts have places of their own, and OpenSSL's are no other's")
@@ -39,6 +51,21 @@ import Testing
         #expect(stack.number == 4)
         #expect(stack.offset == 24)
         #expect(UInt32(tlswatch_place(nil).kind) == TLSWATCH_NOWHERE.rawValue)
+    }
+
+    @Test("Knobs are set by name, each by itself, and those left alone keep the value that maps.h gives them")
+    func knobsAreSetByName() throws {
+        let object = try OpenBPFObject()
+        let before = try object.knobs()
+        #expect(before.wake_bytes == 256 << 10)
+        #expect([before.filter_processes, before.tell_programs] == [0, 0])
+        try object.tellPrograms(true)
+        let told = try object.knobs()
+        #expect([told.filter_processes, told.tell_programs] == [0, 1])
+        try object.filterProcesses()
+        let after = try object.knobs()
+        #expect([after.filter_processes, after.tell_programs] == [1, 1])
+        #expect(after.wake_bytes == before.wake_bytes)
     }
 
     @Test("A set of states has those up to 255")

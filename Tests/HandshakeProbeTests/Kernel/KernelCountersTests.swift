@@ -8,16 +8,20 @@ import Testing
     @Test("Only losses are dropped events; hits that need none are skipped, and all of them add up")
     func droppedAndSkippedAddUp() {
         var counters = tlswatch_counters()
-        (counters.hits, counters.submitted) = (128, 1)
-        counters.dropped = (2, 4, 8, 16, 32, 64, 1)
+        (counters.hits, counters.submitted) = (256, 1)
+        for (reason, count) in zip(KernelDrop.allCases, [2, 4, 8, 16, 32, 64, 1, 128] as [UInt64]) {
+            counters[reason.number] = count
+        }
         var decoder = EventDecoder()
         decoder.reject(.implausible)
         let kernel = KernelCounters([counters], decoder: decoder)
         #expect(kernel.dropped.map(\.reason) == ["ring_full", "no_memory"])
         #expect(kernel.dropped.map(\.count) == [2, 4])
         #expect(
-            kernel.skipped.map(\.reason) == ["outside_handshake", "size_query", "other_process", "disabled", "noted"])
-        #expect(kernel.skipped.map(\.count) == [8, 16, 32, 64, 1])
+            kernel.skipped.map(\.reason) == [
+                "outside_handshake", "size_query", "other_process", "disabled", "noted", "collision",
+            ])
+        #expect(kernel.skipped.map(\.count) == [8, 16, 32, 64, 1, 128])
         #expect((kernel.dropped + kernel.skipped).reduce(1) { $0 + $1.count } == counters.hits)
         #expect(kernel.lostInKernel == 6)
         #expect(kernel.lost == 7)

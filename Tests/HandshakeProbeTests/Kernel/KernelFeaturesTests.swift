@@ -60,6 +60,33 @@ import Testing
         #expect(!has("no_such_enumeration", "BPF_TRACE_RAW_TP"))
     }
 
+    @Test("A member of the running kernel's structures is found by its name, in its own structure")
+    func membersAreFoundByName() {
+        guard let types = unsafe btf__load_vmlinux_btf() else {
+            Issue.record("this kernel has no BTF")
+            return
+        }
+        defer { unsafe btf__free(types) }
+        func has(_ structure: String, _ member: String) -> Bool {
+            unsafe tlswatch_btf_has_member(types, structure, member)
+        }
+        #expect(has("task_struct", "sched_info"))
+        #expect(!has("task_struct", "sched_inf"))
+        #expect(!has("sched_info", "tgid"))
+        #expect(!has("no_such_structure", "tgid"))
+        #expect(KernelFeatures.probe().keepsRunDelay == has("sched_info", "run_delay"))
+    }
+
+    @Test("What becomes of a handshake's parts without the kernel's account of waiting threads is said")
+    func aMissingRunDelayIsExplained() {
+        var features = Self.kernel([.perf])
+        #expect(features.runDelaySentence.hasPrefix("missing (CONFIG_SCHED_INFO)"))
+        features.keepsRunDelay = true
+        #expect(features.runDelaySentence.hasPrefix("available ("))
+        features.isBTFHidden = true
+        #expect(features.runDelaySentence == "unknown: BTF cannot be seen")
+    }
+
     @Test("A kernel without BTF is told from one whose /sys is hidden")
     func withoutBTF() throws {
         #expect(isSysfs(above: "/sys/kernel/no/such/directory"))

@@ -1,8 +1,20 @@
 import CEvents
 import Glibc
+import Handshakes
 import Testing
 
 @testable import HandshakeProbe
+
+/// What the programs measure of a call besides its ends, nanoseconds: as made, it computed all the time and read nothing late.
+struct CallTime {
+    var offCPU: UInt64 = 0
+    var delay: UInt64 = 0
+    var unread: UInt64 = 0
+    var arrived: UInt64 = 0
+    /// Microseconds.
+    var rtt: UInt32 = 0
+    var retransmits: UInt32 = 0
+}
 
 /// What a suite needs to make a session table's input by hand: the records as the kernel writes them.
 protocol SessionStream {}
@@ -38,7 +50,7 @@ extension SessionStream {
         server: UInt32 = 1
     ) -> tlswatch_call_enter {
         var event = tlswatch_call_enter()
-        event.header = header(time, object: object, pid: pid, hook: .stateMachine)
+        event.header = header(time, object: object, pid: pid, hook: .call)
         event.server = server
         event.set(.flowState, flow)
         event.set(.handState, flow == Flow.finished ? HandState.ok : 0)
@@ -50,13 +62,15 @@ extension SessionStream {
     func back(
         _ time: UInt64, from enter: UInt64, result: Int32, flow: UInt32, io: Int32 = 5, object: UInt64 = 0x1000,
         pid: UInt32 = 7, firstSend: UInt64 = 0, scalars: [Fact: UInt32] = [:], steps: [tlswatch_step] = [],
-        input: UInt64? = nil, idle: (count: UInt32, time: UInt64) = (0, 0)
+        input: UInt64? = nil, idle: (count: UInt32, time: UInt64) = (0, 0), time told: CallTime = CallTime()
     ) -> [UInt8] {
         var event = tlswatch_call_return()
-        event.header = header(time, object: object, pid: pid, hook: .stateMachine)
+        event.header = header(time, object: object, pid: pid, hook: .call)
         event.enter_ns = enter
         event.input_ns = input ?? enter
         (event.idle_calls, event.idle_ns) = idle
+        (event.off_cpu_ns, event.run_delay_ns, event.unread_ns) = (told.offCPU, told.delay, told.unread)
+        (event.arrived_ns, event.rtt_us, event.retransmits) = (told.arrived, told.rtt, told.retransmits)
         event.first_send_ns = firstSend
         event.result = result
         event.io_result = io
@@ -72,6 +86,19 @@ extension SessionStream {
         return unsafe withUnsafeBytes(of: &event) { fixed in
             unsafe steps.withUnsafeBytes { unsafe Array(fixed) + Array($0) }
         }
+    }
+
+    /// One call of a handshake, from 100 to 130.
+    func oneCall(
+        server: UInt32 = 1, result: Int32 = 1, flow: UInt32 = Flow.finished, io: Int32 = 5,
+        scalars: [Fact: UInt32] = [:],
+        steps: [tlswatch_step] = []
+    ) -> Handshake? {
+        var table = table()
+        table.callEntered(enter(100, server: server))
+        table.callReturned(
+            back(130, from: 100, result: result, flow: flow, io: io, scalars: scalars, steps: steps))
+        return table.takeFinished().first
     }
 
     func step(

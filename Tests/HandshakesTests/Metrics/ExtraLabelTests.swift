@@ -186,11 +186,12 @@ import Testing
             #expect(line.hasPrefix("tlswatch_handshake_duration_seconds_bucket{"))
             #expect(
                 line.contains(
-                    #"le="0.0025"} 2 # {pid="4242",sni="n\u{FFFD}ew\u{FFFD}é"#.replacing(#"\u{FFFD}"#, with: "\u{FFFD}")
+                    #"le="0.0025"} 2 # {pid="4242",cause="compute",sni="n\u{FFFD}ew\u{FFFD}é"#.replacing(
+                        #"\u{FFFD}"#, with: "\u{FFFD}")
                 ), "\(line)")
             #expect(line.hasSuffix(" 0.002 1700000000.002"), "\(line)")
             let sni = Exemplar(of: newest).sni ?? ""
-            #expect("pid4242sni".count + sni.unicodeScalars.count == 128)
+            #expect("pid4242causecomputesni".count + sni.unicodeScalars.count == 128)
         }
     }
 

@@ -6,8 +6,12 @@ import TestSupport
 func completedHandshake(end: UInt64, duration: UInt64 = 2 * millisecond) -> Handshake {
     var handshake = Handshake(
         wallTime: 0, start: end - duration, end: end, pid: 4_242, tid: 4_242, comm: "nginx", stack: "openssl",
-        library: "/usr/lib/libssl.so.3", role: .server, outcome: .completed, duration: duration, busy: duration / 2,
-        calls: 2)
+        library: "/usr/lib/libssl.so.3", role: .server, outcome: .completed, duration: duration, calls: 2)
+    handshake.parts = HandshakeParts(
+        of: duration, cpu: duration / 16 * 7, runqueue: duration / 2 - duration / 16 * 7, unread: duration / 8)
+    handshake.cause = .compute
+    handshake.rtt = 410_000
+    handshake.retransmits = 0
     handshake.tlsVersion = "TLSv1.3"
     handshake.cipher = "TLS_AES_256_GCM_SHA384"
     handshake.group = "x25519"
@@ -25,7 +29,7 @@ func completedHandshake(end: UInt64, duration: UInt64 = 2 * millisecond) -> Hand
 func unfinishedHandshake(end: UInt64, outcome: Outcome, reason: String?) -> Handshake {
     var handshake = Handshake(
         wallTime: 0, start: end, end: end, pid: 7, tid: 7, comm: "curl", stack: "gnutls", library: "/usr/lib/libgnutls",
-        role: .client, outcome: outcome, duration: 3_600 * second, busy: 3_600 * second, calls: 1)
+        role: .client, outcome: outcome, duration: 3_600 * second, calls: 1)
     handshake.reason = reason
     return handshake
 }
@@ -50,7 +54,9 @@ func fullSnapshot() -> MetricsSnapshot {
     for step in 1...4 { registry.record(completedHandshake(end: now, duration: UInt64(step) * millisecond), now: now) }
     var bare = unfinishedHandshake(end: now, outcome: .completed, reason: nil)
     bare.duration = 1_834_211
-    bare.busy = 911_002
+    bare.parts = HandshakeParts(of: bare.duration, cpu: 870_002, runqueue: 41_000, unread: 21_000)
+    bare.cause = .peer
+    bare.retransmits = 3
     registry.record(bare, now: now)
     var failed = unfinishedHandshake(end: now, outcome: .failed, reason: "unknown_ca")
     failed.keyExchangeSucceeded = false

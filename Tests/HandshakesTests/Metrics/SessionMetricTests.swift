@@ -6,10 +6,12 @@ import Testing
 @Suite struct SessionMetricTests {
     @Test("Every label of a family that sessions are counted in has its value from the session")
     func labels() throws {
-        var registry = MetricsRegistry(version: "1")
+        var slow = options()
+        slow.slow = millisecond
+        var registry = MetricsRegistry(version: "1", options: slow)
         registry.record(completedHandshake(end: second), now: second)
         let families = registry.snapshot(now: second).families
-        for metric in SessionMetric.counters + SessionMetric.histograms {
+        for metric in SessionMetric.counters(slow: slow.slow) + SessionMetric.histograms {
             let family = try #require(families.first { $0.descriptor.name == metric.metric.name })
             let labels: [LabelSet] =
                 switch family.samples {

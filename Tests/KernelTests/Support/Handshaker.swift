@@ -25,6 +25,14 @@ struct Witness: Codable, Sendable {
     var keyShare: Int?
     /// How long a callback of the application held the handshake up.
     var held: Int?
+    /// What the thread computed there, and how long it waited for a processor by the kernel's own account (schedstat).
+    var computed: Int?
+    var runDelay: Int?
+    /// How long the thread waited for a processor around its calls, so at least what it waited in them.
+    var waited: Int?
+    /// TCP_INFO behind the handshake.
+    var retransmits: Int?
+    var rtt: Int?
     var comm: String?
     var thread: String?
     /// Around connect(2).
@@ -53,7 +61,11 @@ struct Witness: Codable, Sendable {
 
     enum CodingKeys: String, CodingKey {
         case role, outcome, event, pid, calls, cipher, group, alpn, sni, resumed, reason, alert, transport, local
-        case remote, comm, thread
+        case remote, comm, thread, retransmits
+        case computed = "computed_ns"
+        case runDelay = "run_delay_ns"
+        case waited = "waited_ns"
+        case rtt = "rtt_ns"
         case keyShare = "key_share_ns"
         case held = "held_ns"
         case connectBegin = "connect_begin_ns"

@@ -23,6 +23,13 @@ struct SessionRow: Codable, Equatable, Sendable {
     var busy: Int?
     var wait: Int?
     var calls: Int?
+    var cpu: Int?
+    var runqueue: Int?
+    var unread: Int?
+    var peer: Int?
+    var cause: String?
+    var rtt: Int?
+    var retransmits: Int?
     var tlsVersion: String?
     var cipher: String?
     var group: String?
@@ -54,7 +61,12 @@ struct SessionRow: Codable, Equatable, Sendable {
         case duration = "duration_ns"
         case busy = "busy_ns"
         case wait = "wait_ns"
-        case calls
+        case calls, cause, retransmits
+        case cpu = "cpu_ns"
+        case runqueue = "runqueue_ns"
+        case unread = "unread_ns"
+        case peer = "peer_ns"
+        case rtt = "rtt_ns"
         case tlsVersion = "tls_version"
         case cipher, group, alpn, sni, resumed, transport
         case earlyData = "early_data"

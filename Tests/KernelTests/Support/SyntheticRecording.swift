@@ -44,7 +44,7 @@ enum SyntheticRecording {
         header.kind = UInt16(kind.rawValue)
         header.profile = 1
         header.size = UInt16(size)
-        header.hook = HookKind.stateMachine.rawValue
+        header.hook = HookKind.call.rawValue
         return header
     }
 

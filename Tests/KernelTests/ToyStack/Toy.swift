@@ -16,22 +16,22 @@ enum Toy: TLSStack {
 
     static func analyse(_ file: ELFFile) throws(AnalysisError) -> LibraryAnalysis {
         let symbols = file.symbols(named: ["toy_begin", "toy_end"])
-        var analysis = LibraryAnalysis(stack: name, version: "1", sites: [], facts: [:], notes: [])
-        for (symbol, hook) in [("toy_begin", HookKind.stateMachine), ("toy_end", .stateMachineExit)] {
+        var analysis = LibraryAnalysis(stack: name, version: "1", sites: [], notes: [])
+        for (symbol, hook) in [("toy_begin", HookKind.call), ("toy_end", .callExit)] {
             guard let address = symbols[symbol]?.address, let offset = file.fileOffset(ofAddress: address) else {
                 throw AnalysisError("it has no \(symbol)")
             }
             analysis.sites.append(
                 ProbeSite(
                     hook: hook, symbol: symbol, fileOffset: offset, mode: .emulated, object: .rbx,
-                    argument: hook == .stateMachineExit ? .result : nil, context: .goroutine))
+                    argument: hook == .callExit ? .result : nil, context: .goroutine))
         }
-        analysis.facts = [
+        let facts: [Fact: FactPath] = [
             .state: FactPath(offsets: [16], size: 4), .role: FactPath(offsets: [20], size: 4),
             version: FactPath(offsets: [24], size: 4), cipher: FactPath(offsets: [28], size: 4),
             .sni: FactPath(offsets: [32], size: 0), .alpn: FactPath(offsets: [65], size: 0, shape: .prefix8),
         ]
-        analysis.expendable = [.sni, .alpn, cipher]
+        analysis.take(facts: facts, expendable: [.sni, .alpn, cipher])
         return analysis
     }
 

@@ -19,7 +19,7 @@ struct SettingExample: CustomTestStringConvertible, Sendable {
         SettingExample(key: "web-config-file", right: [["/a.yml"], ["b.yml"], ["c"]], wrong: []),
         SettingExample(key: "log-format", right: [["json"], ["text"], ["json"]], wrong: ["xml", "JSON"]),
         SettingExample(key: "library", right: [["/a", "/b"], ["/c"], ["/d"]], wrong: []),
-        SettingExample(key: "phases", right: [["off"], ["on"], ["off"]], wrong: ["true", "OFF"]),
+        SettingExample(key: "phases", right: [["off"], ["full"], ["on"]], wrong: ["true", "OFF"]),
         SettingExample(key: "probes", right: [["perf"], ["multi"], ["session"]], wrong: ["magic"]),
         SettingExample(
             key: "handshake-timeout", right: [["250ms"], ["5m"], ["1.5h"]],
@@ -38,6 +38,7 @@ struct SettingExample: CustomTestStringConvertible, Sendable {
             key: "label", right: [["sni:50", "comm"], ["remote_net"], ["local_port:10000"]],
             wrong: ["issuer", "sni:0", "sni:10001", "sni:", "SNI"]),
         SettingExample(key: "exemplars", right: [["true"], ["false"], ["true"]], wrong: ["yes", "1", "True"]),
+        SettingExample(key: "slow", right: [["1ms"], ["1h"], ["2.5s"]], wrong: ["999us", "61m", "0s", "100"]),
         SettingExample(key: "max-series", right: [["1000"], ["1000000"], ["5000"]], wrong: ["999", "1000001", "x"]),
     ]
 }

@@ -90,7 +90,7 @@ import Testing
             }
         }
         var instant = StatusFixtures.slowest[0]
-        (instant.end, instant.duration, instant.busy) = (instant.start, 0, 0)
+        (instant.end, instant.duration) = (instant.start, 0)
         status.slowest.append(instant)
         status.figures[0].points[3] = .init(completed: .max, p50: 0, p90: .max, p99: .max)
         let page = try StatusPageTests.page(status)

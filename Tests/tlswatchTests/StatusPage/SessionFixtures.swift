@@ -37,7 +37,12 @@ extension StatusFixtures {
         handshake.sni = sni
         handshake.group = group
         handshake.resumed = resumed
-        handshake.busy = duration / 9
+        // Half of them wait for their clients, as servers do; some are late to read.
+        handshake.parts = HandshakeParts(
+            of: duration, cpu: duration / 9, runqueue: duration / 50, unread: pid % 2 == 0 ? duration / 3 : 21_000)
+        handshake.cause = .peer
+        handshake.rtt = 412_000
+        handshake.retransmits = 0
         handshake.calls = 2
         handshake.local = "203.0.113.10:443"
         handshake.remote = "198.51.100.\(pid % 200):\(40_000 + pid)"
@@ -62,7 +67,13 @@ extension StatusFixtures {
         handshake.sni = sni
         handshake.group = group
         handshake.alpn = comm == "curl" ? "h2" : "http/1.1"
-        handshake.busy = duration / 5
+        handshake.parts = HandshakeParts(
+            of: duration, cpu: duration / 5, runqueue: duration / 90, unread: connect == nil ? nil : 9_000)
+        if connect != nil {
+            handshake.cause = .peer
+            handshake.rtt = 20_300_000
+            handshake.retransmits = connect ?? 0 > 1_000_000_000 ? 1 : 0
+        }
         handshake.calls = 3
         handshake.local = "10.0.0.5:\(50_000 + pid % 10_000)"
         handshake.remote = "192.0.2.\(pid % 200):443"
@@ -77,7 +88,7 @@ extension StatusFixtures {
         let start = now - duration - UInt64(pid) * 1_000_000
         var handshake = Handshake(
             wallTime: wallTime - Int64(duration), start: start, end: start + duration, pid: pid, tid: pid, comm: comm,
-            stack: "openssl", library: libssl, role: role, outcome: .completed, duration: duration, busy: 0, calls: 1)
+            stack: "openssl", library: libssl, role: role, outcome: .completed, duration: duration, calls: 1)
         handshake.exe = "/usr/sbin/\(comm)"
         handshake.libraryVersion = "3.0.19"
         handshake.tlsVersion = version

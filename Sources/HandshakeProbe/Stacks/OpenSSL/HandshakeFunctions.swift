@@ -41,37 +41,51 @@ struct HandshakeFunctions {
     /// Adds the sites of the functions that were found; `flowState` is the offset of the message-flow state.
     func addSites(_ sites: inout SiteList, flowState: Int32?) {
         let exits = InnerSites(code: code).exits(of: stateMachine)
-        sites.add(.stateMachine, "state_machine", stateMachine, argument: .parameter1, returns: exits == nil)
+        sites.add(.call, "state_machine", stateMachine, argument: .parameter1, returns: exits == nil)
         for exit in exits ?? [] {
-            sites.add(.stateMachineExit, "state_machine exit", exit)
+            sites.add(.callExit, "state_machine exit", exit)
         }
         if exits == nil {
             sites.notes.append(
                 "state_machine's ways out were not found: a return probe stands in, which a program must not "
                     + "meet that changes stacks inside a call")
         }
-        for (version, name) in [(UInt32(0x304), "tls13_change_cipher_state"), (0x303, "tls1_change_cipher_state")] {
-            if let function = methods.keyChange[version] {
-                sites.add(.keyChange, name, function, argument: .parameter1)
-            } else {
-                sites.notes.append("\(name) was not found: no table of its version holds the Finished label")
-            }
-        }
-        // Below TLS 1.3 alone: there the peer's share may be used long before the keys change, and there is renegotiation.
-        if let function = methods.keyChange[0x303] { sites.add(.newKeys, "tls1_change_cipher_state", function) }
+        addKeyChange(&sites, 0x304, "tls13_change_cipher_state", .tls13)
+        addKeyChange(&sites, 0x303, "tls1_change_cipher_state", .tls12)
         if let function = methods.masterSecret[0x303] {
-            sites.add(.masterSecret, "tls1_generate_master_secret", function)
+            sites.add(.masterSecret, "tls1_generate_master_secret", function, phases: [.on, .full])
         } else {
             sites.notes.append("tls1_generate_master_secret was not found: no table of its version holds the label")
         }
         if let function = symbols["tls_parse_stoc_alpn"]?.address
             ?? ExtensionTable.parser(code.file, near: methods.full, type: ExtensionTable.alpn)
         {
-            sites.add(.alpnAnswer, "tls_parse_stoc_alpn", function)
+            sites.add(.alpnAnswer, "tls_parse_stoc_alpn", function, phases: [.on, .full])
         } else {
             sites.notes.append("tls_parse_stoc_alpn was not found: no table of extensions of the known shape")
         }
         addFatal(&sites, flowState)
+    }
+
+    /// The change of keys: where a handshake installs its first ones, or each change where that place is not found and where all
+    /// of them are wanted. Below TLS 1.3 it also shows, where no phase is measured, that a renegotiation takes place.
+    private func addKeyChange(
+        _ sites: inout SiteList, _ version: UInt32, _ name: String, _ changes: KeyChangeSites.Changes
+    ) {
+        guard let function = methods.keyChange[version] else {
+            sites.notes.append("\(name) was not found: no table of its version holds the Finished label")
+            return
+        }
+        let first = KeyChangeSites(code: code).firstKeys(in: function, changes)
+        if let first { sites.add(.keyChange, "\(name) first keys", first, phases: .on) }
+        sites.add(
+            .keyChange, name, function, argument: .parameter1, phases: first == nil ? [.on, .full] : .full)
+        guard version == 0x303 else { return }
+        if let first {
+            sites.add(.newKeys, "\(name) first keys", first, phases: .off)
+        } else {
+            sites.add(.newKeys, name, function, phases: .off)
+        }
     }
 
     private func addFatal(_ sites: inout SiteList, _ flowState: Int32?) {

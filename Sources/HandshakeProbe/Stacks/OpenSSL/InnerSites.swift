@@ -79,6 +79,8 @@ struct InnerSites {
     struct Agreement: Equatable {
         var call: Site
         var exit: Site
+        /// What is come to when it has failed, and in no other case; `nil` where the code does not show it.
+        var failure: Site?
     }
 
     /// The work's call of `callee` in functions that call it twice: once with a null second parameter, which asks
@@ -112,7 +114,56 @@ struct InnerSites {
         let held = heldObject(body[...])
         let object = held.count == 1 ? held.values.first : nil
         guard let exit = emulated(body, after: index, keeping: Register.rax, jumpTargets(body)) else { return nil }
-        return Agreement(call: Site(address: call, object: object), exit: Site(address: exit, object: object))
+        return Agreement(
+            call: Site(address: call, object: object), exit: Site(address: exit, object: object),
+            failure: failure(body, behind: index, callee: body[index].directTarget).map {
+                Site(address: $0, object: object)
+            })
+    }
+
+    /// The first emulated instruction where the branch on the result leads that is not the way of success: a call of the same
+    /// function or what it has worked out lies on the other one.
+    private func failure(_ body: [Instruction], behind call: Int, callee: UInt64?) -> UInt64? {
+        guard
+            let branch = body[(call + 1)...].prefix(Self.reach).first(where: {
+                $0.kind == TLSWATCH_OP_JCC || $0.kind == TLSWATCH_OP_CALL || $0.kind == TLSWATCH_OP_JMP
+            }), branch.kind == TLSWATCH_OP_JCC, let target = branch.directTarget,
+            let place = body.firstIndex(where: { $0.address == target })
+        else { return nil }
+        // `test eax, eax` and `jle`: a result above zero is success (EVP_PKEY_derive(3)).
+        guard branch.condition == Self.lessOrEqual || branch.condition == Self.greater else { return nil }
+        let failing = branch.condition == Self.lessOrEqual ? place : body.firstIndex { $0.address == branch.end }
+        let succeeding = branch.condition == Self.lessOrEqual ? branch.end : target
+        guard let failing else { return nil }
+        for instruction in body[failing...].prefix(Self.reach) {
+            if SiteChooser.isEmulated(instruction) {
+                return isReached(instruction.address, from: succeeding, body) ? nil : instruction.address
+            }
+            if instruction.kind == TLSWATCH_OP_RET || instruction.kind == TLSWATCH_OP_TRAP { return nil }
+        }
+        return nil
+    }
+
+    /// The low four bits of the opcodes of `jle` and `jg`.
+    private static let lessOrEqual: UInt8 = 0xe
+    private static let greater: UInt8 = 0xf
+
+    /// Whether some way through the function leads from `start` to `place`.
+    func isReached(_ place: UInt64, from start: UInt64, _ body: [Instruction]) -> Bool {
+        let indices = Dictionary(uniqueKeysWithValues: body.enumerated().map { ($1.address, $0) })
+        var seen: Set<Int> = []
+        var open = [start]
+        while let address = open.popLast() {
+            if address == place { return true }
+            guard let index = indices[address], seen.insert(index).inserted else { continue }
+            let instruction = body[index]
+            if let target = instruction.directTarget, instruction.kind != TLSWATCH_OP_CALL { open.append(target) }
+            switch instruction.kind {
+            case TLSWATCH_OP_RET, TLSWATCH_OP_TRAP, TLSWATCH_OP_JMP: break
+            default: open.append(instruction.end)
+            }
+        }
+        return false
     }
 
     /// Whether the second parameter was last set to zero before the call.
@@ -130,7 +181,7 @@ struct InnerSites {
 
     // MARK: reading a body
 
-    private func instructions(_ extent: Range<UInt64>) -> [Instruction] {
+    func instructions(_ extent: Range<UInt64>) -> [Instruction] {
         code.instructions(in: extent, limit: Self.bodyLimit)
     }
 
@@ -171,24 +222,32 @@ struct InnerSites {
         return nil
     }
 
-    /// The first instruction behind `index` that the kernel emulates, in a straight line, with `register` as it was;
-    /// `nil` where a jump leads into that line, and so past what stands at `index`.
-    private func emulated(
+    /// The cheapest instruction behind `index` that the kernel emulates, in a straight line, with `register` as it was: the first
+    /// that leaves the stack alone, else the first at all. `nil` where a jump leads into that line, and so past what stands at
+    /// `index`.
+    func emulated(
         _ body: [Instruction], after index: Int, keeping register: Int, _ targets: Set<UInt64>
     ) -> UInt64? {
+        var dearer: UInt64?
         for instruction in body[(index + 1)...].prefix(Self.reach) {
-            if targets.contains(instruction.address) { return nil }
-            if SiteChooser.isEmulated(instruction) { return instruction.address }
+            if targets.contains(instruction.address) { break }
+            if SiteChooser.isEmulated(instruction) {
+                if SiteChooser.leavesStack(instruction) { return instruction.address }
+                dearer = dearer ?? instruction.address
+            }
             switch instruction.kind {
-            case TLSWATCH_OP_RET, TLSWATCH_OP_JMP, TLSWATCH_OP_JCC, TLSWATCH_OP_CALL, TLSWATCH_OP_TRAP: return nil
+            case TLSWATCH_OP_RET, TLSWATCH_OP_JMP, TLSWATCH_OP_JCC, TLSWATCH_OP_TRAP: return dearer
+            // A function of the library's comes back; what a pointer leads to, nobody knows.
+            case TLSWATCH_OP_CALL where instruction.directTarget == nil || Register.clobbered.contains(register):
+                return dearer
             default: break
             }
-            if instruction.written >> UInt16(register) & 1 != 0 { return nil }
+            if instruction.written >> UInt16(register) & 1 != 0 { return dearer }
         }
-        return nil
+        return dearer
     }
 
-    private func jumpTargets(_ body: [Instruction]) -> Set<UInt64> {
+    func jumpTargets(_ body: [Instruction]) -> Set<UInt64> {
         Set(body.filter { $0.kind == TLSWATCH_OP_JMP || $0.kind == TLSWATCH_OP_JCC }.compactMap(\.directTarget))
     }
 }

@@ -7,7 +7,10 @@ import Code
 package enum OpenSSL: TLSStack {
     package static var name: String { "openssl" }
     package static var title: String { "OpenSSL" }
-    package static var libraries: [String] { ["libssl.so", "libcrypto.so"] }
+    package static var libraries: [String] { ["libssl.so", "libssl-"] }
+    /// A shared libssl does not have its version, nor the code of the transport and of asynchronous jobs.
+    package static var companion: CompanionName? { CompanionName(of: "libssl", companion: "libcrypto") }
+    package static var marks: [String] { ["client finished\0", "ssl/statem/statem.c\0"] }
     package static var rules: SessionRules { .openSSL }
 
     /// Exported by BoringSSL alone, which shares many of OpenSSL's names and none of its insides.
@@ -27,34 +30,29 @@ package enum OpenSSL: TLSStack {
         let symbols = file.symbols(named: SymbolNames.all)
         var sites = SiteList(code: code)
         var result = LibraryAnalysis(
-            stack: name, version: VersionText.find(code, symbols), sites: [], facts: [:], notes: [])
-        result.expendable = expendable
+            stack: name, version: VersionText.find(code, symbols), sites: [], notes: [])
 
+        // What exports libcrypto's functions would export libssl's, if it had them: it is not searched for their tables.
         let methods =
             symbols["TLS_method"] != nil
-            ? try MethodTables.byName(code, symbols) : StrippedOpenSSL.methods(file)
+            ? try MethodTables.byName(code, symbols)
+            : file.exportsAny(of: ["ASYNC_pause_job"]) ? nil : StrippedOpenSSL.methods(file)
         if let methods {
             let functions = try HandshakeFunctions(code, symbols, methods)
             let facts = FactFinder(code: code, symbols: symbols, methods: methods, stateMachine: functions.stateMachine)
                 .derive()
-            result.facts = facts.paths
             result.notes += facts.notes
-            result.notes += ReadPlan(facts.paths, expendable: expendable).omitted.map {
-                "no \($0): its place takes more reads than a handshake is worth"
-            }
+            result.take(facts: facts.paths, expendable: expendable)
             functions.addSites(&sites, flowState: facts.paths[.flowState]?.offsets.first)
             addKeyAgreement(&sites, symbols)
-            for (name, hook) in [("SSL_select_next_proto", HookKind.alpnSelect), ("SSL_free", .objectFree)] {
-                guard let symbol = symbols[name] else {
-                    sites.notes.append("\(name) is not in the symbol tables")
-                    continue
-                }
-                // From 3.2 on SSL_free gets the outer SSL; on TLS that is the connection's first member,
-                // and so the same address.
-                sites.add(hook, name, symbol.address, size: symbol.size, object: hook == .objectFree)
-            }
+            addALPNDecision(&sites, symbols)
+            // From 3.2 on SSL_free gets the outer SSL; on TLS that is the connection's first member,
+            // and so the same address.
+            addNamed(&sites, .objectFree, "SSL_free", symbols)
         } else if symbols["ASYNC_pause_job"] == nil {
             throw AnalysisError("it holds text of OpenSSL, but no method tables of a known shape")
+        } else {
+            result.isCompanion = true
         }
         if let pause = symbols["ASYNC_pause_job"] {
             sites.add(.pause, "ASYNC_pause_job", pause.address, size: pause.size, object: false)
@@ -65,7 +63,8 @@ package enum OpenSSL: TLSStack {
         return result
     }
 
-    /// libssl's own calls of the key agreement, rather than the functions themselves: those run for others too.
+    /// libssl's own calls of the key agreement, rather than the functions themselves: those run for others too. Its failure
+    /// alone is told by a site that nothing else comes to, which costs nothing.
     private static func addKeyAgreement(_ sites: inout SiteList, _ symbols: [String: ELFSymbol]) {
         let finder = InnerSites(code: sites.code)
         for (callee, caller) in [
@@ -74,14 +73,43 @@ package enum OpenSSL: TLSStack {
         ] {
             let found = finder.agreements(callee, in: symbols[caller])
             for agreement in found {
-                sites.add(.keyAgreement, "\(callee) call", agreement.call, argument: .parameter1)
-                sites.add(.keyAgreementExit, "\(callee) result", agreement.exit, argument: .result)
+                let phases: Phases = agreement.failure == nil ? [.on, .full] : .full
+                sites.add(.keyAgreement, "\(callee) call", agreement.call, argument: .parameter1, phases: phases)
+                sites.add(.keyAgreementExit, "\(callee) result", agreement.exit, argument: .result, phases: phases)
+                if let failure = agreement.failure {
+                    sites.add(.keyAgreementFailed, "\(callee) failure", failure, phases: .on)
+                }
             }
             // Before 3.0 there is no key encapsulation at all.
             if found.isEmpty, callee == "EVP_PKEY_derive" {
                 sites.notes.append("no key-exchange compute time: no call of \(callee) has the known shape")
             }
         }
+    }
+
+    /// Where a server decides the protocol; where that is not found, what callbacks mostly use for it.
+    private static func addALPNDecision(_ sites: inout SiteList, _ symbols: [String: ELFSymbol]) {
+        let finder = ALPNDecision(code: sites.code)
+        if let setter = symbols["SSL_CTX_set_alpn_select_cb"],
+            let site = finder.site(setter: setter.address, named: symbols["tls_handle_alpn"]?.address)
+        {
+            sites.add(.alpnSelect, "tls_handle_alpn decision", site, phases: [.on, .full])
+        } else {
+            addNamed(&sites, .alpnSelect, "SSL_select_next_proto", symbols)
+        }
+    }
+
+    /// A function of the library's interface.
+    private static func addNamed(
+        _ sites: inout SiteList, _ hook: HookKind, _ name: String, _ symbols: [String: ELFSymbol]
+    ) {
+        guard let symbol = symbols[name] else {
+            sites.notes.append("\(name) is not in the symbol tables")
+            return
+        }
+        sites.add(
+            hook, name, symbol.address, size: symbol.size, object: hook == .objectFree,
+            phases: hook == .objectFree ? .all : [.on, .full])
     }
 }
 
@@ -96,7 +124,8 @@ enum SymbolNames {
         "SSL_get_rbio", "SSL_client_hello_get0_ext", "BIO_method_type", "BIO_method_name", "BIO_get_retry_reason",
         "BIO_get_data",
         "BIO_next",
-        "SSL_select_next_proto", "SSL_free", "ASYNC_pause_job", "ssl_derive", "ssl_encapsulate", "ssl_decapsulate",
+        "SSL_CTX_set_alpn_select_cb", "tls_handle_alpn", "SSL_select_next_proto", "SSL_free", "ASYNC_pause_job",
+        "ssl_derive", "ssl_encapsulate", "ssl_decapsulate",
         "ossl_statem_fatal", "ossl_rlayer_fatal", "tls_parse_stoc_alpn", "ERR_vset_error",
     ]
 }
@@ -113,7 +142,7 @@ struct SiteList {
     /// information. With `object`, the first parameter is the TLS object.
     mutating func add(
         _ hook: HookKind, _ symbol: String, _ address: UInt64, size: UInt64 = 0, object: Bool = true,
-        argument: ValuePlace? = nil, argument2: ValuePlace? = nil, returns: Bool = false
+        argument: ValuePlace? = nil, argument2: ValuePlace? = nil, returns: Bool = false, phases: Phases = .all
     ) {
         let end = code.file.functionExtent(containing: address)?.upperBound ?? address.addingClamped(size)
         guard address < end, code.file.isCode(address) else {
@@ -135,16 +164,18 @@ struct SiteList {
         append(
             ProbeSite(
                 hook: hook, symbol: symbol, fileOffset: offset, mode: site.mode, object: object, argument: argument,
-                argument2: argument2, returns: returns))
+                argument2: argument2, returns: returns, phases: phases))
     }
 
     /// Adds a site inside a function, at an instruction that the kernel emulates.
-    mutating func add(_ hook: HookKind, _ symbol: String, _ site: InnerSites.Site, argument: ValuePlace? = nil) {
+    mutating func add(
+        _ hook: HookKind, _ symbol: String, _ site: InnerSites.Site, argument: ValuePlace? = nil, phases: Phases = .all
+    ) {
         guard let offset = code.file.fileOffset(ofAddress: site.address) else { return }
         append(
             ProbeSite(
                 hook: hook, symbol: symbol, fileOffset: offset, mode: .emulated, object: site.object,
-                argument: argument))
+                argument: argument, phases: phases))
     }
 
     private mutating func append(_ site: ProbeSite) {

@@ -50,6 +50,12 @@ extension SessionRules {
                 KernelStates.Test(fact: .want, mask: ~0, value: OpenSSLState.wantsNothing),
                 KernelStates.Test(
                     fact: .shutdown, mask: OpenSSLState.receivedShutdown, value: OpenSSLState.receivedShutdown),
+            ],
+            // TLS 1.3 has no renegotiation: a ticket, a key update.
+            after: [
+                KernelStates.Test(fact: .flowState, mask: ~0, value: OpenSSLState.finished),
+                KernelStates.Test(fact: .handState, mask: ~0, value: OpenSSLState.done),
+                KernelStates.Test(fact: .version, mask: ~0, value: 0x0304),
             ])
     )
 }

@@ -11,7 +11,7 @@ enum StrippedOpenSSL {
     static func recognises(_ file: ELFFile) -> Bool {
         let code = file.codeRanges.reduce(UInt64(0)) { $0.addingClamped($1.upperBound - $1.lowerBound) }
         guard code >= smallestCode else { return false }
-        return ["client finished\0", "ssl/statem/statem.c\0"].allSatisfy { text in
+        return OpenSSL.marks.allSatisfy { text in
             var found = false
             DataSearch.find(file, text, limit: searchLimit) { _, _ in
                 found = true

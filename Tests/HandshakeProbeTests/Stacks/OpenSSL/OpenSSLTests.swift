@@ -18,15 +18,22 @@ struct OpenSSLTests {
         #expect(analysis.notes.isEmpty)
         #expect(Set(analysis.sites.map(\.hook)) == Set(HookKind.allCases).subtracting([.pause]))
         #expect(analysis.sites.allSatisfy { !$0.returns }, "no return probe where the way out is known")
-        #expect(offsets(analysis, .keyChange).count == 2)
+        for phases in [Phases.on, .full] {
+            let changes = analysis.sites.filter { $0.hook == .keyChange && $0.phases.contains(phases) }
+            #expect(changes.count == 2, "one below TLS 1.3 and one in it")
+        }
+        #expect(
+            analysis.sites.filter { $0.phases == .on }.map(\.hook).sorted { $0.rawValue < $1.rawValue }
+                == [.keyChange, .keyChange, .keyAgreementFailed, .keyAgreementFailed, .keyAgreementFailed])
         #expect(analysis.sites.allSatisfy { $0.mode == .emulated })
         #expect(Set(OpenSSL.facts).subtracting(analysis.facts.keys).isSubset(of: [.flags]))
         let witness = try Tool.symbols(["-D", "--defined-only", Machine.libssl])
-        for (hook, name) in [(HookKind.alpnSelect, "SSL_select_next_proto"), (.objectFree, "SSL_free")] {
-            let start = try #require(witness[name])
-            let site = try #require(offsets(analysis, hook).first.flatMap(file.address(ofFileOffset:)))
-            #expect((start..<start + 16).contains(site))
-        }
+        let start = try #require(witness["SSL_free"])
+        let site = try #require(offsets(analysis, .objectFree).first.flatMap(file.address(ofFileOffset:)))
+        #expect((start..<start + 32).contains(site))
+        let decisions = analysis.sites.filter { $0.hook == .alpnSelect }
+        #expect(decisions.count == 1)
+        #expect(decisions.allSatisfy { $0.object != nil }, "a decision that knows its connection")
         // The session's group: measured 16 bytes behind its cipher on 3.0.
         let cipher = try #require(analysis.facts[.cipher]?.offsets)
         if cipher[1] == 0x2f8 { #expect(analysis.facts[.sessionGroup]?.offsets == [cipher[0], cipher[1] + 0x10]) }
@@ -74,16 +81,22 @@ struct OpenSSLTests {
                 "state_machine exit": ["state_machine.part.0", "state_machine"],
                 "EVP_PKEY_derive": ["ssl_derive"], "EVP_PKEY_encapsulate": ["ssl_encapsulate"],
                 "EVP_PKEY_decapsulate": ["ssl_decapsulate"],
+                "tls13_change_cipher_state": ["tls13_change_cipher_state"],
+                "tls1_change_cipher_state": ["tls1_change_cipher_state"],
+                "tls_handle_alpn": ["tls_handle_alpn", "tls_post_process_client_hello"],
+                "SSL_free": ["SSL_free"], "ossl_statem_fatal": ["ossl_statem_fatal"],
             ]
             let callee = String(site.symbol.prefix { $0 != " " })
             if let names = inside[site.symbol] ?? inside[callee] {
-                let start = try #require(names.compactMap { witness[$0] }.first)
-                #expect(file.functionExtent(containing: start)?.contains(address) == true, "\(site.symbol)")
+                let starts = names.compactMap { witness[$0] }
+                #expect(
+                    starts.contains { file.functionExtent(containing: $0)?.contains(address) == true }, "\(site.symbol)"
+                )
                 continue
             }
-            let name = site.hook == .stateMachine ? "state_machine.part.0" : site.symbol
+            let name = site.hook == .call ? "state_machine.part.0" : site.symbol
             let start = try #require(witness[name] ?? witness["state_machine"])
-            #expect((start..<start + 16).contains(address), "\(site.symbol)")
+            #expect(file.functionExtent(containing: start)?.contains(address) == true, "\(site.symbol)")
         }
         let code = CodeReader(file)
         let symbols = file.symbols(named: SymbolNames.all)

@@ -30,7 +30,7 @@ struct TransportFinderTests {
         let analysis = try OpenSSL.analyse(ELFFile(path: Machine.libssl))
         #expect(analysis.transport == nil)
         #expect(analysis.facts[.transport] != nil)
-        let plan = ReadPlan(analysis.facts, expendable: analysis.expendable)
+        let plan = analysis.plan
         func profile(_ layout: TransportLayout?) -> tlswatch_profile {
             tlswatch_profile(
                 plan: plan, facts: analysis.facts, transport: layout, states: SessionRules.openSSL.states, sites: [])

@@ -19,7 +19,7 @@ static void *run_call(void *argument)
 	struct side *side = call->side;
 	struct witness *witness = &side->witness;
 	bool counts = !witness->ended;
-	uint64_t end;
+	uint64_t end, waited = thread_run_delay();
 
 	stack.before_call();
 	errno = 0;
@@ -31,6 +31,7 @@ static void *run_call(void *argument)
 	call->system_error = errno;
 	stack.after_call(side->object, call);
 	if (counts) {
+		witness->waited += thread_run_delay() - waited;
 		witness->api_calls++;
 		if (!witness->ended) {
 			witness->busy += end - witness->call_start;

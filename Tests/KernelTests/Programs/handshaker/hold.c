@@ -74,13 +74,30 @@ void ask_store(struct witness *witness)
 	witness->held += now() - begin;
 }
 
+/* Until the thread has computed for so long; what it got and what it waited for are in the witness. */
+static void compute_ms(struct witness *witness, unsigned milliseconds)
+{
+	uint64_t begin = now(), computed = thread_cpu(), waited = thread_run_delay(), did;
+
+	do {
+		did = thread_cpu() - computed;
+	} while (did < (uint64_t)milliseconds * 1000000);
+	witness->computed += did;
+	witness->run_delay += thread_run_delay() - waited;
+	witness->held += now() - begin;
+}
+
 bool hold_handshake(struct witness *witness)
 {
 	switch (scenario->hold) {
 	case HOLD_ASKS:
 		ask_store(witness);
 		return true;
+	case HOLD_COMPUTES:
+		compute_ms(witness, options.hold_ms);
+		return true;
 	case HOLD_SLEEPS:
+	case HOLD_VERIFIES_LATE:
 		witness->held += sleep_ms(options.hold_ms);
 		return true;
 	case HOLD_SUSPENDS:

@@ -35,10 +35,13 @@ static const struct scenario scenarios[] = {
 	{ .name = "callback-asks", .run = run_plain, .hold = HOLD_ASKS },
 	{ .name = "callback-asks-first", .run = run_plain, .hold = HOLD_ASKS_FIRST },
 	{ .name = "callback-sleeps", .run = run_plain, .hold = HOLD_SLEEPS },
+	{ .name = "callback-computes", .run = run_plain, .hold = HOLD_COMPUTES },
+	{ .name = "verifies-late", .run = run_plain, .hold = HOLD_VERIFIES_LATE },
 	/* Only between calls can a handshake be held up. */
 	{ .name = "callback-suspends", .run = run_plain, .hold = HOLD_SUSPENDS, .nonblocking = true },
 	{ .name = "hello-refused", .run = run_plain, .refuses_hello = true },
 	{ .name = "fast-open", .run = run_fast_open },
+	{ .name = "full-queue", .run = run_full_queue },
 
 	/* A peer that goes, or that was never one. */
 	{ .name = "close-notify", .run = run_close_notify, .tls = "1.2" },

@@ -4,7 +4,7 @@
 
 #include <stdbool.h>
 
-/* What the application does in a callback of the server's library. */
+/* What the application does in a callback of the library, the server's unless it says otherwise. */
 enum hold {
 	HOLD_NOTHING,
 	/* Asks another server, over a connection of its own. */
@@ -12,6 +12,10 @@ enum hold {
 	/* The same, before the handshake has read or written anything. */
 	HOLD_ASKS_FIRST,
 	HOLD_SLEEPS,
+	/* Computes for that long, whoever else wants the processor. */
+	HOLD_COMPUTES,
+	/* The client sleeps where it verifies the certificate: the rest of the server's flight lies in the socket. */
+	HOLD_VERIFIES_LATE,
 	/* Says "not yet": whoever drives the handshake waits, and calls again. */
 	HOLD_SUSPENDS,
 };

@@ -82,6 +82,7 @@ void note_facts(struct side *side)
 	struct witness *witness = &side->witness;
 	const char *sni = stack.server_name(side->object);
 
+	note_connection(witness, &side->link);
 	if (witness->server && scenario->refuses_hello && options.sni)
 		sni = options.sni;
 	if (witness->server && sni)

@@ -41,6 +41,28 @@ uint64_t now(void)
 	return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
 }
 
+uint64_t thread_cpu(void)
+{
+	struct timespec time;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+	return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
+}
+
+/* By the kernel's own account; it keeps none without CONFIG_SCHED_INFO. */
+uint64_t thread_run_delay(void)
+{
+	unsigned long long computed, waited = 0;
+	FILE *file = fopen("/proc/thread-self/schedstat", "r");
+
+	if (!file)
+		return 0;
+	if (fscanf(file, "%llu %llu", &computed, &waited) != 2)
+		waited = 0;
+	fclose(file);
+	return waited;
+}
+
 uint64_t sleep_ms(unsigned milliseconds)
 {
 	struct timespec time = { milliseconds / 1000, (long)(milliseconds % 1000) * 1000000 };

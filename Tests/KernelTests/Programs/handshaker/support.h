@@ -23,6 +23,10 @@ void check(int result, const char *what);
 /* CLOCK_MONOTONIC, nanoseconds. */
 uint64_t now(void);
 
+/* What the calling thread has computed, nanoseconds; and how long it was ready to and waited for a processor. */
+uint64_t thread_cpu(void);
+uint64_t thread_run_delay(void);
+
 /* Returns how long it slept. */
 uint64_t sleep_ms(unsigned milliseconds);
 

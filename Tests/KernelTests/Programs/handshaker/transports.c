@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
@@ -242,4 +243,55 @@ void note_addresses(struct witness *witness, const struct link *link)
 		name_address(witness->remote, sizeof(witness->remote), &address);
 	witness->connect_begin = link->connect_begin;
 	witness->connect_end = link->connect_end;
+}
+
+static bool connection_of(const struct link *link, struct tcp_info *info)
+{
+	socklen_t length = sizeof(*info);
+
+	return link->in >= 0 && !getsockopt(link->in, IPPROTO_TCP, TCP_INFO, info, &length);
+}
+
+void note_connection(struct witness *witness, const struct link *link)
+{
+	struct tcp_info info;
+
+	if (options.io == MEMORY || !connection_of(link, &info))
+		return;
+	witness->has_connection = true;
+	witness->retransmits = info.tcpi_total_retrans;
+	witness->rtt = info.tcpi_rtt * 1000ULL;
+}
+
+void connect_to_full_queue(struct link *client, struct link *server)
+{
+	struct sockaddr *address = (struct sockaddr *)&listener.address;
+	struct tcp_info info = { 0 };
+	int filler, accepted;
+
+	listen_once();
+	/* One connection waits, and there is no room for another. */
+	check(listen(listener.fd, 0), "listen");
+	filler = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	check(filler, "socket");
+	check(connect(filler, address, listener.length), "connect");
+	client->in = client->out = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	check(client->in, "socket");
+	client->connect_begin = now();
+	if (!connect(client->in, address, listener.length) || errno != EINPROGRESS)
+		die("connect: the queue has room");
+	for (uint64_t begin = now(); !info.tcpi_total_retrans; sleep_ms(1)) {
+		if (!connection_of(client, &info) || now() - begin > 10000000000)
+			die("the SYN was not sent again");
+	}
+	accepted = accept4(listener.fd, NULL, NULL, SOCK_CLOEXEC);
+	check(accepted, "accept");
+	if (!wait_for(client->in, POLLOUT))
+		die("connect: the queue stays full");
+	client->connect_end = now();
+	check(fcntl(client->in, F_SETFL, fcntl(client->in, F_GETFL) & ~O_NONBLOCK), "fcntl");
+	server->in = server->out = accept4(listener.fd, NULL, NULL, SOCK_CLOEXEC);
+	check(server->in, "accept");
+	close(filler);
+	close(accepted);
 }

@@ -28,6 +28,9 @@ void set_nonblocking(struct link *link);
 /* Closing resets the connection: the peer cannot read what it was sent. */
 void close_with_reset(struct link *link);
 
+/* TCP; the server accepts only once the client has sent its SYN again, for want of a place in the queue. */
+void connect_to_full_queue(struct link *client, struct link *server);
+
 /* Of the transport that has nobody to accept before the first send. */
 void accept_fast_open(struct link *server);
 
@@ -35,3 +38,6 @@ void accept_fast_open(struct link *server);
 int bind_udp(struct sockaddr_storage *address);
 
 void note_addresses(struct witness *witness, const struct link *link);
+
+/* What TCP tells of the connection now. */
+void note_connection(struct witness *witness, const struct link *link);

@@ -239,6 +239,12 @@ void report(const struct witness *witness)
 	/* Below TLS 1.3: ClientKeyExchange read. */
 	add_time(&line, "key_share_ns", witness->key_share);
 	add_time(&line, "held_ns", witness->held);
+	add_time(&line, "computed_ns", witness->computed);
+	add_time(&line, "run_delay_ns", witness->run_delay);
+	add(&line, ",\"waited_ns\":%llu", (unsigned long long)witness->waited);
+	if (witness->has_connection)
+		add(&line, ",\"retransmits\":%u,\"rtt_ns\":%llu", witness->retransmits,
+		    (unsigned long long)witness->rtt);
 	add_name(&line, "comm", own_name());
 	add_name(&line, "thread", witness->thread);
 	add_time(&line, "connect_begin_ns", witness->connect_begin);

@@ -48,6 +48,14 @@ struct witness {
 	uint64_t client_hello, server_hello, finished_sent, finished_read, key_share;
 	/* How long a callback of the application held the handshake up. */
 	uint64_t held;
+	/* What the thread computed there, and waited for a processor. */
+	uint64_t computed, run_delay;
+	/* How long the thread waited for a processor around its calls, so at least what it waited in them. */
+	uint64_t waited;
+	/* TCP_INFO behind the handshake: segments sent again, and the smoothed round-trip time. */
+	bool has_connection;
+	unsigned retransmits;
+	uint64_t rtt;
 	const char *thread;
 	uint64_t delays[MAX_DELAYS], delay_before;
 	unsigned delay_count;

@@ -92,6 +92,22 @@ static int on_certificate_hold(SSL *ssl, void *argument)
 	return hold_handshake(witness_of(ssl)) ? 1 : -1;
 }
 
+/* Once for each certificate of the chain. */
+static int on_verify(int good, void *store)
+{
+	struct witness *witness = witness_of(X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx()));
+
+	if (!witness->held)
+		hold_handshake(witness);
+	return good;
+}
+
+void set_client_callbacks(SSL_CTX *client)
+{
+	if (scenario->hold == HOLD_VERIFIES_LATE)
+		SSL_CTX_set_verify(client, SSL_VERIFY_PEER, on_verify);
+}
+
 /* A virtual server that does not exist: refused before the library has stored the name. */
 static int on_client_hello_refuse(SSL *ssl, int *alert, void *argument)
 {
@@ -123,7 +139,7 @@ void set_server_callbacks(SSL_CTX *server)
 		SSL_CTX_set_alpn_select_cb(server, on_alpn, NULL);
 	if (scenario->pauses)
 		SSL_CTX_set_cert_cb(server, on_certificate_pause, NULL);
-	if (scenario->hold != HOLD_NOTHING && scenario->hold != HOLD_ASKS_FIRST)
+	if (scenario->hold != HOLD_NOTHING && scenario->hold != HOLD_ASKS_FIRST && scenario->hold != HOLD_VERIFIES_LATE)
 		SSL_CTX_set_cert_cb(server, on_certificate_hold, NULL);
 	if (scenario->refuses_hello)
 		SSL_CTX_set_client_hello_cb(server, on_client_hello_refuse, NULL);

@@ -98,6 +98,7 @@ static void configure_client(SSL_CTX *client)
 	if (length)
 		SSL_CTX_set_alpn_protos(client, wire, length);
 	trust(client, scenario->client_trust ? scenario->client_trust : "ca", SSL_VERIFY_PEER);
+	set_client_callbacks(client);
 	set_version(client, scenario->client_tls);
 	if (scenario->client_certificate)
 		use_certificate(client, scenario->client_certificate);

@@ -77,6 +77,7 @@ typedef int client_hello_callback(SSL *, int *, void *);
 	X(int, SSL_set_session, (SSL *, SSL_SESSION *))                                                \
 	X(void, SSL_SESSION_free, (SSL_SESSION *))                                                     \
 	X(int, SSL_set_ex_data, (SSL *, int, void *))                                                  \
+	X(int, SSL_get_ex_data_X509_STORE_CTX_idx, (void))                                            \
 	X(void *, SSL_get_ex_data, (const SSL *, int))                                                 \
 	X(int, SSL_write_early_data, (SSL *, const void *, size_t, size_t *))                          \
 	X(int, SSL_read_early_data, (SSL *, void *, size_t, size_t *))                                 \
@@ -115,6 +116,7 @@ typedef int client_hello_callback(SSL *, int *, void *);
 	X(int, BIO_write, (BIO *, const void *, int))                                                  \
 	X(int, BIO_up_ref, (BIO *))                                                                    \
 	X(long, BIO_ctrl, (BIO *, int, long, void *))                                                  \
+	X(void *, X509_STORE_CTX_get_ex_data, (void *, int))                                          \
 	X(unsigned long, ERR_peek_error, (void))                                                       \
 	X(void, ERR_clear_error, (void))                                                               \
 	X(const char *, ERR_reason_error_string, (unsigned long))                                      \

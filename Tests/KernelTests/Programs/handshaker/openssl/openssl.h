@@ -9,6 +9,7 @@
 
 /* callbacks.c: what the library calls. */
 void set_callbacks(SSL_CTX *context);
+void set_client_callbacks(SSL_CTX *client);
 void set_server_callbacks(SSL_CTX *server);
 void set_witness(void *object, struct witness *witness);
 /* "h2,http/1.1" as the protocol writes it; returns the length. */

@@ -8,6 +8,7 @@ void run_early_data(void);
 void run_many(void);
 void run_children(void);
 void run_fast_open(void);
+void run_full_queue(void);
 
 /* peers.c */
 void run_close_notify(void);

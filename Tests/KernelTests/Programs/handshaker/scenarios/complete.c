@@ -87,6 +87,23 @@ void run_children(void)
 	}
 }
 
+/* The server's queue of connections is full: it has no answer for the client's first SYN. */
+void run_full_queue(void)
+{
+	for (unsigned i = 0; i < options.count; i++) {
+		struct side client = { .object = stack.new_object(false) };
+		struct side server = { .object = stack.new_object(true) };
+		unsigned pair = next_pair();
+
+		connect_to_full_queue(&client.link, &server.link);
+		prepare(&client, false, pair);
+		prepare(&server, true, pair);
+		run_both(&client, &server);
+		report_both(&client, &server);
+		close_pair(&client, &server);
+	}
+}
+
 /* The SYN waits for the first bytes, and those for a while: the server comes about meanwhile. */
 static void *run_fast_open_server(void *argument)
 {

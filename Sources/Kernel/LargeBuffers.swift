@@ -1,0 +1,13 @@
+import CBPF
+
+/// Where the C library keeps the memory of large buffers.
+package enum LargeBuffers {
+    /// Bytes: above what records, label sets and answers take, below the sections of a library.
+    private static let size = 256 << 10
+
+    /// Gives them back to the kernel as soon as they are free. Left alone, the allocator takes the largest buffer freed so
+    /// far for usual, and the arena of the thread that reads other programs' files keeps the size of the largest.
+    ///
+    /// Once, at the start.
+    package static func giveBack() { _ = tlswatch_map_buffers_from(size) }
+}

@@ -1,0 +1,86 @@
+import ArgumentParser
+import Glibc
+import HandshakeProbe
+import Kernel
+
+/// `127.0.0.1:9899`, `[::1]:9899`.
+struct ListenAddress: ExpressibleByArgument, Equatable {
+    var host: String
+    var port: Int
+
+    static let standard = ListenAddress(host: "127.0.0.1", port: 9899)
+
+    /// - Parameter host: an IPv6 address without brackets.
+    init(host: String, port: Int) {
+        self.host = host
+        self.port = port
+    }
+
+    init?(argument: String) {
+        guard let colon = argument.lastIndex(of: ":"), let port = Int(argument[argument.index(after: colon)...]),
+            (0...65535).contains(port)
+        else { return nil }
+        var host = String(argument[..<colon])
+        if host.hasPrefix("["), host.hasSuffix("]") { host = String(host.dropFirst().dropLast()) }
+        guard Self.canBeHost(host) else { return nil }
+        self.init(host: host, port: port)
+    }
+
+    /// An address in full, or what may be a name: whether there is such a host is asked when it is listened on.
+    private static func canBeHost(_ host: String) -> Bool {
+        if host.utf8.contains(UInt8(ascii: ":")) {
+            // Without a zone, `%eth0`.
+            var address = in6_addr()
+            return unsafe inet_pton(AF_INET6, String(host.prefix { $0 != "%" }), &address) == 1
+        }
+        if host.allSatisfy({ $0.isNumber || $0 == "." }) {
+            var address = in_addr()
+            return unsafe inet_pton(AF_INET, host, &address) == 1
+        }
+        return host.utf8.allSatisfy { byte in
+            UInt8(ascii: "a")...UInt8(ascii: "z") ~= byte | 0x20 || UInt8(ascii: "0")...UInt8(ascii: "9") ~= byte
+                || "-._".utf8.contains(byte)
+        }
+    }
+
+    /// `[::1]:9899`.
+    var text: String { host.utf8.contains(UInt8(ascii: ":")) ? "[\(host)]:\(port)" : "\(host):\(port)" }
+
+    var defaultValueDescription: String { text }
+
+    /// Whether only this host can connect to it. False for a name, which may lead anywhere.
+    var isLoopback: Bool {
+        var four = in_addr()
+        if unsafe inet_pton(AF_INET, host, &four) == 1 { return UInt32(bigEndian: four.s_addr) >> 24 == 127 }
+        var six = in6_addr()
+        guard unsafe inet_pton(AF_INET6, host, &six) == 1 else { return false }
+        return unsafe withUnsafeBytes(of: &six) { bytes in
+            let head = unsafe bytes.prefix(10).allSatisfy { $0 == 0 }
+            let isMapped = unsafe bytes[10] == 0xff && bytes[11] == 0xff && bytes[12] == 127
+            let isOne = unsafe bytes[10..<15].allSatisfy { $0 == 0 } && bytes[15] == 1
+            return head && (isMapped || isOne)
+        }
+    }
+
+    /// Binds and lets go, so that a taken port is told before a probe is attached.
+    func check() throws(CommandFailure) {
+        var hints = unsafe addrinfo()
+        unsafe hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV
+        unsafe hints.ai_socktype = Int32(SOCK_STREAM.rawValue)
+        var list: UnsafeMutablePointer<addrinfo>?
+        guard unsafe getaddrinfo(host, String(port), &hints, &list) == 0, let info = unsafe list else {
+            throw CommandFailure(.usage, "cannot listen on \(text): no such address")
+        }
+        defer { unsafe freeaddrinfo(list) }
+        let socket = unsafe Glibc.socket(info.pointee.ai_family, info.pointee.ai_socktype, 0)
+        guard socket >= 0 else { throw CommandFailure(.system, "cannot open a socket: \(errnoText(errno))") }
+        defer { close(socket) }
+        var yes: Int32 = 1
+        unsafe _ = setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &yes, 4)
+        guard unsafe bind(socket, info.pointee.ai_addr, info.pointee.ai_addrlen) == 0 else {
+            throw CommandFailure(
+                .system,
+                "cannot listen on \(text): \(errnoText(errno)). Choose another with --listen")
+        }
+    }
+}

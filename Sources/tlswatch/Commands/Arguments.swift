@@ -1,0 +1,62 @@
+import ArgumentParser
+import HandshakeProbe
+import Kernel
+
+enum OutputFormat: String, ExpressibleByArgument, CaseIterable {
+    case table, json, summary
+}
+
+/// What `run` and `capture` share.
+struct ObservationOptions: ParsableArguments {
+    @Option(
+        help: ArgumentHelp(
+            "Observe only this process and its children. Repeatable.", valueName: "pid"))
+    var pid: [UInt32] = []
+
+    @Option(help: Setting.library.help("path"))
+    var library: [String] = []
+
+    @Option(help: Setting.phases.help(), completion: .list(["off", "on", "full"]))
+    var phases: String?
+
+    @Option(help: Setting.probes.help(), completion: .list(ProbeRung.allCases.map(\.rawValue)))
+    var probes: String?
+
+    @Option(help: Setting.handshakeTimeout.help("duration"))
+    var handshakeTimeout: String?
+
+    @Option(help: Setting.ringSize.help("mib"))
+    var ringSize: String?
+
+    @Option(help: Setting.sweepInterval.help("duration"))
+    var sweepInterval: String?
+
+    @Option(help: Setting.maxSessions.help("count"))
+    var maxSessions: String?
+
+    @Option(help: Setting.maxLibraries.help("count"))
+    var maxLibraries: String?
+
+    /// Those that were given.
+    var texts: SettingTexts {
+        SettingTexts(
+            (.library, library), (.phases, phases.texts), (.probes, probes.texts),
+            (.handshakeTimeout, handshakeTimeout.texts), (.ringSize, ringSize.texts),
+            (.sweepInterval, sweepInterval.texts), (.maxSessions, maxSessions.texts),
+            (.maxLibraries, maxLibraries.texts))
+    }
+
+    func validate() throws { try Setting.validate(flags: texts) }
+
+    /// For a command that has flags only.
+    func engineOptions() throws(CommandFailure) -> EngineOptions { try engineOptions(RunSettings(texts)) }
+
+    func engineOptions(_ settings: RunSettings) throws(CommandFailure) -> EngineOptions {
+        for process in pid where !processExists(process) {
+            throw CommandFailure(.usage, "no process \(process)")
+        }
+        var options = settings.engine
+        options.processes = pid
+        return options
+    }
+}

@@ -1,0 +1,103 @@
+import ArgumentParser
+import HandshakeProbe
+import Logging
+import ServiceLifecycle
+
+struct ReplayCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "replay",
+        abstract: "Print or serve the sessions of a recorded event stream. Needs no privileges.",
+        discussion: """
+            With --listen, replays the recording in real time and serves it like `run`: /metrics, /healthz, /readyz and \
+            the status page, until SIGINT or SIGTERM.
+
+            EXAMPLES
+              tlswatch replay handshakes.tlswatch
+              tlswatch replay handshakes.tlswatch --format json
+              tlswatch replay handshakes.tlswatch --listen 127.0.0.1:9899
+            """)
+
+    @Argument(help: "A file written by 'tlswatch capture --record'.")
+    var file: String
+
+    @Option(help: "table, json or summary. [default: table on a terminal, else json]")
+    var format: OutputFormat?
+
+    @Option(help: ArgumentHelp("Write the sessions to this file.", valueName: "file"))
+    var output: String?
+
+    @Option(help: ArgumentHelp("Idle time after which a handshake counts as timed out.", valueName: "duration"))
+    var handshakeTimeout: DurationArgument = .seconds(60)
+
+    @Option(help: ArgumentHelp("Serve on this address instead of printing.", valueName: "host:port"))
+    var listen: ListenAddress?
+
+    @OptionGroup(title: "With --listen") var metrics: MetricsArguments
+
+    func validate() throws {
+        guard listen == nil || (format == nil && output == nil) else {
+            throw ValidationError("--listen cannot be combined with --format or --output")
+        }
+        guard listen != nil || metrics.texts.isEmpty else {
+            throw ValidationError("--window, --label, --exemplars, --slow and --max-series require --listen")
+        }
+    }
+
+    func run() async throws {
+        guard let listen else { return try reporting(print) }
+        do {
+            try await serve(listen)
+        } catch {
+            throw report(error)
+        }
+    }
+
+    private func print() throws {
+        ignoreClosedPipes()
+        let reader = try RecordingReader(path: file)
+        let result = Replay.run(reader, timeout: handshakeTimeout.nanoseconds, version: Version.current)
+        let destination = try OutputFile(path: output)
+        var printer = SessionPrinter(
+            format: format ?? (destination.isTerminal ? .table : .json), file: destination, limit: nil)
+        try printer.begin()
+        try printer.print(result.handshakes)
+        try printer.finish(inFlight: result.inFlight, lost: result.rejected)
+        if let cut = result.cut { throw cut }
+    }
+
+    private func serve(_ address: ListenAddress) async throws {
+        var options = EngineOptions(version: Version.current)
+        options.handshakeTimeout = handshakeTimeout.nanoseconds
+        options.metrics = RunSettings(metrics.texts).engine.metrics
+        let replay = try PacedReplay(RecordingReader(path: file), options: options)
+        try address.check()
+        SharedLogFormat(.text).bootstrap()
+        let logger = Logger(label: "tlswatch")
+        let web = try WebConfigurationSource(path: nil, logger: logger)
+        let server = MetricsServer(
+            source: MetricsSource(snapshot: { replay.snapshot }, libraries: { [] }), address: address,
+            configuration: web, logger: logger,
+            onListening: { address in
+                logger.info("listening", metadata: ["address": "\(address.text)"])
+                if let warning = web.current().exposure(on: address) { logger.warning("\(warning)") }
+            })
+        let group = ServiceGroup(
+            configuration: .init(
+                services: [.init(service: ReplayService(replay: replay)), .init(service: server)],
+                gracefulShutdownSignals: [.sigterm, .sigint], logger: logger))
+        try await group.run()
+    }
+}
+
+/// Replays for as long as the service group runs.
+private struct ReplayService: Service {
+    let replay: PacedReplay
+
+    func run() async throws {
+        // Signals end it cleanly from here on.
+        try replay.start()
+        tell("ready")
+        try? await gracefulShutdown()
+        replay.stop()
+    }
+}

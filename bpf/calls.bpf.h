@@ -1,0 +1,366 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Calls in progress and what happens in them.
+ *
+ * The functions are not inlined, so that each keeps its own small stack: a program whose frame
+ * reaches 64 bytes gets a private stack since 6.13, which has crashed hosts under TLS load.
+ *
+ * Most are global (not static): the verifier checks a global function once and by itself, a static
+ * one again at each call, and Linux 6.1 gives up after a million instructions. In return it holds
+ * that their pointers may be null.
+ */
+#ifndef TLSWATCH_CALLS_BPF_H
+#define TLSWATCH_CALLS_BPF_H
+
+#include "records.bpf.h"
+#include "registers.bpf.h"
+
+/* A goroutine's calls in progress, by thread group and g. */
+static __noinline struct frames *frames_of_goroutine(__u64 g, bool create)
+{
+	struct goroutine_key key = { .g = g, .pid = bpf_get_current_pid_tgid() >> 32 };
+	struct frames *frames = bpf_map_lookup_elem(&goroutine_frames, &key), *none;
+	__u32 zero = 0;
+
+	if (frames || !create)
+		return frames;
+	none = bpf_map_lookup_elem(&no_frames, &zero);
+	if (!none || bpf_map_update_elem(&goroutine_frames, &key, none, BPF_NOEXIST))
+		return NULL;
+	__sync_fetch_and_add(&shared.goroutines, 1);
+	return bpf_map_lookup_elem(&goroutine_frames, &key);
+}
+
+/* The calling thread's calls in progress. With `create` there are some, but for want of memory. */
+static __noinline struct frames *frames_of_thread(bool create)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	__u32 tid = bpf_get_current_pid_tgid(), index = tid & (THREAD_SLOTS - 1);
+	struct frames *slot = bpf_map_lookup_elem(&thread_slots, &index), *displaced;
+
+	if (!slot || slot->owner == tid)
+		return slot;
+	if (shared.displaced_threads) {
+		displaced = bpf_task_storage_get(&thread_frames, task, 0, 0);
+		if (displaced)
+			return displaced;
+	}
+	if (!create)
+		return NULL;
+	if (!slot->owner && !__sync_val_compare_and_swap(&slot->owner, 0, tid))
+		return slot;
+	displaced = bpf_task_storage_get(&thread_frames, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (displaced) {
+		displaced->owner = DISPLACED;
+		__sync_fetch_and_add(&shared.displaced_threads, 1);
+	}
+	return displaced;
+}
+
+/* Those of whatever the site's calls are kept by. */
+static __always_inline struct frames *frames_at(struct pt_regs *ctx, const struct tlswatch_site *site, bool create)
+{
+	if (site->context == TLSWATCH_GOROUTINE)
+		return frames_of_goroutine(register_value(ctx, GOROUTINE_REGISTER), create);
+	return frames_of_thread(create);
+}
+
+/* Lets go of a thread's memory that holds no call; nothing of it may be used behind this. */
+static __noinline int release_thread(struct frames *frames)
+{
+	if (frames->owner != DISPLACED) {
+		frames->owner = 0;
+	} else if (!bpf_task_storage_delete(&thread_frames, bpf_get_current_task_btf())) {
+		__sync_fetch_and_add(&shared.displaced_threads, -1);
+	}
+	return 0;
+}
+
+/* The same at the end of a hit, whatever its site's calls are kept by. */
+static __noinline int leave_frames(struct pt_regs *ctx, const struct tlswatch_site *site, struct frames *frames)
+{
+	struct goroutine_key key = { .pid = bpf_get_current_pid_tgid() >> 32 };
+
+	if (frames->depth)
+		return 0;
+	if (site->context != TLSWATCH_GOROUTINE)
+		return release_thread(frames);
+	key.g = register_value(ctx, GOROUTINE_REGISTER);
+	if (!bpf_map_delete_elem(&goroutine_frames, &key))
+		__sync_fetch_and_add(&shared.goroutines, -1);
+	return 0;
+}
+
+static __always_inline struct frame *top_frame(struct frames *frames)
+{
+	__u64 index;
+
+	if (!frames || frames->depth == 0)
+		return NULL;
+	index = frames->depth - 1;
+	BOUND(index, FRAMES - 1);
+	return &frames->frame[index];
+}
+
+/* Time for which the thread was ready to run, and waited for a processor. */
+static __always_inline __u64 time_waiting(struct task_struct *task)
+{
+	return bpf_core_field_exists(task->sched_info) ? task->sched_info.run_delay : 0;
+}
+
+/* Whether the scheduler of fair shares runs it: the others leave prev_sum_exec_runtime alone. */
+static __always_inline bool is_fair(struct task_struct *task)
+{
+	return task->policy == SCHED_NORMAL || task->policy == SCHED_BATCH || task->policy == SCHED_IDLE;
+}
+
+/*
+ * Adds to the call's time on no processor what has come since the last time.
+ *
+ * The scheduler brings exec_start and sum_exec_runtime up to date together, so that what they have not got yet cancels out in
+ * the change of their difference. But they are in the task clock of one processor, which leaves out what was stolen from it:
+ * two processors' are apart by 0.7 s after some hours. Where the thread has moved, the moment at which it last got a processor
+ * (sched_info.last_arrival, in a clock that all of them share) and what it had run by then tell the same.
+ */
+static __noinline int add_time_off(struct frame *frame)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	__u32 cpu = bpf_get_smp_processor_id();
+	__u64 start, off = 0, arrived = 0;
+	__s64 change;
+
+	/* A tick between two reads would tear them apart. */
+#pragma clang loop unroll(disable)
+	for (int i = 0; i < 3; i++) {
+		start = *(volatile __u64 *)&task->se.exec_start;
+		off = start - *(volatile __u64 *)&task->se.sum_exec_runtime;
+		if (start == *(volatile __u64 *)&task->se.exec_start)
+			break;
+	}
+	change = off - frame->off_mark;
+	if (bpf_core_field_exists(task->sched_info))
+		arrived = task->sched_info.last_arrival - task->se.prev_sum_exec_runtime;
+	if (cpu != frame->cpu) {
+		change = arrived - frame->arrived_mark;
+		if (!bpf_core_field_exists(task->sched_info) || !is_fair(task))
+			frame->off_cpu_ns = TLSWATCH_NO_TIME;
+	}
+	if (frame->off_cpu_ns != TLSWATCH_NO_TIME && change > 0)
+		frame->off_cpu_ns += change;
+	frame->off_mark = off;
+	frame->arrived_mark = arrived;
+	frame->cpu = cpu;
+	return 0;
+}
+
+static __noinline int start_clocks(struct frame *frame, __u64 now)
+{
+	frame->tid = bpf_get_current_pid_tgid();
+	frame->off_cpu_ns = 0;
+	add_time_off(frame); /* the marks */
+	frame->off_cpu_ns = 0;
+	frame->run_delay_ns = time_waiting(bpf_get_current_task_btf());
+	frame->blocked_ns = 0;
+	frame->mark_ns = now;
+	frame->unread_ns = TLSWATCH_NO_TIME;
+	frame->arrived_ns = 0;
+	return 0;
+}
+
+/* A step as a record of its own. */
+__noinline int submit_step(const struct tlswatch_step *step, __u64 object, __u32 profile, __u32 program)
+{
+	struct tlswatch_step_record *record;
+
+	if (!step)
+		return 0;
+	record = bpf_ringbuf_reserve(&ring, sizeof(*record), 0);
+	if (!record) {
+		count_drop(program, TLSWATCH_DROP_RING_FULL);
+		return 0;
+	}
+	fill_header(&record->header, step->time_ns, object, TLSWATCH_STEP, profile, sizeof(*record), step->hook);
+	record->step = *step;
+	submit(record, program);
+	return 0;
+}
+
+/* Enters a call: returns its frame. */
+static __noinline struct frame *push_frame(struct frames *frames, __u64 object, __u32 profile, __u64 now, __u32 server)
+{
+	struct frame *frame;
+	__u64 slot = frames->depth;
+
+	if (slot >= FRAMES)
+		slot = FRAMES - 1;
+		/* The same object on the thread already: its return was missed. Take its place. */
+#pragma clang loop unroll(disable)
+	for (int i = FRAMES - 1; i >= 0; i--)
+		if (i < (int)frames->depth && frames->frame[i].object == object)
+			slot = i;
+	BOUND(slot, FRAMES - 1);
+	frames->depth = slot + 1;
+	frame = &frames->frame[slot];
+	frame->object = object;
+	frame->enter_ns = now;
+	frame->input_ns = now;
+	frame->first_send_ns = 0;
+	frame->agreement_enter_ns = 0;
+	frame->socket = 0;
+	frame->stranger = 0;
+	frame->io_result = NO_IO;
+	frame->profile = profile;
+	frame->alpn_looked = 0;
+	frame->steps = 0;
+	frame->began = 0;
+	frame->server = server;
+	frame->state = NO_STATE;
+	frame->detail = NO_STATE;
+	frame->after = 0;
+	start_clocks(frame, now);
+	return frame;
+}
+
+/* Forgets the call of `object` that is not the innermost one. */
+__noinline int drop_frame(struct frames *frames, __u64 object)
+{
+	__u32 depth, kept = 0;
+
+	if (!frames)
+		return 0;
+	depth = frames->depth;
+#pragma clang loop unroll(disable)
+	for (__u32 i = 0; i < FRAMES; i++) {
+		if (i >= depth)
+			break;
+		if (frames->frame[i].object == object)
+			continue;
+		frames->frame[kept & (FRAMES - 1)] = frames->frame[i];
+		kept++;
+	}
+	frames->depth = kept;
+	return 0;
+}
+
+static __always_inline __u32 program_of(const struct tlswatch_step *step)
+{
+	return step->hook == TLSWATCH_HOOK_KEY_AGREEMENT ? TLSWATCH_PROGRAM_RETURN : TLSWATCH_PROGRAM_ENTER;
+}
+
+/*
+ * Accounts for the hits of the innermost call's steps: each goes out as a record of its own (`alone`), or is noted in a later
+ * one, or nowhere. Until then a step's hit is in no count.
+ */
+__noinline int settle_steps(struct frames *frames, bool alone)
+{
+	struct frame *frame = top_frame(frames);
+
+	if (!frame)
+		return 0;
+#pragma clang loop unroll(disable)
+	for (__u32 i = 0; i < TLSWATCH_STEPS; i++) {
+		if (i >= frame->steps)
+			break;
+		if (alone)
+			submit_step(&frames->step[i], frame->object, frame->profile, program_of(&frames->step[i]));
+		else
+			count_drop(program_of(&frames->step[i]), TLSWATCH_DROP_NOTED);
+	}
+	frame->steps = 0;
+	return 0;
+}
+
+/* The steps of an outer call go out before an inner call takes their place. */
+static __always_inline void flush_steps(struct frames *frames)
+{
+	settle_steps(frames, true);
+}
+
+/*
+ * The calls without effect that came before this record's are told of in it; from now on none are owed. Where a handshake
+ * begins with it (`began`) they were of an object that stood there before.
+ */
+__noinline int take_idle_calls(struct tlswatch_call_return *record, __u64 object, bool began)
+{
+	struct idle_key key = { .object = object, .pid = bpf_get_current_pid_tgid() >> 32 };
+	struct idle_calls *found;
+
+	if (!record)
+		return 0;
+	record->idle_calls = 0;
+	record->idle_ns = 0;
+	if (!shared.idle_objects)
+		return 0;
+	found = bpf_map_lookup_elem(&idle, &key);
+	if (!found)
+		return 0;
+	if (began)
+		goto forget;
+	record->idle_calls = found->count >> 31 ? 0x7fffffff : found->count;
+	record->idle_ns = found->spent_ns;
+	if (record->off_cpu_ns != TLSWATCH_NO_TIME)
+		record->off_cpu_ns += found->off_cpu_ns;
+	if (record->run_delay_ns != TLSWATCH_NO_TIME)
+		record->run_delay_ns += found->run_delay_ns;
+forget:
+	if (!bpf_map_delete_elem(&idle, &key))
+		__sync_fetch_and_add(&shared.idle_objects, -1);
+	return 0;
+}
+
+/*
+ * A call without effect comes back. Returns 1 where it needs no record of its own: at most one a second does, so that the
+ * consumer sees that the handshake is being worked on.
+ */
+#define IDLE_CALLS_NS 1000000000ULL
+
+static __noinline bool first_idle_call(struct idle_key *key, const struct tlswatch_call_return *record, __u64 spent,
+				       __u64 now)
+{
+	struct idle_calls first = { .since_ns = now,
+				    .spent_ns = spent,
+				    .off_cpu_ns = record->off_cpu_ns,
+				    .run_delay_ns = record->run_delay_ns,
+				    .count = 1 };
+
+	return !bpf_map_update_elem(&idle, key, &first, BPF_NOEXIST);
+}
+
+__noinline int keep_idle_call(const struct tlswatch_call_return *record, __u64 object, __u64 spent, __u64 now)
+{
+	struct idle_key key = { .object = object, .pid = bpf_get_current_pid_tgid() >> 32 };
+	struct idle_calls *found = bpf_map_lookup_elem(&idle, &key);
+
+	if (!record || record->off_cpu_ns == TLSWATCH_NO_TIME || record->run_delay_ns == TLSWATCH_NO_TIME)
+		return 0;
+	if (!found) {
+		/* Counted first: who sees the entry must not see that there is none. One pushed out by another stays counted. */
+		__sync_fetch_and_add(&shared.idle_objects, 1);
+		if (first_idle_call(&key, record, spent, now))
+			return 1;
+		__sync_fetch_and_add(&shared.idle_objects, -1);
+		return 0;
+	}
+	if (now - found->since_ns >= IDLE_CALLS_NS)
+		return 0;
+	__sync_fetch_and_add(&found->spent_ns, spent);
+	__sync_fetch_and_add(&found->off_cpu_ns, record->off_cpu_ns);
+	__sync_fetch_and_add(&found->run_delay_ns, record->run_delay_ns);
+	__sync_fetch_and_add(&found->count, 1);
+	return 1;
+}
+
+/* Where the next step of the innermost call is written: it counts once `frame->steps` is raised. */
+static __always_inline struct tlswatch_step *next_step(struct frames *frames, struct frame *frame)
+{
+	__u64 index = frame->steps;
+
+	barrier_var(index);
+	if (index < TLSWATCH_STEPS)
+		return &frames->step[index];
+	/* No room: those before go out on their own. */
+	flush_steps(frames);
+	return &frames->step[0];
+}
+
+#endif

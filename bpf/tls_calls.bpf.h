@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* The calls of the handshake state machine: how they begin, end, and are left for a while. */
+#ifndef TLSWATCH_TLS_CALLS_BPF_H
+#define TLSWATCH_TLS_CALLS_BPF_H
+
+#include "calls.bpf.h"
+#include "facts.bpf.h"
+#include "socket_table.bpf.h"
+#include <bpf/bpf_tracing.h>
+
+/*
+ * Who calls. A short-lived child may be gone before anybody has read what it runs: the parent tells, as long as both run the
+ * same file.
+ */
+static __noinline int fill_process(struct tlswatch_call_enter *record)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct task_struct *leader = task->group_leader;
+	struct task_struct *parent = leader->real_parent;
+	struct inode *own = leader->mm->exe_file->f_inode;
+
+	record->parent_pid = own && parent->mm->exe_file->f_inode == own ? parent->tgid : 0;
+	bpf_get_current_comm(record->thread, sizeof(record->thread));
+	bpf_probe_read_kernel(record->comm, sizeof(record->comm), &leader->comm);
+	return 0;
+}
+
+__noinline int submit_enter(struct frames *frames, struct tlswatch_profile *profile, struct frame *frame, __u32 done)
+{
+	struct tlswatch_call_enter *record;
+	__u32 present = 0;
+
+	if (!frames || !profile || !frame)
+		return 0;
+	record = bpf_ringbuf_reserve(&ring, sizeof(*record), 0);
+	if (!record) {
+		count_drop(TLSWATCH_PROGRAM_ENTER, TLSWATCH_DROP_RING_FULL);
+		return 0;
+	}
+	fill_header(&record->header, frame->enter_ns, frame->object, TLSWATCH_CALL_ENTER, frame->profile,
+		    sizeof(*record), TLSWATCH_HOOK_CALL);
+#pragma clang loop unroll(disable)
+	for (__u32 slot = 0; slot < TLSWATCH_STATE_SLOTS; slot++)
+		present |= read_field(profile, frames, done, slot, &record->state[slot]);
+	record->server = frame->server;
+	record->present = present;
+	record->reserved = 0;
+	fill_process(record);
+	submit(record, TLSWATCH_PROGRAM_ENTER);
+	return 0;
+}
+
+/* Whether the object is a server's: by the call's own argument, or as the object has it. */
+static __noinline __u32 is_server(struct pt_regs *ctx, const struct tlswatch_site *site,
+				  const struct tlswatch_profile *profile, const struct frames *frames, __u32 done)
+{
+	const struct tlswatch_test *test = &profile->server;
+
+	if (site->argument.kind != TLSWATCH_NOWHERE)
+		return ((__u32)value_at(ctx, &site->argument) & test->mask) == test->value;
+	return holds(profile, test, frames, done);
+}
+
+/* A call begins. `done` is the set of reads that were done, with the state's among them. */
+static __noinline int begin_call(struct frames *frames, struct tlswatch_profile *profile, struct frame *frame,
+				 __u32 done)
+{
+	__u32 state;
+
+	if (read_field(profile, frames, done, TLSWATCH_STATE, &state)) {
+		frame->state = state;
+		read_field(profile, frames, done, TLSWATCH_DETAIL, &frame->detail);
+		if (is_after(profile, frames, done)) {
+			frame->after = 1;
+			count_drop(TLSWATCH_PROGRAM_ENTER, TLSWATCH_DROP_NOTED);
+			return 0;
+		}
+		if (!profile->starts_in_any && !contains(&profile->start, state)) {
+			count_drop(TLSWATCH_PROGRAM_ENTER, TLSWATCH_DROP_NOTED);
+			return 0;
+		}
+	}
+	frame->began = 1;
+	return submit_enter(frames, profile, frame, done);
+}
+
+/* An entry into the handshake. Returns 0 if its return is wanted. */
+static __noinline int enter_call(struct pt_regs *ctx, const struct tlswatch_site *site, __u64 now)
+{
+	const __u32 program = TLSWATCH_PROGRAM_ENTER;
+	__u32 index = site->profile, done, state;
+	struct tlswatch_profile *profile = bpf_map_lookup_elem(&profiles, &index);
+	struct frames *frames;
+	struct frame *frame;
+	__u64 object;
+
+	if (!profile || !profile->enabled) {
+		count_drop(program, TLSWATCH_DROP_DISABLED);
+		return 1;
+	}
+	frames = frames_at(ctx, site, true);
+	if (!frames) {
+		count_drop(program, TLSWATCH_DROP_NO_MEMORY);
+		return 1;
+	}
+	object = object_of(ctx, site);
+	done = read_state(profile, frames, object);
+	if (profile->exit_hooked && read_field(profile, frames, done, TLSWATCH_STATE, &state) &&
+	    contains(&profile->dead, state)) {
+		count_drop(program, TLSWATCH_DROP_NOTED);
+		leave_frames(ctx, site, frames);
+		return 1;
+	}
+	flush_steps(frames);
+	frame = push_frame(frames, object, index, now, is_server(ctx, site, profile, frames, done));
+	begin_call(frames, profile, frame, done);
+	return profile->exit_hooked != 0;
+}
+
+/* Every fact, and the texts; returns how many bytes of text there are. */
+static __noinline __u32 read_facts(struct frames *frames, struct tlswatch_profile *profile, struct frame *frame,
+				   __u32 done)
+{
+	struct tlswatch_call_return *record = &frames->record;
+	__u64 at = (__u64)frame->steps * sizeof(struct tlswatch_step), object = frame->object, did;
+	__u32 alpn, name;
+
+	done = read_more(profile, frames, object, ~0U, done);
+#pragma clang loop unroll(disable)
+	for (__u32 slot = 0; slot < TLSWATCH_SLOTS; slot++)
+		record->present |= read_field(profile, frames, done, slot, &record->scalar[slot]);
+	did = (__u64)done << 32;
+	alpn = read_text(profile, frames, object, did | TLSWATCH_ALPN, at);
+	name = read_text(profile, frames, object, did | TLSWATCH_SERVER_NAME, at + alpn);
+	if (!name)
+		name = read_text(profile, frames, object, did | TLSWATCH_OTHER_NAME, at + alpn);
+	record->alpn_length = alpn;
+	record->sni_length = name;
+	return alpn + name;
+}
+
+/* How far a handshake is that has not ended by its state; returns whether it goes on. */
+static __noinline bool read_progress(struct frames *frames, struct tlswatch_profile *profile, __u32 done)
+{
+	struct tlswatch_call_return *record = &frames->record;
+
+#pragma clang loop unroll(disable)
+	for (__u32 slot = 1; slot < TLSWATCH_STATE_SLOTS; slot++)
+		record->present |= read_field(profile, frames, done, slot, &record->scalar[slot]);
+	return !holds(profile, &profile->ended[0], frames, done) && !holds(profile, &profile->ended[1], frames, done);
+}
+
+/* Whether the call left everything as it was: no byte moved, and no state. */
+static __noinline bool is_without_effect(struct tlswatch_call_return *record, struct frame *frame)
+{
+	if (frame->began || !frame->enter_ns || frame->steps || frame->first_send_ns ||
+	    frame->input_ns != frame->enter_ns)
+		return false;
+	return frame->state == record->scalar[TLSWATCH_STATE] && frame->detail == record->scalar[TLSWATCH_DETAIL];
+}
+
+/* Where the call's time went, as far as the thread is still the one that entered it. */
+static __noinline int fill_times(struct tlswatch_call_return *record, struct frame *frame)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+
+	record->off_cpu_ns = TLSWATCH_NO_TIME;
+	record->run_delay_ns = TLSWATCH_NO_TIME;
+	record->unread_ns = frame->unread_ns;
+	record->arrived_ns = frame->arrived_ns;
+	if (!frame->enter_ns || frame->tid != (__u32)bpf_get_current_pid_tgid())
+		return 0;
+	add_time_off(frame);
+	record->off_cpu_ns = frame->off_cpu_ns;
+	if (bpf_core_field_exists(task->sched_info))
+		record->run_delay_ns = time_waiting(task) - frame->run_delay_ns;
+	return 0;
+}
+
+/* What the kernel knows of the object's own connection by now. */
+static __noinline int fill_connection(struct tlswatch_call_return *record, const struct frame *frame, bool goes_on)
+{
+	struct socket_state *state = frame->socket ? state_of(frame->socket, false) : NULL;
+
+	record->rtt_us = 0;
+	record->retransmits = TLSWATCH_NO_COUNT;
+	/* Somebody else's, or gone: what stands at the address is another's memory. */
+	if (!state || state->object != frame->object)
+		return 0;
+	if (state->flags & IS_TCP) {
+		record->retransmits = retransmits_of(frame->socket);
+		record->rtt_us = rtt_us_of(frame->socket);
+	}
+	if (!goes_on)
+		state->flags &= ~IN_HANDSHAKE;
+	return 0;
+}
+
+/* The return of a call, with the steps in it; with every fact if the handshake ended, or may have. */
+static __noinline int submit_return(struct frames *frames, struct tlswatch_profile *profile, struct frame *frame,
+				    __u64 now, __s32 result)
+{
+	struct tlswatch_call_return *record = &frames->record;
+	__u32 done = read_state(profile, frames, frame->object);
+	__u32 *state = &record->scalar[TLSWATCH_STATE];
+	__u64 size = sizeof(*record) + (__u64)frame->steps * sizeof(struct tlswatch_step);
+	bool goes_on = false;
+
+	fill_times(record, frame);
+	record->alpn_length = 0;
+	record->sni_length = 0;
+	record->present = read_field(profile, frames, done, TLSWATCH_STATE, state);
+	if (record->present && result != profile->done_result && !contains(&profile->end, *state) &&
+	    (frame->io_result > 0 || frame->io_result == -EAGAIN))
+		goes_on = read_progress(frames, profile, done);
+	if (goes_on && is_without_effect(record, frame) &&
+	    keep_idle_call(record, frame->object, now - frame->enter_ns, now)) {
+		count_drop(TLSWATCH_PROGRAM_RETURN, TLSWATCH_DROP_NOTED);
+		return 0;
+	}
+	if (!goes_on)
+		size += read_facts(frames, profile, frame, done);
+	take_idle_calls(record, frame->object, frame->began);
+	fill_connection(record, frame, goes_on);
+	record->enter_ns = frame->enter_ns;
+	record->input_ns = frame->input_ns;
+	record->first_send_ns = frame->first_send_ns;
+	record->result = result;
+	record->io_result = frame->io_result;
+	record->steps = frame->steps;
+	record->reserved = 0;
+	fill_header(&record->header, now, frame->object, TLSWATCH_CALL_RETURN, frame->profile, size,
+		    TLSWATCH_HOOK_CALL);
+	_Static_assert(sizeof(frames->text) >= 2 * TLSWATCH_TEXT_SIZE, "room for both texts");
+	barrier_var(size); /* the bound is for the verifier */
+	if (size > RECORD_SIZE)
+		return 0;
+	output(record, size, TLSWATCH_PROGRAM_RETURN);
+	return 0;
+}
+
+/* The call is over: its record, and what its steps' hits are counted as. */
+static __noinline int end_call(struct frames *frames, struct tlswatch_profile *profile, struct frame *frame, __u64 now,
+			       __s32 result)
+{
+	if (!profile || !profile->enabled)
+		count_drop(TLSWATCH_PROGRAM_RETURN, TLSWATCH_DROP_DISABLED);
+	else if (frame->after)
+		count_drop(TLSWATCH_PROGRAM_RETURN, TLSWATCH_DROP_NOTED);
+	else
+		submit_return(frames, profile, frame, now, result);
+	settle_steps(frames, false);
+	/* Left in any case: a frame that stays would claim the thread's later I/O. */
+	frames->depth--;
+	return 0;
+}
+
+/* The return probe's end of a call, for builds without a known exit. */
+static __noinline int return_call(struct pt_regs *ctx, const struct tlswatch_site *site, __u64 now)
+{
+	struct frames *frames = frames_at(ctx, site, false);
+	struct frame *frame = top_frame(frames);
+	__u32 index = site->profile;
+
+	if (!frame || frame->profile != index) {
+		count_drop(TLSWATCH_PROGRAM_RETURN, TLSWATCH_DROP_OUTSIDE_HANDSHAKE);
+		return 0;
+	}
+	end_call(frames, bpf_map_lookup_elem(&profiles, &index), frame, now, PT_REGS_RC(ctx));
+	return leave_frames(ctx, site, frames);
+}
+
+/* An exit from the call, at an instruction inside it. */
+static __noinline int exit_call(struct pt_regs *ctx, const struct tlswatch_site *site, __u64 now)
+{
+	__u64 object = object_of(ctx, site);
+	struct frames *frames = frames_at(ctx, site, true);
+	__u32 index = site->profile;
+	struct frame *frame;
+
+	if (!frames) {
+		count_drop(TLSWATCH_PROGRAM_RETURN, TLSWATCH_DROP_NO_MEMORY);
+		return 0;
+	}
+	frame = top_frame(frames);
+	if (!frame || frame->object != object) {
+		/* Entered on another thread, or in a job that was paused: no more is known of the call. */
+		flush_steps(frames);
+		drop_frame(frames, object);
+		frame = push_frame(frames, object, index, now, 0);
+		frame->enter_ns = 0;
+	}
+	end_call(frames, bpf_map_lookup_elem(&profiles, &index), frame, now,
+		 site->argument.kind == TLSWATCH_NOWHERE ? TLSWATCH_NO_RESULT : (__s32)value_at(ctx, &site->argument));
+	return leave_frames(ctx, site, frames);
+}
+
+/* The thread leaves the call, and may come back to it: what happens meanwhile does not belong to it. */
+static __noinline int pause_call(struct pt_regs *ctx, const struct tlswatch_site *site, __u64 now)
+{
+	struct frames *frames = frames_at(ctx, site, false);
+	struct frame *frame = top_frame(frames);
+	struct tlswatch_step *step;
+
+	if (!frame) {
+		count_drop(TLSWATCH_PROGRAM_ENTER, TLSWATCH_DROP_OUTSIDE_HANDSHAKE);
+		return 0;
+	}
+	flush_steps(frames);
+	step = &frames->step[0];
+	step->time_ns = now;
+	step->input_ns = frame->input_ns;
+	step->argument = 0;
+	step->argument2 = 0;
+	step->duration_ns = 0;
+	step->hook = TLSWATCH_HOOK_PAUSE;
+	step->detail = TLSWATCH_NO_STATE;
+	submit_step(step, frame->object, frame->profile, TLSWATCH_PROGRAM_ENTER);
+	frames->depth--;
+	return leave_frames(ctx, site, frames);
+}
+
+#endif
