@@ -193,6 +193,7 @@ static __noinline struct frame *push_frame(struct frames *frames, __u64 object, 
 
 	if (slot >= FRAMES)
 		slot = FRAMES - 1;
+
 		/* The same object on the thread already: its return was missed. Take its place. */
 #pragma clang loop unroll(disable)
 	for (int i = FRAMES - 1; i >= 0; i--)

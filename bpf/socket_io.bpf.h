@@ -63,7 +63,7 @@ static __noinline int note_use(struct frame *frame, struct socket_state *state, 
 static __noinline int first_use(struct frames *frames, struct frame *frame, __u64 sk, __u64 now, __u64 what)
 {
 	__u32 program = what, kind = program == TLSWATCH_PROGRAM_SOCKET_SEND ? IS_SEND : 0;
-	struct socket_state *state = state_of(sk, false);
+	struct socket_state *state = state_of(sk);
 	__u32 how = TLSWATCH_NO_PROOF;
 	bool of_process = state && state->object && state->pid == bpf_get_current_pid_tgid() >> 32;
 	bool known = of_process && !frame->began && state->object == frame->object;
@@ -78,7 +78,7 @@ static __noinline int first_use(struct frames *frames, struct frame *frame, __u6
 			return 0;
 		}
 		if (!state)
-			state = state_of(sk, true);
+			state = new_state_of(sk, now);
 		if (!state) {
 			count_drop(program, TLSWATCH_DROP_NO_MEMORY);
 			return 0;

@@ -79,23 +79,21 @@ static __noinline int displace(__u64 sk, __u64 now)
 	return 0;
 }
 
-/* What is kept of a socket; with `create` there is something, but for want of memory. */
-static __noinline struct socket_state *state_of(__u64 sk, bool create)
+/* What is kept of a socket. */
+static __noinline struct socket_state *state_of(__u64 sk)
 {
 	struct socket_state *state = slot_of(sk);
-	__u64 now;
 
 	if (state && state->sk == sk)
 		return state;
-	if (shared.displaced_sockets) {
-		state = bpf_map_lookup_elem(&displaced_sockets, &sk);
-		if (state)
-			return state;
-	}
-	if (!create)
-		return NULL;
-	now = bpf_ktime_get_ns();
-	state = claim_slot(sk, now);
+	return shared.displaced_sockets ? bpf_map_lookup_elem(&displaced_sockets, &sk) : NULL;
+}
+
+/* The same where nothing is kept yet, for a TLS object's socket: NULL only for want of memory. */
+static __noinline struct socket_state *new_state_of(__u64 sk, __u64 now)
+{
+	struct socket_state *state = claim_slot(sk, now);
+
 	if (state)
 		return state;
 	displace(sk, now);

@@ -39,10 +39,8 @@ static __noinline __u64 mptcp_connecting_ns(__u64 now)
 	return last && now - *last < MPTCP_TURN_NS ? *last : 0;
 }
 
-static __noinline int establish(struct sock *sk, struct socket_state *state, int old_state)
+static __noinline int establish(struct sock *sk, struct socket_state *state, int old_state, __u64 now)
 {
-	__u64 now = bpf_ktime_get_ns();
-
 	if (old_state == TCP_SYN_SENT && state->connecting_ns)
 		state->connecting_ns = syn_sent_ns(sk, state->connecting_ns, now);
 	else if (!state->connecting_ns && sk->sk_protocol == IPPROTO_MPTCP)
@@ -51,10 +49,10 @@ static __noinline int establish(struct sock *sk, struct socket_state *state, int
 	return 0;
 }
 
-static __noinline int begin_connecting(struct socket_state *state, int new_state)
+static __noinline int begin_connecting(struct socket_state *state, int new_state, __u64 now)
 {
-	__u64 now = bpf_ktime_get_ns(), *last;
 	__u32 zero = 0;
+	__u64 *last;
 
 	clear_state(state, now);
 	state->connecting_ns = now;
@@ -67,18 +65,19 @@ static __noinline int begin_connecting(struct socket_state *state, int new_state
 /* A connection begins, or has come about. */
 static __noinline int connecting(struct sock *sk, int old_state, int new_state)
 {
-	struct socket_state *state = state_of((__u64)sk, false);
+	struct socket_state *state = state_of((__u64)sk);
+	__u64 now = bpf_ktime_get_ns();
 
 	if (!state)
-		state = claim_slot((__u64)sk, bpf_ktime_get_ns());
+		state = claim_slot((__u64)sk, now);
 	if (!state) {
 		count_skipped_hit(TLSWATCH_PROGRAM_SOCKET_STATE, TLSWATCH_DROP_COLLISION);
 		return 0;
 	}
 	if (new_state == TCP_ESTABLISHED)
-		establish(sk, state, old_state);
+		establish(sk, state, old_state, now);
 	else
-		begin_connecting(state, new_state);
+		begin_connecting(state, new_state, now);
 	count_skipped_hit(TLSWATCH_PROGRAM_SOCKET_STATE, TLSWATCH_DROP_NOTED);
 	return 0;
 }
@@ -122,7 +121,7 @@ int BPF_PROG(socket_state, struct sock *sk, int old_state, int new_state)
 	case TCP_FIN_WAIT1:
 	case TCP_LAST_ACK:
 	case TCP_CLOSE:
-		state = state_of((__u64)sk, false);
+		state = state_of((__u64)sk);
 		if (state && state->object)
 			closing(state, old_state, new_state);
 		if (state && new_state == TCP_CLOSE)

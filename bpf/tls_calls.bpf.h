@@ -180,7 +180,7 @@ static __noinline int fill_times(struct tlswatch_call_return *record, struct fra
 /* What the kernel knows of the object's own connection by now. */
 static __noinline int fill_connection(struct tlswatch_call_return *record, const struct frame *frame, bool goes_on)
 {
-	struct socket_state *state = frame->socket ? state_of(frame->socket, false) : NULL;
+	struct socket_state *state = frame->socket ? state_of(frame->socket) : NULL;
 
 	record->rtt_us = 0;
 	record->retransmits = TLSWATCH_NO_COUNT;

@@ -116,14 +116,14 @@ struct InnerSites {
         guard let exit = emulated(body, after: index, keeping: Register.rax, jumpTargets(body)) else { return nil }
         return Agreement(
             call: Site(address: call, object: object), exit: Site(address: exit, object: object),
-            failure: failure(body, behind: index, callee: body[index].directTarget).map {
+            failure: failure(body, behind: index).map {
                 Site(address: $0, object: object)
             })
     }
 
-    /// The first emulated instruction where the branch on the result leads that is not the way of success: a call of the same
-    /// function or what it has worked out lies on the other one.
-    private func failure(_ body: [Instruction], behind call: Int, callee: UInt64?) -> UInt64? {
+    /// The first emulated instruction on the way of failure, of the branch on the result; `nil` where the way of success leads
+    /// there as well.
+    private func failure(_ body: [Instruction], behind call: Int) -> UInt64? {
         guard
             let branch = body[(call + 1)...].prefix(Self.reach).first(where: {
                 $0.kind == TLSWATCH_OP_JCC || $0.kind == TLSWATCH_OP_CALL || $0.kind == TLSWATCH_OP_JMP

@@ -22,32 +22,25 @@ struct KeyChangeSites {
     /// Instructions of the function that are tried.
     private static let candidateLimit = 8
 
-    /// For where a change comes to at all.
-    private var walker: AbstractInterpreter {
-        var interpreter = AbstractInterpreter(code: code)
-        interpreter.followsTailJumps = false
-        interpreter.mergesPaths = true
-        interpreter.stepLimit = 20_000
-        interpreter.visitLimit = 4
-        interpreter.forkLimit = 1024
-        return interpreter
-    }
+    /// For where a change comes to at all: the same ways over and over show nothing new.
+    private var walker: AbstractInterpreter { interpreter(steps: 20_000, visits: 4, forks: 1024) }
 
-    /// For whether it can be done some way.
-    private var interpreter: AbstractInterpreter {
+    /// For whether it can be done some way: each of its steps may fail, and all failures have their end in common.
+    private var prover: AbstractInterpreter { interpreter(steps: 60_000, visits: 512, forks: 2048) }
+
+    private func interpreter(steps: Int, visits: Int, forks: Int) -> AbstractInterpreter {
         var interpreter = AbstractInterpreter(code: code)
         interpreter.followsTailJumps = false
         interpreter.mergesPaths = true
-        // Each of its steps may fail, and all failures have their end in common.
-        interpreter.stepLimit = 60_000
-        interpreter.visitLimit = 512
-        interpreter.forkLimit = 2048
+        interpreter.stepLimit = steps
+        interpreter.visitLimit = visits
+        interpreter.forkLimit = forks
         return interpreter
     }
 
     /// The site; `nil` where no instruction has a way of its own, as far as the code shows.
     func firstKeys(in function: UInt64, _ changes: Changes) -> InnerSites.Site? {
-        let walks = changes.first.map { interpreter.walk(function, parameters: [1: .constant($0)]) }
+        let walks = changes.first.map { prover.walk(function, parameters: [1: .constant($0)]) }
         guard var common = walks.first?.passed, walks.allSatisfy({ Self.succeeds($0.events) }) else { return nil }
         for walk in walks.dropFirst() {
             common = common.filter { walk.passed[$0.key] != nil }
@@ -81,9 +74,9 @@ struct KeyChangeSites {
 
     /// Whether the function can install the keys without coming to `site`.
     private func succeeds(_ function: UInt64, with change: UInt64, around site: UInt64) -> Bool {
-        var interpreter = interpreter
-        interpreter.walls = [site]
-        return Self.succeeds(interpreter.run(function, parameters: [1: .constant(change)]))
+        var prover = prover
+        prover.walls = [site]
+        return Self.succeeds(prover.run(function, parameters: [1: .constant(change)]))
     }
 
     /// Whether no loop of the function leads back to `site`.
@@ -93,9 +86,8 @@ struct KeyChangeSites {
         else { return false }
         let finder = InnerSites(code: code)
         let body = finder.instructions(extent)
-        let ways = [instruction.end, instruction.kind == TLSWATCH_OP_CALL ? nil : instruction.directTarget].compactMap {
-            $0
-        }
+        var ways = [instruction.end]
+        if instruction.kind != TLSWATCH_OP_CALL, let target = instruction.directTarget { ways.append(target) }
         return !ways.contains { finder.isReached(site, from: $0, body) }
     }
 }
