@@ -42,6 +42,18 @@ extension KernelTests {
             try #require(try observe([line], before: before).first)
         }
 
+        /// A handshake whose client slept between its calls, and how long. A client that loses its processor behind its send
+        /// may find the answer in the same call, and then sleeps only before its first: so there are several.
+        private func observeLateClient(_ line: [String], milliseconds: Int) throws -> (pair: Pair, slept: Int) {
+            let line = line + ["--delay-client-ms", String(milliseconds)]
+            let pairs = try observe(Array(repeating: line, count: 5)).map { pair in
+                (pair: pair, slept: (pair.clientWitness.delays ?? []).reduce(0, +))
+            }
+            return try #require(
+                pairs.first { $0.slept >= milliseconds * 1_000_000 },
+                "none of five clients had to wait for its answer: \(pairs)")
+        }
+
         /// Runs what follows it in a network of its own, with a packet filter.
         private static func network(_ rules: String, in directory: TemporaryDirectory) throws -> [String] {
             let file = try directory.write(
@@ -83,10 +95,8 @@ extension KernelTests {
 
         @Test("A client that sleeps between its calls leaves the server's flight unread", arguments: ["1.2", "1.3"])
         func aLateClientLeavesBytesUnread(_ version: String) throws {
-            let pair = try observe(["--tls", version, "--delay-client-ms", "100"])
+            let (pair, slept) = try observeLateClient(["--tls", version], milliseconds: 100)
             let text = Comment(rawValue: "\(pair.client) against \(pair.clientWitness)")
-            let slept = (pair.clientWitness.delays ?? []).reduce(0, +)
-            try #require(slept >= 100_000_000)
             // It sleeps once the bytes are there.
             #expect(try #require(pair.client.unread) >= slept, text)
             expect(pair.client, "program_late", pair.clientWitness)
@@ -136,10 +146,8 @@ extension KernelTests {
 
         @Test("A blocking server that waits for its client is not busy", arguments: ["1.2", "1.3"])
         func aBlockingServerWaits(_ version: String) throws {
-            let pair = try observe(["--tls", version, "--blocking", "--delay-client-ms", "100"])
+            let (pair, slept) = try observeLateClient(["--tls", version, "--blocking"], milliseconds: 100)
             let text = Comment(rawValue: "\(pair.server) against \(pair.clientWitness)")
-            let slept = (pair.clientWitness.delays ?? []).reduce(0, +)
-            try #require(slept >= 100_000_000)
             // It is in its call all the time.
             #expect(pair.server.calls == 1, text)
             let waited = try #require(pair.serverWitness.waited)
@@ -233,7 +241,7 @@ extension KernelTests {
 
         @Test("Without a socket in the calls the wait is known, and not whose it was")
         func memory() throws {
-            let pair = try observe(["--io", "memory", "--delay-client-ms", "20"])
+            let (pair, slept) = try observeLateClient(["--io", "memory"], milliseconds: 20)
             for row in [pair.client, pair.server] {
                 #expect(try #require(row.cpu) > 0, "\(row)")
                 #expect(row.busy != nil, "\(row)")
@@ -243,7 +251,6 @@ extension KernelTests {
                 #expect(row.cause == nil, "\(row)")
                 #expect(row.retransmits == nil, "\(row)")
             }
-            let slept = (pair.clientWitness.delays ?? []).reduce(0, +)
             #expect(try #require(pair.client.wait) >= slept)
         }
 
