@@ -35,7 +35,7 @@ static __noinline struct frames *frames_of_goroutine(__u64 g, bool create)
 static __noinline struct frames *frames_of_thread(bool create)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	__u32 tid = bpf_get_current_pid_tgid(), index = tid & (THREAD_SLOTS - 1);
+	__u32 tid = task->pid, index = tid & (THREAD_SLOTS - 1);
 	struct frames *slot = bpf_map_lookup_elem(&thread_slots, &index), *displaced;
 
 	if (!slot || slot->owner == tid)
@@ -108,6 +108,12 @@ static __always_inline __u64 time_waiting(struct task_struct *task)
 	return bpf_core_field_exists(task->sched_info) ? task->sched_info.run_delay : 0;
 }
 
+/* While this stands, the thread was on its processor all the time. */
+static __always_inline __u64 switches_of(struct task_struct *task)
+{
+	return task->nvcsw + task->nivcsw;
+}
+
 /* Whether the scheduler of fair shares runs it: the others leave prev_sum_exec_runtime alone. */
 static __always_inline bool is_fair(struct task_struct *task)
 {
@@ -156,6 +162,7 @@ static __noinline int add_time_off(struct frame *frame)
 static __noinline int start_clocks(struct frame *frame, __u64 now)
 {
 	frame->tid = bpf_get_current_pid_tgid();
+	frame->switches = switches_of(bpf_get_current_task_btf()); /* before the marks: none is missed */
 	frame->off_cpu_ns = 0;
 	add_time_off(frame); /* the marks */
 	frame->off_cpu_ns = 0;

@@ -148,6 +148,7 @@ struct task_struct {
 	struct sched_entity se;
 	struct sched_info sched_info; /* with CONFIG_SCHED_INFO, which delay accounting and schedstats bring */
 	unsigned int policy;          /* SCHED_* */
+	unsigned long nvcsw, nivcsw;  /* how often it left its processor, of its own will and against it */
 	int pid;
 	int tgid;
 	struct task_struct *group_leader;

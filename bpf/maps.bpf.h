@@ -100,6 +100,7 @@ struct frame {
 	/* Neither run nor ready to run, from the entry to the last receive, and when that was. */
 	__u64 blocked_ns;
 	__u64 mark_ns;
+	__u64 switches;  /* how often the thread had left its processor by then */
 	__u64 unread_ns; /* TLSWATCH_NO_TIME while nothing was received from TCP */
 	__u64 arrived_ns;
 };

@@ -114,14 +114,26 @@ static __always_inline struct frames *frames_here(void)
 }
 
 /*
+ * Whether a receive on this socket may tell something about waiting: the first one that brings something in a call does, and
+ * any other behind which the thread was off its processor. libssl asks the socket up to twenty times in a handshake.
+ */
+static __always_inline bool may_have_waited(const struct frame *frame, __u64 sk)
+{
+	return frame->socket != sk || frame->input_ns == frame->enter_ns ||
+	       frame->switches != switches_of(bpf_get_current_task_btf());
+}
+
+/*
  * A receive on the own socket: for how long its bytes had lain there while the thread was blocked in the call. Of the time
  * since the last receive, which brought all there was, what came before these had arrived was spent waiting for them.
  */
 static __noinline int note_receive(struct frames *frames, struct frame *frame, __u64 sk, int length, __u64 now)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	__u64 blocked, waited = time_waiting(task) - frame->run_delay_ns, spent = 0, ahead;
+	__u64 blocked, waited, spent = 0, ahead;
 
+	frame->switches = switches_of(task);
+	waited = time_waiting(task) - frame->run_delay_ns;
 	add_time_off(frame);
 	blocked = frame->off_cpu_ns > waited ? frame->off_cpu_ns - waited : 0;
 	if (blocked > frame->blocked_ns)
@@ -166,7 +178,10 @@ static __noinline int socket_io(__u64 sk, int length, __u32 program)
 		if (length < 0 && length != -EAGAIN)
 			frame->io_result = length;
 	} else {
-		note_receive(frames, frame, sk, length, now);
+		if (may_have_waited(frame, sk))
+			note_receive(frames, frame, sk, length, now);
+		else
+			frame->mark_ns = now;
 		frame->io_result = length;
 		if (length > 0)
 			frame->input_ns = now;
@@ -199,7 +214,7 @@ int BPF_PROG(socket_read, struct sock *sk)
 	struct tcp_sock *tcp;
 
 	/* What was taken first in a receive had arrived by then; a further look would find the clock put forward. */
-	if (!frame || frame->after || frames->arrival == (__u64)sk)
+	if (!frame || frame->after || frames->arrival == (__u64)sk || !may_have_waited(frame, (__u64)sk))
 		return 0;
 	tcp = bpf_skc_to_tcp_sock(sk);
 	if (!tcp)
