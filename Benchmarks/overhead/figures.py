@@ -25,13 +25,14 @@ class Sample:
     undisturbed: bool = True
 
     def added(self, side):
-        return (self.first[side] + self.second[side]) / 2 - (self.before[side] + self.after[side]) / 2
+        return level(self.first, self.second)[side] - level(self.before, self.after)[side]
 
     def bare(self, side):
-        return (self.before[side] + self.after[side]) / 2
+        return level(self.before, self.after)[side]
 
     def bare_difference(self, side):
-        return self.after[side] - self.before[side]
+        """None where one of the two tells nothing."""
+        return self.after[side] - self.before[side] if is_told(self.before) and is_told(self.after) else None
 
 
 @dataclasses.dataclass
@@ -66,27 +67,38 @@ def ratio(figure_of, base):
 # Microseconds. A short exchange may differ by as much, whatever share of it that is.
 LEAST = 0.5
 # Of the handshakes of a round, so that its quartile is one.
-ENOUGH = 0.25
+ENOUGH = 0.5
+# Two rounds of a kind that are no further apart are taken together.
+ALIKE = 0.01
+
+
+def is_told(one):
+    return one.quiet >= ENOUGH
 
 
 def rounds_agree(one, other, tolerance):
     """Whether two rounds of a kind differ by at most this share, on both sides, and both are of enough handshakes."""
-    return min(one.quiet, other.quiet) >= ENOUGH and all(
+    return is_told(one) and is_told(other) and all(
         abs(one[side] - other[side]) <= max(tolerance * one[side], LEAST) for side in (SERVER, CLIENT))
 
 
-def quiet(samples, tolerance=0.01):
-    """Which of them were taken while the machine was quiet: the bare rounds agree with each other, and the observed
-    ones with each other, within this share; and the bare ones are within three times that of the run's lower
-    quartile, since noise only adds."""
-    if not samples:
-        return []
-    usual = Round(*(sorted(sample.bare(side) for sample in samples)[len(samples) // 4]
-                    for side in (SERVER, CLIENT)))
+def level(one, other):
+    """What two rounds of a kind tell: their mean, which cancels a drift out, where they are alike; else the lower one, since
+    noise only adds. None where neither is of enough quiet handshakes."""
+    if rounds_agree(one, other, ALIKE):
+        return Round((one.server + other.server) / 2, (one.client + other.client) / 2)
+    return min((round for round in (one, other) if is_told(round)), key=lambda round: round.server + round.client,
+               default=None)
 
-    def is_quiet(sample):
-        bare = Round(sample.bare(SERVER), sample.bare(CLIENT))
-        return (rounds_agree(sample.before, sample.after, tolerance)
-                and rounds_agree(sample.first, sample.second, tolerance)
-                and rounds_agree(usual, bare, 3 * tolerance))
-    return [sample.undisturbed and is_quiet(sample) for sample in samples]
+
+def quiet(samples, tolerance=0.01):
+    """Which of them were taken while the machine was quiet: both levels are known, and the bare one is within three times this
+    share of the run's lower quartile, since noise only adds."""
+    levels = [level(sample.before, sample.after) for sample in samples]
+    known = [one for one in levels if one]
+    if not known:
+        return [False] * len(samples)
+    usual = Round(*(sorted(one[side] for one in known)[len(known) // 4] for side in (SERVER, CLIENT)))
+    return [bool(sample.undisturbed and bare and level(sample.first, sample.second)
+                 and rounds_agree(usual, bare, 3 * tolerance))
+            for sample, bare in zip(samples, levels)]

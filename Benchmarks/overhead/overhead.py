@@ -220,7 +220,8 @@ def report(measurement):
         return {}
     print(f"  unobserved: server {bare[SERVER].value:.1f} µs, client {bare[CLIENT].value:.1f} µs")
     figures = {arm.name: [(figure([sample.added(side) for sample in good[arm.name]]),
-                           figure([sample.bare_difference(side) for sample in good[arm.name]]))
+                           figure([difference for sample in good[arm.name]
+                                   if (difference := sample.bare_difference(side)) is not None]))
                           for side in (SERVER, CLIENT)] for arm in measurement.arms}
     base_kind = EMPTY_TRACEPOINTS if measurement.scenario == "tcp" else SSLLATENCY
     base = next((figures[arm.name] for arm in measurement.arms if arm.kind == base_kind), None)
@@ -296,7 +297,7 @@ def parse():
     parser.add_argument("--library", dest="libraries", action="append", metavar="PATH",
                         help="the libssl and the libcrypto to use, both (the ones that cc links)")
     parser.add_argument("--tolerance", type=float, default=0.01,
-                        help="a sample counts where its bare rounds differ by at most this share (0.01)")
+                        help="a sample counts where its bare rounds are within three times this share of the run's (0.01)")
     parser.add_argument("--seed", type=int, default=1, help="of the arms' order (1)")
     parser.add_argument("--markdown", action="store_true", help="print the tables in Markdown")
     parser.add_argument("--json", metavar="FILE", help="write every sample")
