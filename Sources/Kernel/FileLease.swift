@@ -27,6 +27,9 @@ package final class FileLease: Sendable {
 
     deinit { close(descriptor) }
 
+    /// Leads to the file itself, whatever became of its name, while this value lives.
+    package var magicPath: String { "/proc/self/fd/\(descriptor)" }
+
     /// Readable once somebody waits for a lease; one for the process. Negative with errno set where there is none.
     package static func wantedDescriptor() -> Int32 { tlswatch_lease_wanted() }
 

@@ -30,7 +30,7 @@ extension KernelTests {
                 let reserved = attacher.reserveProfile()
                 let profile = try #require(reserved)
                 let links = try attacher.maker.make(
-                    sites, of: analysis, transport: analysis.transport, states: states, profile: profile,
+                    sites, deferred: [], of: analysis, transport: analysis.transport, states: states, profile: profile,
                     path: path, object: object)
                 attacher.keep(links, profile: profile)
                 if cycle % 100 == 0 {

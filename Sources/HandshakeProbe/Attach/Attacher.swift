@@ -39,7 +39,8 @@ struct Attacher: ~Copyable {
     /// Files that are probed at once, at most.
     let limit: Int
     private let rung: ProbeRung
-    private var links: [Int: Links] = [:]
+    /// By profile: those that were made first, and those that were made once they were wanted.
+    private var links: [Int: [Links]] = [:]
     private var nextProfile = 1
     /// Profiles let go, oldest first: used again only when there are no others, so that no late record of the old
     /// library is taken for one of the new.
@@ -60,7 +61,7 @@ struct Attacher: ~Copyable {
         self.tryReturnProbes = tryReturnProbes ?? { ReturnProbes.tried(rung: rung) }
     }
 
-    /// The sites of an analysis that are to be probed, and why others are not.
+    /// The sites of an analysis that are to be probed, in the order in which they are, and why others are not.
     mutating func choose(_ analysis: LibraryAnalysis) -> (sites: [ProbeSite], omitted: [String]) {
         var sites: [ProbeSite] = []
         var omitted: [String] = []
@@ -79,7 +80,8 @@ struct Attacher: ~Copyable {
                 sites.append(site)
             }
         }
-        return (sites, omitted)
+        // A call that was entered under a probe and left before the exit had one would never end.
+        return (sites.sorted { $0.hook.attachOrder < $1.hook.attachOrder }, omitted)
     }
 
     private mutating func returnProbesAllowed() -> Bool {
@@ -103,8 +105,8 @@ struct Attacher: ~Copyable {
     /// What puts probes, on any thread: it may have to wait for the file system.
     var maker: LinkMaker { LinkMaker(rung: rung) }
 
-    /// Takes over the probes of a library.
-    mutating func keep(_ made: Links, profile: Int) { links[profile] = made }
+    /// Takes over probes of a library.
+    mutating func keep(_ made: Links, profile: Int) { links[profile, default: []].append(made) }
 
     /// Where links are let go of: the kernel waits some 100 ms for each library's, and who attaches does not wait with it.
     private static let releases = DispatchQueue(
@@ -119,7 +121,7 @@ struct Attacher: ~Copyable {
         defer {
             if let gone = links.removeValue(forKey: profile) {
                 Self.releases.async {
-                    gone.letGo()
+                    for part in gone { part.letGo() }
                     withExtendedLifetime(lease) {}
                 }
             }
@@ -137,7 +139,7 @@ struct Attacher: ~Copyable {
     /// Takes off all probes that are left, at once: the kernel would wait for one library's after the other's where the
     /// process's end has to do it.
     mutating func detachAll() {
-        let left = links.values.map { $0 }
+        let left = links.values.flatMap { $0 }
         links.removeAll()
         let next = Atomic(0)
         let ended = DispatchGroup()
@@ -157,15 +159,15 @@ struct Attacher: ~Copyable {
 struct LinkMaker: Sendable {
     let rung: ProbeRung
 
-    /// Attaches to `sites` of the file at `path` (a path that leads to the mapped file itself).
+    /// Attaches to those of `sites` that are wanted now, in the file at `path` (a path that leads to the mapped file itself).
     ///
-    /// - Parameter transport: how the stack's transport objects are read, where that is known.
+    /// - Parameters:
+    ///   - transport: how the stack's transport objects are read, where that is known.
+    ///   - deferred: hooks whose sites `makeDeferred` may attach to later.
     func make(
-        _ sites: [ProbeSite], of analysis: LibraryAnalysis, transport: TransportLayout?, states: KernelStates,
-        profile: Int, path: String, object: borrowing LoadedBPFObject
+        _ sites: [ProbeSite], deferred: Set<HookKind>, of analysis: LibraryAnalysis, transport: TransportLayout?,
+        states: KernelStates, profile: Int, path: String, object: borrowing LoadedBPFObject
     ) throws(BPFError) -> Attacher.Links {
-        // In this order: a call that was entered under a probe and left before the exit had one would never end.
-        let sites = sites.sorted { $0.hook.attachOrder < $1.hook.attachOrder }
         try object.setProfile(
             UInt32(profile),
             tlswatch_profile(
@@ -176,10 +178,32 @@ struct LinkMaker: Sendable {
         for (index, site) in sites.enumerated() {
             try object.setSite(Self.index(index, profile), tlswatch_site(site, profile: profile))
         }
+        return try attach(Self.numbered(sites, profile) { !deferred.contains($0) }, path, object)
+    }
+
+    /// Attaches to what `make` left out.
+    func makeDeferred(
+        _ sites: [ProbeSite], deferred: Set<HookKind>, profile: Int, path: String, object: borrowing LoadedBPFObject
+    ) throws(BPFError) -> Attacher.Links {
+        try attach(Self.numbered(sites, profile) { deferred.contains($0) }, path, object)
+    }
+
+    private typealias NumberedSite = (site: ProbeSite, index: UInt32)
+
+    /// The sites of the hooks that are wanted, with their places in the map of sites.
+    private static func numbered(
+        _ sites: [ProbeSite], _ profile: Int, isWanted: (HookKind) -> Bool
+    ) -> [NumberedSite] {
+        sites.enumerated().map { (site: $1, index: index($0, profile)) }.filter { isWanted($0.site.hook) }
+    }
+
+    private func attach(
+        _ numbered: [NumberedSite], _ path: String, _ object: borrowing LoadedBPFObject
+    ) throws(BPFError) -> Attacher.Links {
         let made = Attacher.Links()
         if rung == .perf {
-            for (index, site) in sites.enumerated() {
-                let cookie = UInt64(Self.index(index, profile))
+            for (site, index) in numbered {
+                let cookie = UInt64(index)
                 let entry = try unsafe ProbeLink(
                     perf: object.program("tls_enter"), path: path, offset: site.fileOffset, cookie: cookie,
                     returns: false)
@@ -192,7 +216,6 @@ struct LinkMaker: Sendable {
                 made.perf.append(Attacher.Links.PerfPair(entry: entry, exit: exit))
             }
         } else {
-            let numbered = sites.enumerated().map { (site: $1, index: Self.index($0, profile)) }
             let paired = numbered.filter { $0.site.returns }
             let single = numbered.filter { !$0.site.returns }
             let multi = ProbeLink.AttachType.multi
@@ -210,7 +233,7 @@ struct LinkMaker: Sendable {
     }
 
     private func link(
-        _ sites: [(site: ProbeSite, index: UInt32)], _ program: String, _ type: UInt32, _ returns: Bool,
+        _ sites: [NumberedSite], _ program: String, _ type: UInt32, _ returns: Bool,
         _ path: String, _ object: borrowing LoadedBPFObject
     ) throws(BPFError) -> ProbeLink? {
         guard !sites.isEmpty else { return nil }

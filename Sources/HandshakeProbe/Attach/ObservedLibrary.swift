@@ -47,8 +47,12 @@ package struct ObservedLibrary: Sendable {
     /// When the file had changed last, as `OpenFile.changed`, when it was analysed.
     var changed = 0
     package var state: LibraryState
+    /// What is to be probed, in the order of the places in the kernel's map.
+    var chosen: [ProbeSite] = []
+    /// Hooks whose probes wait until they are needed.
+    var deferred: Set<HookKind> = []
     /// The probes in place.
-    package var sites: [ProbeSite] = []
+    package var sites: [ProbeSite] { chosen.filter { !deferred.contains($0.hook) } }
     /// What the profile's counter of hits stood at before the first of them was in place.
     var hitsBefore: UInt64 = 0
     /// Sites left out, and why.

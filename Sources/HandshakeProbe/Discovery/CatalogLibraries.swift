@@ -98,6 +98,14 @@ extension CatalogState {
         }
     }
 
+    /// Probes the end of objects in those libraries, where that has waited.
+    mutating func probeObjectFree(_ profiles: Set<Int>) {
+        for (identifier, library) in libraries
+        where library.state == .attached && profiles.contains(library.profile) {
+            probeDeferred(identifier)
+        }
+    }
+
     /// Takes off the probes of files that were written in place, or are about to be. They are looked at anew when they are
     /// next mapped.
     mutating func releaseModified() {
@@ -161,7 +169,7 @@ extension CatalogState {
         if library.state == .attached {
             try? attacher.detach(profile: library.profile, object: kernel.object, lease: lease)
         }
-        libraries[identifier]?.sites = []
+        libraries[identifier]?.chosen = []
         libraries[identifier]?.state = state
         hasNews = true
         for pid in library.processes { sighted(identifier, pid: pid) }

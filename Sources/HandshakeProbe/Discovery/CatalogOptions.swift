@@ -2,6 +2,8 @@
 struct CatalogOptions: Sendable {
     /// Whether the phase probes are attached.
     var phases: Phases
+    /// As `EngineOptions.defersObjectFree`.
+    var defersObjectFree = false
     /// Files that are probed at once, at most.
     var maxLibraries: Int
     /// Only these processes and their children; empty observes all.

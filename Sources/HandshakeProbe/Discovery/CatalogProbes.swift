@@ -31,11 +31,13 @@ extension CatalogState {
         }
         library.profile = profile
         library.hitsBefore = kernel.object.hits(profile: UInt32(profile))
-        library.sites = choice.sites
+        library.chosen = choice.sites
+        // They are put by the descriptor that is held: its name may lead to another file by then.
+        library.deferred = defersObjectFree && fileGuard.path(id: identifier) != nil ? [.objectFree] : []
         library.state = .attached
         announce(library)
         if let refusal = probe(identifier, library, file, stack.rules.states) {
-            library.sites = []
+            library.chosen = []
             library.state = refusal
         }
     }
@@ -83,7 +85,7 @@ extension CatalogState {
     ) -> LibraryState? {
         guard let analysis = library.analysis else { return nil }
         let transport = analysis.transport ?? library.companionTransport
-        let (profile, sites) = (library.profile, library.sites)
+        let (profile, sites, deferred) = (library.profile, library.chosen, library.deferred)
         let maker = attacher.maker
         let returned = attacher.returned
         // The kernel reads the file's code.
@@ -97,7 +99,7 @@ extension CatalogState {
             { [kernel] in
                 do throws(BPFError) {
                     let links = try maker.make(
-                        sites, of: analysis, transport: transport, states: states, profile: profile,
+                        sites, deferred: deferred, of: analysis, transport: transport, states: states, profile: profile,
                         path: file.magicPath, object: kernel.object)
                     // The path is good while the file is open.
                     withExtendedLifetime(file) {}
@@ -119,5 +121,32 @@ extension CatalogState {
             fileGuard.release(id: identifier)
             return .unobserved(reason: .fileSystemHangs, detail: detail)
         }
+    }
+
+    /// Puts the probes of a library that have waited. Without them a session whose socket is not known ends later: nothing is
+    /// wrong with it where they cannot be put.
+    mutating func probeDeferred(_ identifier: Int) {
+        guard let library = libraries[identifier], !library.deferred.isEmpty,
+            let path = fileGuard.path(id: identifier)
+        else { return }
+        let (profile, sites, deferred) = (library.profile, library.chosen, library.deferred)
+        let maker = attacher.maker
+        let answer = reader.look(
+            at: .device(library.inode.device),
+            late: { (made: Result<Attacher.Links, BPFError>) in
+                if case .success(let links) = made { links.letGo() }
+            },
+            { [kernel] in
+                do throws(BPFError) {
+                    return .success(
+                        try maker.makeDeferred(
+                            sites, deferred: deferred, profile: profile, path: path, object: kernel.object))
+                } catch {
+                    return .failure(error)
+                }
+            })
+        guard case .value(.success(let links)) = answer else { return }
+        attacher.keep(links, profile: profile)
+        libraries[identifier]?.deferred = []
     }
 }

@@ -15,6 +15,7 @@ struct CatalogState: ~Copyable {
     let announce: @Sendable (ObservedLibrary) -> Void
 
     var attacher: Attacher
+    let defersObjectFree: Bool
     let fileGuard = FileGuard()
     var libraries: [Int: ObservedLibrary] = [:] { didSet { hasChanged = true } }
     var nextIdentifier = 0
@@ -54,6 +55,7 @@ struct CatalogState: ~Copyable {
         self.announce = announce
         mappings = HostMappings(kernel: kernel)
         attacher = Attacher(rung: rung, phases: options.phases, limit: options.maxLibraries)
+        defersObjectFree = options.defersObjectFree
         inspector = FileInspector(reader: reader, mappings: mappings, stacks: options.stacks)
         retention = LibraryRetention(reader: reader)
         if !options.processes.isEmpty {

@@ -61,6 +61,9 @@ final class FileGuard {
         if hold.watch >= 0 { watched[hold.watch] = id }
     }
 
+    /// Leads to the file of library `id` while it is held; `nil` where no descriptor of it is kept.
+    func path(id: Int) -> String? { leases[id]?.magicPath }
+
     /// Holds it no more. The lease, where there was one, is for the caller to keep until the probes are off.
     @discardableResult
     func release(id: Int) -> FileLease? {

@@ -10,12 +10,20 @@ import Synchronization
 package final class LibraryCatalog: Sendable {
     private let state: Mutex<CatalogState>
     private let published = Mutex(Published())
-    private let distrusted = Mutex<Set<Int>>([])
+    private let requests = Mutex(Requests())
     /// Readable while there are some.
     private let wake: Int32
     /// Called when a library has come, gone, or is observed otherwise.
     private let announceNews: @Sendable () -> Void
     let reader: ForeignReader
+
+    /// What is to be done to the probes of libraries, by profile.
+    private struct Requests {
+        var distrusted: Set<Int> = []
+        var objectFree: Set<Int> = []
+
+        var isEmpty: Bool { distrusted.isEmpty && objectFree.isEmpty }
+    }
 
     private struct Published {
         var libraries: [ObservedLibrary] = []
@@ -115,26 +123,35 @@ package final class LibraryCatalog: Sendable {
     func detachAll() { state.withLock { $0.detachAll() } }
 
     /// Has the probes of a library taken off whose records make no sense. Any thread; waits for nothing.
-    func distrust(profile: Int) {
+    func distrust(profile: Int) { request { $0.distrusted.insert(profile) } }
+
+    /// Has the end of objects probed in a library where that has waited. Any thread; waits for nothing.
+    func probeObjectFree(profile: Int) { request { $0.objectFree.insert(profile) } }
+
+    private func request(_ add: (inout Requests) -> Void) {
         var one: UInt64 = 1
-        distrusted.withLock { distrusted in
-            distrusted.insert(profile)
+        requests.withLock { requests in
+            add(&requests)
             unsafe _ = write(wake, &one, 8)
         }
     }
 
-    /// Takes off the probes of those.
-    func detachDistrusted() {
+    /// Does what was asked for since the last call.
+    func carryOutRequests() {
         var count: UInt64 = 0
-        let profiles = distrusted.withLock { distrusted in
-            defer { distrusted = [] }
-            if !distrusted.isEmpty { unsafe _ = read(wake, &count, 8) }
-            return distrusted
+        let taken = requests.withLock { requests in
+            defer { requests = Requests() }
+            if !requests.isEmpty { unsafe _ = read(wake, &count, 8) }
+            return requests
         }
-        if !profiles.isEmpty { change { $0.distrust(profiles) } }
+        guard !taken.isEmpty else { return }
+        change { state in
+            state.distrust(taken.distrusted)
+            state.probeObjectFree(taken.objectFree)
+        }
     }
 
-    /// One is readable when a probed file was written in place, or somebody waits to do so, or a library is distrusted.
+    /// One is readable when a probed file was written in place, or somebody waits to do so, or something was asked for.
     var wakeDescriptors: [Int32] { [wake] + state.withLock { $0.guardDescriptors } }
 
     /// What took part and was not observed, and files for which there was no room among them; to be asked for at the end.

@@ -129,7 +129,7 @@ final class DiscoveryLoop: @unchecked Sendable {
         var blindInterval = Self.blindSweepInterval
         while wait(watch == nil ? min(blindInterval, Self.tick) : Self.tick) {
             var mustSweep = applyChanges()
-            catalog.detachDistrusted()
+            catalog.carryOutRequests()
             catalog.change { $0.releaseModified() }
             let now = monotonicNow()
             turned.store(now, ordering: .relaxed)

@@ -156,6 +156,7 @@ package final class Engine: Sendable {
     }
 
     func distrust(profile: Int) { catalog.distrust(profile: profile) }
+    func probeObjectFree(profile: Int) { catalog.probeObjectFree(profile: profile) }
     func publish(_ snapshot: EngineSnapshot) {
         let lost = latest.withLock { latest in
             defer { latest = snapshot }

@@ -10,6 +10,10 @@ package struct EngineOptions: Sendable {
     package var rung: ProbeRung?
     /// How much is measured inside a handshake (`--phases`): one of them.
     package var phases = Phases.on
+    /// Whether the end of TLS objects is probed only in libraries in which a session waited without a known socket: the
+    /// others' sessions end with their sockets. Spares a hit an object; the first sessions without a socket may end later
+    /// than their objects did.
+    package var defersObjectFree = false
     /// Nanoseconds without an event after which a session times out.
     package var handshakeTimeout: UInt64 = 60_000_000_000
     /// Windows, extra labels, exemplars and limits of the metrics.
@@ -60,7 +64,8 @@ package struct EngineOptions: Sendable {
 extension CatalogOptions {
     init(_ options: EngineOptions) {
         self.init(
-            phases: options.phases, maxLibraries: options.maxLibraries, processes: options.processes,
+            phases: options.phases, defersObjectFree: options.defersObjectFree, maxLibraries: options.maxLibraries,
+            processes: options.processes,
             notesSightings: options.notesSightings, stacks: options.stacks)
     }
 }

@@ -19,7 +19,9 @@ final class RingLoop: @unchecked Sendable {
     private let consumer: EventConsumer
     private let deliver: @Sendable ([Handshake]) -> Void
     private var hits = LibraryHits()
+    /// Profiles that were found to read nonsense, and those that want to know of freed objects: each is told once.
     private var distrusted: Set<Int> = []
+    private var wantingObjectFree: Set<Int> = []
 
     init(engine: Engine, consumer: EventConsumer, deliver: @escaping @Sendable ([Handshake]) -> Void) throws(BPFError) {
         ring = try unsafe RingBuffer(descriptor: engine.ringDescriptor) { unsafe consumer.consume($0) }
@@ -88,14 +90,19 @@ final class RingLoop: @unchecked Sendable {
         for library in engine.takeAnnounced() {
             let recorded = RecordedLibrary(
                 profile: library.profile, stack: library.stack, path: library.path, version: library.version)
+            // A profile that was another library's.
+            distrusted.remove(library.profile)
+            wantingObjectFree.remove(library.profile)
             if consumer.register(recorded) { hits.register(library) }
         }
     }
 
     private func publish(now: UInt64) {
-        for (profile, health) in consumer.table.health.enumerated()
-        where health.isWrong && distrusted.insert(profile).inserted {
-            engine.distrust(profile: profile)
+        for (profile, health) in consumer.table.health.enumerated() {
+            if health.isWrong, distrusted.insert(profile).inserted { engine.distrust(profile: profile) }
+            if health.hasUnknownSockets, wantingObjectFree.insert(profile).inserted {
+                engine.probeObjectFree(profile: profile)
+            }
         }
         // What was recorded is there whatever happens next; a failure is told at the end.
         try? consumer.flushRecording()

@@ -64,6 +64,7 @@ struct SessionTable {
             health.append(ProfileHealth())
         }
         profiles[index] = entry
+        health[index] = ProfileHealth()
     }
 
     /// Hands over what has finished, and forgets it.
@@ -200,6 +201,8 @@ struct SessionTable {
 struct ProfileHealth: Equatable {
     var plausible = 0
     var implausible = 0
+    /// Whether a handshake waited whose socket is not known: what ends it is not seen there.
+    var hasUnknownSockets = false
 
     /// The first sessions of the library read nothing plausible: its probes are to be detached, not believed.
     var isWrong: Bool { implausible >= 3 && implausible > plausible }
@@ -261,7 +264,9 @@ extension SessionTable: EventSink {
             end(
                 key, at: time, outcome: .failed, reason: reason, facts: facts,
                 inOneCall: whole)
-        case .wants, .implausible: break
+        case .wants:
+            if sessions[place].socket == nil { health[Int(fixed.header.profile)].hasUnknownSockets = true }
+        case .implausible: break
         }
         return nil
     }

@@ -81,6 +81,7 @@ struct RunCommand: AsyncParsableCommand {
             try resolved.settings.listen.check()
             var options = try observation.engineOptions(resolved.settings)
             options.leastPrivilege = true
+            options.defersObjectFree = true
             let engine = try Engine(options: options)
             do {
                 try engine.start { _ in }

@@ -16,7 +16,7 @@ import Testing
         }
         library.analysis = LibraryAnalysis(stack: "openssl", version: nil, sites: sites, notes: [])
         library.analysis?.isCompanion = hooks == [.pause]
-        library.sites = sites
+        library.chosen = sites
         library.processes = processes
         return library
     }

@@ -351,4 +351,31 @@ import Testing
         #expect(table.health[1].isWrong)
         #expect(table.inFlight == 0)
     }
+
+    @Test("What is held against a library is not held against the next one with its number")
+    func aReusedProfileBeginsAnew() throws {
+        var table = table()
+        for time in [100, 200, 300] as [UInt64] { table.callEntered(enter(time, version: 0x7777)) }
+        try #require(table.health[1].isWrong)
+        table.register(
+            ProfileEntry(rules: .openSSL, stack: "openssl", library: "/another", version: nil), at: 1)
+        #expect(table.health[1] == ProfileHealth())
+    }
+
+    @Test("A handshake that waits without a known socket wants to be told of freed objects; no other does")
+    func unknownSocketsAreNoted() {
+        var table = table()
+        table.callEntered(enter(100))
+        table.socketUsed(used(110))
+        table.callReturned(back(150, from: 100, result: -1, flow: Flow.reading, io: -11))
+        table.callEntered(enter(160))
+        table.callReturned(back(200, from: 160, result: 1, flow: Flow.finished))
+        // One call is one handshake: nothing waits.
+        table.callEntered(enter(300))
+        table.callReturned(back(400, from: 300, result: 1, flow: Flow.finished))
+        #expect(!table.health[1].hasUnknownSockets)
+        table.callEntered(enter(500))
+        table.callReturned(back(600, from: 500, result: -1, flow: Flow.reading, io: -11))
+        #expect(table.health[1].hasUnknownSockets)
+    }
 }
