@@ -1,15 +1,20 @@
 #!/usr/bin/env python3
 """What the daemon costs its host: `make bench-host`, or host.py --tlswatch PATH. About four minutes.
 
-Needs root and what nginx.py needs. Four figures, each of one run of the daemon:
+Needs root and what nginx.py needs. Five figures, each of one run of the daemon:
 - idle: its processor time while nothing happens;
 - sessions: its processor time for each real handshake side, and for 10,000 sessions a second replayed at that pace;
 - processes: what thousands of processes cost at its start, at each sweep, and at rest;
-- programs: what a program that starts costs it.
+- programs: what a program that starts costs it;
+- libraries: how long after its program's start a library that is new to the host is observed.
 """
 import argparse
+import datetime
+import json
 import os
 import signal
+import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -151,10 +156,47 @@ def programs(binary, count):
         daemon.stop()
 
 
+def libraries(binary, count):
+    """By the daemon's own log, against the start of a program with a copy of libssl."""
+    daemon = subprocess.Popen(
+        [binary, "run", "--listen", "127.0.0.1:0", "--log-format", "json"], stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    delays = []
+    try:
+        while '"listening"' not in daemon.stderr.readline():
+            if daemon.poll() is not None:
+                raise BenchmarkError("the daemon ended before it was ready")
+        linked = run("ldd", shutil.which("openssl"))
+        files = [line.split()[2] for line in linked.splitlines() if "libssl" in line or "libcrypto" in line]
+        for _ in range(count):
+            with tempfile.TemporaryDirectory() as directory:
+                for file in files:
+                    shutil.copy(file, directory)
+                begun = time.time()
+                program = subprocess.Popen(
+                    ["openssl", "s_server", "-accept", "127.0.0.1:0", "-nocert"], stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                    env=dict(os.environ, LD_LIBRARY_PATH=directory))
+                try:
+                    entry = {}
+                    while directory not in entry.get("metadata", {}).get("library", ""):
+                        entry = json.loads(daemon.stderr.readline())
+                finally:
+                    program.kill()
+                    program.wait()
+                told = datetime.datetime.fromisoformat(entry["time"].replace("Z", "+00:00"))
+                delays.append(told.timestamp() - begun)
+    finally:
+        daemon.terminate()
+        daemon.wait(30)
+    print(f"libraries: {count} that are new to the host, observed {statistics.median(delays) * 1e3:.0f} ms after their "
+          f"program's start, {max(delays) * 1e3:.0f} ms at most")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tlswatch", required=True)
-    parser.add_argument("--only", choices=["idle", "sessions", "processes", "programs"])
+    parser.add_argument("--only", choices=["idle", "sessions", "processes", "programs", "libraries"])
     parser.add_argument("--processes", type=int, default=2000)
     arguments = parser.parse_args()
     binary = os.path.abspath(arguments.tlswatch)
@@ -174,6 +216,8 @@ def main():
             processes(binary, arguments.processes)
         if wanted in (None, "programs"):
             programs(binary, 500)
+        if wanted in (None, "libraries"):
+            libraries(binary, 10)
     except BenchmarkError as error:
         sys.exit(f"host.py: {error}")
 

@@ -197,26 +197,25 @@ extension KernelTests {
         }
 
         @Test(
-            "A program that is new to the host is observed by the time its first tenth of a second is over",
+            "A program that is new to the host is observed by the time its first second is over: long before a sweep",
             arguments: [true, false])
         func newPrograms(_ seesMappings: Bool) throws {
             let certificates = try TestCertificates()
             let wrapper = seesMappings ? [] : ["python3", try script("refused_call.py"), "perf_event_open"]
             let capture = try Capture(wrapper: wrapper)
             var seen = 0
-            // A machine that is busy with other things may be late for one of them.
-            for _ in 0..<5 {
+            for _ in 0..<3 {
                 let directory = try TemporaryDirectory()
                 let copy = try LibraryCopy(into: directory.path)
                 let began = ContinuousClock.now
                 let server = try AnyServer(certificates, environment: copy.environment)
-                _ = eventually(within: .seconds(1)) { began.duration(to: .now) >= .milliseconds(100) }
+                _ = eventually { began.duration(to: .now) >= .seconds(1) }
                 try server.connect()
                 let found = try rows(capture, port: server.port, count: 2)
                 seen += found.contains(where: \.isServer) ? 1 : 0
                 server.stop()
             }
-            #expect(seen >= 4, "\(seen) of 5 first handshakes were seen")
+            #expect(seen == 3, "\(seen) of 3 first handshakes were seen")
             _ = try capture.stop()
         }
 
@@ -320,12 +319,18 @@ extension KernelTests {
             func observed() throws -> Double {
                 try daemon.metrics().sum("tlswatch_observed_processes", ["state": "observed"])
             }
-            let before = try observed()
-            // A master, and a worker that it forks, which maps nothing anew.
-            let nginx = try Nginx(certificates)
-            #expect(try eventually { try observed() == before + 2 })
-            nginx.child.stop(SIGTERM)
-            #expect(try eventually { try observed() == before })
+            // The host's other processes come and go as they like, but not each time.
+            var seen: [[Double]] = []
+            let isCounted = try (0..<5).contains { _ in
+                let before = try observed()
+                // A master, and a worker that it forks, which maps nothing anew.
+                let nginx = try Nginx(certificates)
+                let came = try eventually(within: .seconds(5)) { try observed() == before + 2 }
+                seen.append([before, try observed()])
+                nginx.child.stop(SIGTERM)
+                return try eventually(within: .seconds(5)) { try observed() == before } && came
+            }
+            #expect(isCounted, "\(seen)")
         }
     }
 }

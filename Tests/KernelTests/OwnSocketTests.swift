@@ -47,7 +47,8 @@ extension KernelTests {
                 if row.isClient, let begin = witness.connectBegin, let end = witness.connectEnd {
                     #expect(connect <= end - begin, text)
                 } else {
-                    #expect(connect < 5_000_000, text)
+                    // Of loopback, whatever the machine does besides; what a callback did took as long as it was held.
+                    #expect(connect < held * 1_000_000, text)
                 }
                 // Not the callback's own first bytes, which come before the ServerHello.
                 if row.isServer, let held = witness.held { #expect((row.firstRecordDelay ?? 0) >= held, text) }
