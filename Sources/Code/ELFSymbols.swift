@@ -3,6 +3,8 @@ package struct ELFSymbol: Sendable, Equatable {
     package var address: UInt64
     /// Bytes; 0 where the table does not say.
     package var size: UInt64
+    /// A variable, not code: a program that looks functions up by dlsym(3) may name its pointers after them.
+    package var isData = false
 }
 
 extension ELFFile {
@@ -34,8 +36,13 @@ extension ELFFile {
         return found.merging(fresh) { first, _ in first }
     }
 
-    /// Whether the dynamic symbol table defines any of the symbols. Quick: `.symtab` is not read.
-    package func exportsAny(of names: [String]) -> Bool { !dynamicSymbols(names).isEmpty }
+    /// The same without variables.
+    package func functions(named names: [String]) -> [String: ELFSymbol] {
+        symbols(named: names).filter { !$0.value.isData }
+    }
+
+    /// Whether the dynamic symbol table defines any of the functions. Quick: `.symtab` is not read.
+    package func exportsAny(of names: [String]) -> Bool { dynamicSymbols(names).contains { !$0.value.isData } }
 
     /// The address of one defined symbol.
     package func symbol(_ name: String) -> ELFSymbol? { symbols(named: [name])[name] }
@@ -132,7 +139,7 @@ extension ELFFile {
             let address: UInt64 = entry.integer(at: base + 8), let size: UInt64 = entry.integer(at: base + 16),
             section != 0, address != 0, info & 15 <= 2
         else { return nil }
-        return ELFSymbol(address: address, size: size)
+        return ELFSymbol(address: address, size: size, isData: info & 15 == 1)
     }
 
     /// The name and, where the file itself defines it, the value of dynamic symbol `index`.

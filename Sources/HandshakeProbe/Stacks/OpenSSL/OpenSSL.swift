@@ -20,14 +20,14 @@ package enum OpenSSL: TLSStack {
         let own = ["TLS_method", "ASYNC_pause_job"]
         // Exports are found by hash; the static table is read only where they do not tell.
         if file.exportsAny(of: own) { return !file.exportsAny(of: boringMarkers) }
-        let symbols = file.symbols(named: own + boringMarkers)
+        let symbols = file.functions(named: own + boringMarkers)
         if boringMarkers.contains(where: { symbols[$0] != nil }) { return false }
         return !symbols.isEmpty || StrippedOpenSSL.recognises(file)
     }
 
     package static func analyse(_ file: ELFFile) throws(AnalysisError) -> LibraryAnalysis {
         let code = CodeReader(file)
-        let symbols = file.symbols(named: SymbolNames.all)
+        let symbols = file.functions(named: SymbolNames.all)
         var sites = SiteList(code: code)
         var result = LibraryAnalysis(
             stack: name, version: VersionText.find(code, symbols), sites: [], notes: [])

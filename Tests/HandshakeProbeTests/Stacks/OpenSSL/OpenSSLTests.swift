@@ -52,6 +52,11 @@ struct OpenSSLTests {
     @Test("Files of other kinds are not taken for OpenSSL") func othersAreNotRecognised() throws {
         #expect(!OpenSSL.recognises(try ELFFile(path: "/usr/lib/x86_64-linux-gnu/libc.so.6")))
         #expect(!OpenSSL.recognises(try CodeImage.file([0xc3])))
+        // Pointers that a program fills by dlsym(3).
+        let pointers = "void *TLS_method, *ASYNC_pause_job; int main(void) { return 0; }"
+        for options in [["-O1"], ["-O1", "-rdynamic"]] {
+            #expect(!OpenSSL.recognises(try ELFFile(path: try Machine.compile(pointers, options))))
+        }
     }
 
     @Test(
