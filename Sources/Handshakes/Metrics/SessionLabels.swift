@@ -1,29 +1,55 @@
 /// A session's values of the catalogue's labels, admitted under the labels' caps.
 struct SessionLabels: Sendable {
-    let role, stack, outcome, reason, version, cipher, group, alpn, resumed, result: String
-    /// How often such a session meets a cap.
-    let capped: UInt64
+    /// A label that a session has a value of.
+    enum Name: String {
+        case role, stack, outcome, reason
+        case version = "tls_version"
+        case cipher, group, alpn, resumed, result
+    }
 
-    /// The values of a family's labels, in their order.
-    func values(of metric: SessionMetric) -> [String] {
-        metric.metric.labels.map { label in
-            metric.constant?.label == label ? metric.constant?.value ?? Label.unknown : value(label)
+    /// Where the value of a family's label comes from: names are not compared for each session.
+    enum Source {
+        case session(Name)
+        /// The family's own value.
+        case constant(String)
+
+        /// Of a family's labels, in their order.
+        static func all(_ metric: SessionMetric) -> [Source] {
+            metric.metric.labels.map { label in
+                if let constant = metric.constant, constant.label == label { return .constant(constant.value) }
+                return Name(rawValue: label).map(Source.session) ?? .constant(Label.unknown)
+            }
+        }
+
+        var isResult: Bool {
+            if case .session(.result) = self { true } else { false }
         }
     }
 
-    private func value(_ label: String) -> String {
-        switch label {
-        case "role": role
-        case "stack": stack
-        case "outcome": outcome
-        case "reason": reason
-        case "tls_version": version
-        case "cipher": cipher
-        case "group": group
-        case "alpn": alpn
-        case "resumed": resumed
-        case "result": result
-        default: Label.unknown
+    let role, stack, outcome, reason, version, cipher, group, alpn, resumed: String
+    private(set) var result: String
+    /// How often such a session meets a cap.
+    let capped: UInt64
+
+    /// The values of a family's labels.
+    func values(_ sources: [Source]) -> LabelValues {
+        func value(_ index: Int) -> String { index < sources.count ? self.value(sources[index]) : "" }
+        return LabelValues(value(0), value(1), value(2), value(3), value(4), value(5))
+    }
+
+    private func value(_ source: Source) -> String {
+        switch source {
+        case .constant(let value): value
+        case .session(.role): role
+        case .session(.stack): stack
+        case .session(.outcome): outcome
+        case .session(.reason): reason
+        case .session(.version): version
+        case .session(.cipher): cipher
+        case .session(.group): group
+        case .session(.alpn): alpn
+        case .session(.resumed): resumed
+        case .session(.result): result
         }
     }
 }
@@ -72,15 +98,11 @@ extension SessionLabels {
         }
     }
 
-    /// The series that differ from one of `values` in the result alone, where there is such a label.
-    static func siblings(of values: [String], _ labels: [String]) -> [[String]] {
-        guard let place = labels.firstIndex(of: "result") else { return [] }
-        let safe = values.map(Label.safe)
-        return results.filter { $0 != safe[place] }.map { result in
-            var values = safe
-            values[place] = result
-            return values
-        }
+    /// The same with the other result of a key exchange.
+    var opposite: SessionLabels {
+        var labels = self
+        labels.result = Self.results[result == Self.results[0] ? 1 : 0]
+        return labels
     }
 
     /// The caps of labels whose values others choose.

@@ -45,6 +45,8 @@ struct SessionSeries: Sendable {
 
     private let counted: [SessionMetric]
     private let timed = SessionMetric.histograms
+    /// The labels of each of these.
+    private let countedLabels, timedLabels: [[SessionLabels.Source]]
     /// One for each family, and where the family of each of `counted` is.
     private var counters: [SeriesTable<UInt64>] = []
     private let tables: [Int]
@@ -56,6 +58,8 @@ struct SessionSeries: Sendable {
         keepsExemplars = options.exemplars
         hasExtraLabels = !extra.isEmpty
         counted = SessionMetric.counters(slow: options.slow)
+        countedLabels = counted.map(SessionLabels.Source.all)
+        timedLabels = timed.map(SessionLabels.Source.all)
         var tables: [Int] = []
         for row in counted {
             if let known = counters.firstIndex(where: { $0.descriptor.name == row.metric.name }) {
@@ -157,15 +161,14 @@ struct SessionSeries: Sendable {
     ) -> Int {
         let place = way * (counted.count + timed.count) + index
         if let known = known(place, budget: &budget) { return known }
-        let metric = counted[index]
-        let values = labels[way].values(of: metric)
+        let takesExtra = counted[index].takesExtraLabels
         let before = budget.capped
         let slot = counters[tables[index]].slot(
-            for: LabelValues(values), extra: metric.takesExtraLabels ? extra : .none, budget: &budget)
+            for: labels[way].values(countedLabels[index]), extra: takesExtra ? extra : .none, budget: &budget)
         places[place] = Place(slot: Int32(truncatingIfNeeded: slot), isCapped: budget.capped != before)
         // The first failure where all went well so far counts, too.
-        for sibling in SessionLabels.siblings(of: values, metric.metric.labels) {
-            counters[tables[index]].prepare(LabelValues(sibling), budget: &budget)
+        if countedLabels[index].contains(where: \.isResult) {
+            counters[tables[index]].prepare(labels[way].opposite.values(countedLabels[index]), budget: &budget)
         }
         return slot
     }
@@ -175,11 +178,10 @@ struct SessionSeries: Sendable {
     ) -> Int {
         let place = way * (counted.count + timed.count) + counted.count + index
         if let known = known(place, budget: &budget) { return known }
-        let metric = timed[index]
+        let takesExtra = timed[index].takesExtraLabels
         let before = budget.capped
         let slot = histograms[index].slot(
-            for: LabelValues(labels[way].values(of: metric)), extra: metric.takesExtraLabels ? extra : .none,
-            budget: &budget)
+            for: labels[way].values(timedLabels[index]), extra: takesExtra ? extra : .none, budget: &budget)
         places[place] = Place(slot: Int32(truncatingIfNeeded: slot), isCapped: budget.capped != before)
         return slot
     }
