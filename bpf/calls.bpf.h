@@ -218,6 +218,9 @@ static __noinline struct frame *push_frame(struct frames *frames, __u64 object, 
 	frame->state = NO_STATE;
 	frame->detail = NO_STATE;
 	frame->after = 0;
+	frame->waiting_ns = 0;
+	frame->goroutine = 0;
+	frame->bias = 0;
 	start_clocks(frame, now);
 	return frame;
 }

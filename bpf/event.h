@@ -45,7 +45,11 @@ enum tlswatch_hook {
 	TLSWATCH_HOOK_ALPN_ANSWER = 5,   /* a client processes the server's answer */
 	TLSWATCH_HOOK_FATAL = 6,         /* object, argument = alert to send (-1 none), argument2 = reason */
 	TLSWATCH_HOOK_OBJECT_FREE = 7,   /* object */
-	TLSWATCH_HOOK_CALL_EXIT = 8,     /* the call ends: an instruction inside it; object, argument = its result */
+	/*
+	 * The call ends: an instruction inside it; object, argument = its result. With argument2 the two are an error as an
+	 * interface value, and the result is 0 where there is none, else 1.
+	 */
+	TLSWATCH_HOOK_CALL_EXIT = 8,
 	TLSWATCH_HOOK_KEY_AGREEMENT_EXIT = 9, /* the instruction behind it; object, argument = what it returned */
 	TLSWATCH_HOOK_PAUSE = 10,             /* the thread leaves the call without ending it (ASYNC_pause_job) */
 	TLSWATCH_HOOK_MASTER_SECRET = 11,     /* object; below TLS 1.3: the peer's share has been read and used */
@@ -79,6 +83,15 @@ enum tlswatch_fact {
 	TLSWATCH_STATE_SLOTS = 8,
 	TLSWATCH_ALPN_LENGTH = 8,
 	TLSWATCH_REFERENCES = 9, /* to the object: it is freed when the last is dropped */
+	/*
+	 * Of a call that returned an error, where the profile tells how interface values are read (else the stack's own): of the
+	 * error, of those of the two directions, and of the connection the number of the innermost type that is known, and
+	 * above 8 bits its detail; of the connection, whether the call has used a socket.
+	 */
+	TLSWATCH_CARRIER = 20,
+	TLSWATCH_ERROR = 21,
+	TLSWATCH_INCOMING_ERROR = 22,
+	TLSWATCH_OUTGOING_ERROR = 23,
 	TLSWATCH_SLOTS = 24,
 	/* addresses: of a text (see tlswatch_shape), or of another object */
 	TLSWATCH_ALPN = TLSWATCH_SLOTS,
@@ -146,7 +159,7 @@ struct tlswatch_call_return {
 	__u16 steps;
 	__u16 alpn_length; /* bytes, 255 at most; 0 none */
 	__u16 sni_length;
-	__u16 reserved;
+	__u16 waits;       /* 1: off_cpu_ns is what it waited for its socket, whatever the threads did that it ran on */
 	__u32 idle_calls;  /* calls before this one that changed nothing and made no record */
 	__u32 rtt_us;      /* smoothed, of its own socket at the call's end; 0 not known */
 	__u32 retransmits; /* segments that this side sent again since that was made; TLSWATCH_NO_COUNT not known */
@@ -290,6 +303,40 @@ struct tlswatch_transport {
 	__u64 own[TLSWATCH_KINDS]; /* how the names of the library's own kinds begin; 0 none */
 };
 
+/*
+ * How interface values are read: pairs of a table, which has the address of the type at 8, and the value's address. Go's errors
+ * and connections are such, one wrapping another. Offsets in bytes.
+ */
+struct tlswatch_interfaces {
+	/* In the object: its connection, the errors that its directions have ended with, and a mutex held in a call. */
+	__u16 connection;
+	__u16 incoming_error;
+	__u16 outgoing_error;
+	__u16 mutex;
+	__u16 known;      /* 0: nothing here is */
+	__u16 socket;     /* the number of connections that are sockets; 0 none is known */
+	__u16 pointer;    /* in such a one, of the address of what has its descriptor */
+	__u16 descriptor; /* in that, 4 bytes */
+};
+
+#define TLSWATCH_NOTHING 0xffff
+#define TLSWATCH_TYPES 65536 /* of all profiles */
+
+/* A type by its address, as the file has it, of which the low half is enough. */
+struct tlswatch_type_key {
+	__u32 type;
+	__u32 profile;
+};
+
+struct tlswatch_type {
+	__u16 number;  /* the stack's; 1 to 255 */
+	__u16 inner;   /* in the value, of the interface inside; TLSWATCH_NOTHING: none */
+	__u16 pointed; /* `inner` is a pointer to a value with this number; 0: an interface */
+	__u16 detail;  /* in the value, of what is told of it; TLSWATCH_NOTHING */
+	__u16 size;    /* of that, 1 or 4; 0: a text, of which the length and the first two bytes are told */
+	__u16 reserved;
+};
+
 /* A set of states; no state beyond 255 is in one. */
 struct tlswatch_states {
 	__u32 word[8];
@@ -333,6 +380,7 @@ struct tlswatch_profile {
 	__u32 exit_hooked;                   /* TLSWATCH_HOOK_CALL_EXIT has probes: no return probe is wanted */
 	__u32 alpn_hooked; /* enum tlswatch_alpn_hooked: there are probes, so that key changes need no look for the protocol */
 	struct tlswatch_transport transport;
+	struct tlswatch_interfaces interfaces;
 };
 
 /* ---- probe sites ---- */
@@ -370,6 +418,7 @@ struct tlswatch_site {
 	struct tlswatch_place object;
 	struct tlswatch_place argument;
 	struct tlswatch_place argument2;
+	__u64 address; /* of the instruction in the file's own numbering; 0: it does not matter */
 };
 
 /* ---- knobs: set by the consumer before the object is loaded, constants from then on ---- */
@@ -447,7 +496,9 @@ _Static_assert(sizeof(struct tlswatch_transport) == 88, "transport");
 _Static_assert(sizeof(struct tlswatch_read) == 12, "read");
 _Static_assert(sizeof(struct tlswatch_field) == 8, "field");
 _Static_assert(sizeof(struct tlswatch_place) == 8, "place");
-_Static_assert(sizeof(struct tlswatch_site) == 32, "site");
+_Static_assert(sizeof(struct tlswatch_site) == 40, "site");
+_Static_assert(sizeof(struct tlswatch_interfaces) == 16, "interfaces");
+_Static_assert(sizeof(struct tlswatch_type) == 12, "type");
 _Static_assert(sizeof(struct tlswatch_test) == 12, "test");
 _Static_assert(sizeof(struct tlswatch_knobs) == 8, "knobs");
 _Static_assert(sizeof(struct tlswatch_counters) == 80, "counters");

@@ -139,6 +139,33 @@ static __noinline int note_receive(struct frames *frames, struct frame *frame, _
 	return 0;
 }
 
+/* The same of a goroutine's call, which is not blocked in a receive: it waits from one that finds nothing until one that does. */
+static __noinline int note_wait(struct frames *frames, struct frame *frame, __u64 sk, int length, __u64 now)
+{
+	bool knows_arrival = length > 0 && frames->arrival == sk;
+	__u64 since = frame->waiting_ns;
+
+	frames->arrival = 0;
+	if (knows_arrival && frame->input_ns == frame->enter_ns)
+		frame->arrived_ns = frames->arrival_ns;
+	if (length == -EAGAIN) {
+		if (!since)
+			frame->waiting_ns = now;
+		return 0;
+	}
+	if (!since)
+		return 0;
+	frame->waiting_ns = 0;
+	frame->blocked_ns += now - since;
+	if (knows_arrival && frame->unread_ns != TLSWATCH_NO_TIME) {
+		if (frames->arrival_ns > since)
+			since = frames->arrival_ns;
+		if (now > since)
+			frame->unread_ns += now - since;
+	}
+	return 0;
+}
+
 static __noinline int socket_io(__u64 sk, int length, __u32 program)
 {
 	struct frames *frames = frames_here();
@@ -166,7 +193,10 @@ static __noinline int socket_io(__u64 sk, int length, __u32 program)
 		if (length < 0 && length != -EAGAIN)
 			frame->io_result = length;
 	} else {
-		note_receive(frames, frame, sk, length, now);
+		if (frame->goroutine)
+			note_wait(frames, frame, sk, length, now);
+		else
+			note_receive(frames, frame, sk, length, now);
 		frame->io_result = length;
 		if (length > 0)
 			frame->input_ns = now;

@@ -36,6 +36,16 @@ package enum DataSearch {
         }
     }
 
+    /// Whether `text` is in the file's constants. Reads at most `limit` bytes.
+    package static func holds(_ file: ELFFile, _ text: String, limit: UInt64) -> Bool {
+        var found = false
+        find(file, text, limit: limit) { _, _ in
+            found = true
+            return true
+        }
+        return found
+    }
+
     /// Calls `visit` with the offset of each occurrence of these bytes until it returns true.
     package static func find(_ wanted: [UInt8], in bytes: [UInt8], visit: (Int) -> Bool) {
         _ = search(bytes, wanted, bytes.count) { visit($1) }

@@ -173,6 +173,7 @@ package enum ProbeRung: String, Sendable, CaseIterable, Codable {
     private let hitsMap: Int32
     private let sitesMap: Int32
     private let observedMap: Int32
+    private let typesMap: Int32
     private let lossesPage: LossesPage?
     private let processors: Int
 
@@ -185,6 +186,7 @@ package enum ProbeRung: String, Sendable, CaseIterable, Codable {
         unsafe countersMap = bpf_object__find_map_fd_by_name(object, "counters")
         unsafe sitesMap = bpf_object__find_map_fd_by_name(object, "sites")
         unsafe hitsMap = bpf_object__find_map_fd_by_name(object, "library_hits")
+        unsafe typesMap = bpf_object__find_map_fd_by_name(object, "types")
         unsafe observedMap = bpf_object__find_map_fd_by_name(object, "observed_processes")
         unsafe lossesPage = LossesPage(object)
         processors = Int(libbpf_num_possible_cpus())
@@ -218,6 +220,26 @@ package enum ProbeRung: String, Sendable, CaseIterable, Codable {
         var value = site
         let result = unsafe bpf_map_update_elem(sitesMap, &key, &value, 0)
         guard result == 0 else { throw .from(errno, operation: "store probe site \(index)") }
+    }
+
+    package func setType(_ key: tlswatch_type_key, _ type: tlswatch_type) throws(BPFError) {
+        var (key, value) = (key, type)
+        let result = unsafe bpf_map_update_elem(typesMap, &key, &value, 0)
+        guard result == 0 else { throw .from(errno, operation: "store a type of profile \(key.profile)") }
+    }
+
+    /// Takes what `setType` has stored for a profile.
+    package func forgetTypes(profile: UInt32) {
+        var keys: [tlswatch_type_key] = []
+        var key = tlswatch_type_key()
+        var result = unsafe bpf_map_get_next_key(typesMap, nil, &key)
+        while result == 0, keys.count < Int(TLSWATCH_TYPES) {
+            keys.append(key)
+            var next = tlswatch_type_key()
+            result = unsafe bpf_map_get_next_key(typesMap, &key, &next)
+            key = next
+        }
+        for var key in keys where key.profile == profile { _ = unsafe bpf_map_delete_elem(typesMap, &key) }
     }
 
     package func observe(process pid: UInt32) throws(BPFError) {

@@ -32,6 +32,8 @@ struct Session {
     /// A handshake is known to take place. Until then it is in no count: a connection that has had its handshake enters the
     /// state machine also where there is to be none, after a shutdown or for a renegotiation that is refused.
     var isConfirmed = false
+    /// It is a handshake unless its end says that it was none.
+    let isTentative: Bool
     var lastActivity: UInt64
 
     // Calls
@@ -73,8 +75,9 @@ struct Session {
     /// The server name of a ClientHello that was refused while it was read.
     var refusedName: String?
 
-    init(_ event: tlswatch_call_enter, isRenegotiation: Bool) {
+    init(_ event: tlswatch_call_enter, isRenegotiation: Bool, isTentative: Bool = false) {
         self.isRenegotiation = isRenegotiation
+        self.isTentative = isTentative
         start = event.header.time_ns
         profile = event.header.profile
         role = event.server == 0 ? .client : .server

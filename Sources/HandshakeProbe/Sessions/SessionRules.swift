@@ -25,6 +25,10 @@ package struct SessionRules: Sendable {
     var usualReasons: [String]
     /// For the programs' own early tests.
     var states: KernelStates
+    /// What a return itself tells of a failure, as alert and reason for `failure`; `nil` where nothing.
+    var fatal: @Sendable (_ event: borrowing CallReturn) -> (alert: Int32, reason: Int32)? = { _ in nil }
+    /// Whether a failed call that was entered as `tentative` was no handshake.
+    var isNone: @Sendable (_ event: borrowing CallReturn, _ role: Role) -> Bool = { _, _ in false }
 }
 
 /// What the programs test themselves, so that a hit that tells nothing makes no record: in `struct tlswatch_profile`. States
@@ -63,6 +67,8 @@ struct EntryState {
 enum EntryKind: Equatable {
     /// A handshake begins, or the state machine is entered where none is to be made: what the call does will tell.
     case start
+    /// The same, but a failure may show that none was to take place.
+    case tentative
     /// The same on a connection that has had its handshake.
     case renegotiate
     /// A call of a handshake that goes on.

@@ -131,7 +131,10 @@ struct SessionTable {
         inOneCall: Bool = false
     ) {
         // Nobody saw a renegotiation begin.
-        if let place = sessions.place(of: key), !sessions[place].isConfirmed { return withdraw(key) }
+        if let place = sessions.place(of: key), !sessions[place].isConfirmed {
+            guard sessions[place].isTentative else { return withdraw(key) }
+            confirm(place)
+        }
         guard var session = sessions.remove(key), let profile = entry(session.profile) else { return }
         var (outcome, reason, facts) = (outcome, reason, facts)
         if !inOneCall, losses.overlap(session.start, time) {
@@ -154,7 +157,7 @@ struct SessionTable {
                 wallClockOffset: wallClockOffset, process: processes.names(pid: key.pid, start: key.processStart)))
     }
 
-    private mutating func begin(_ event: tlswatch_call_enter, isRenegotiation: Bool) {
+    private mutating func begin(_ event: tlswatch_call_enter, _ kind: EntryKind) {
         let key = SessionKey(event.header)
         if sessions.place(of: key) != nil {
             // The object was cleared and used again before its handshake ended.
@@ -165,12 +168,12 @@ struct SessionTable {
                 oldest, at: event.header.time_ns, outcome: .abandoned,
                 reason: FailureReason(reason: "session_table_full", alert: nil, direction: nil))
         }
-        let session = Session(event, isRenegotiation: isRenegotiation)
+        let session = Session(event, isRenegotiation: kind == .renegotiate, isTentative: kind == .tentative)
         unconfirmed += 1
         inFlightByProcess[key.pid, default: 0] += 1
         processes.note(pid: key.pid, start: key.processStart, parent: event.parent_pid)
         sessions.insert(session, for: key)
-        if !isRenegotiation, let place = sessions.place(of: key) { confirm(place) }
+        if kind == .start, let place = sessions.place(of: key) { confirm(place) }
     }
 
     /// A handshake takes place: from here on it is counted, and ends in one outcome.
@@ -210,9 +213,9 @@ extension SessionTable: EventSink {
         guard let profile = entry(event.header.profile) else { return .unknownProfile }
         let kind = profile.rules.entry(EntryState(values: event.values, isServer: event.server != 0))
         switch kind {
-        case .start, .renegotiate:
+        case .start, .tentative, .renegotiate:
             sane(event.header.profile)
-            begin(event, isRenegotiation: kind == .renegotiate)
+            begin(event, kind)
         case .proceed:
             guard let place = sessions.place(of: SessionKey(event.header)) else { return nil }
             sessions[place].enterCall(at: event.header.time_ns)
@@ -238,8 +241,15 @@ extension SessionTable: EventSink {
         for index in 0..<Int(fixed.steps) {
             step(event.step(index), at: place, in: fixed.enter_ns, rules: profile.rules)
         }
+        if sessions[place].fatal == nil { sessions[place].fatal = profile.rules.fatal(event) }
         if !sessions[place].isConfirmed {
-            if sessions[place].hasMoved(state: state[.state], detail: state[.detail]) {
+            if sessions[place].isTentative {
+                if kind == .failed, profile.rules.isNone(event, role) {
+                    withdraw(key)
+                    return nil
+                }
+                confirm(place)
+            } else if sessions[place].hasMoved(state: state[.state], detail: state[.detail]) {
                 confirm(place)
             } else if kind != .wants {
                 withdraw(key)
@@ -301,6 +311,7 @@ extension SessionTable: EventSink {
 
     mutating func socketUsed(_ event: tlswatch_socket) {
         guard let place = sessions.place(of: SessionKey(event.header)) else { return }
+        if sessions[place].isTentative { confirm(place) }
         sessions[place].useSocket(event)
     }
 

@@ -210,11 +210,28 @@ extension tlswatch_transport {
     }
 }
 
+extension tlswatch_interfaces {
+    init(_ layout: InterfaceLayout) {
+        self.init(
+            connection: layout.connection, incoming_error: layout.incomingError, outgoing_error: layout.outgoingError,
+            mutex: layout.mutex, known: 1, socket: layout.socket, pointer: layout.pointer,
+            descriptor: layout.descriptor)
+    }
+}
+
+extension tlswatch_type {
+    init(_ type: InterfaceType) {
+        self.init(
+            number: type.number, inner: type.inner ?? UInt16(TLSWATCH_NOTHING), pointed: type.pointed ?? 0,
+            detail: type.detail?.offset ?? UInt16(TLSWATCH_NOTHING), size: UInt16(type.detail?.size ?? 0), reserved: 0)
+    }
+}
+
 extension tlswatch_profile {
     /// The profile that the generic programs read a library's facts by.
     init(
-        plan: ReadPlan, facts: [Fact: FactPath], transport layout: TransportLayout?, states: KernelStates,
-        sites: [ProbeSite]
+        plan: ReadPlan, facts: [Fact: FactPath], transport layout: TransportLayout?,
+        interfaces: InterfaceLayout? = nil, states: KernelStates, sites: [ProbeSite]
     ) {
         self.init()
         enabled = 1
@@ -234,6 +251,7 @@ extension tlswatch_profile {
         reference_reads = plan.reads(for: .references)
         transport_reads = plan.reads(for: .transport)
         name_reads = plan.reads(for: .helloName)
+        if let interfaces { self.interfaces = tlswatch_interfaces(interfaces) }
         if let layout, plan.fields[.transport] != nil {
             transport = tlswatch_transport(layout)
         }

@@ -33,7 +33,9 @@ extension HandshakeField {
     ]
 
     private static let implementation: [HandshakeField] = [
-        HandshakeField("stack", .text(.notEmpty), title: "stack", "TLS implementation: `openssl`") { .text($0.stack) },
+        HandshakeField("stack", .text(.notEmpty), title: "stack", "TLS implementation: `openssl` or `go`") {
+            .text($0.stack)
+        },
         HandshakeField(
             "observed_by", .words(Observer.self), title: "observed by",
             "What the start and the end of the session are taken from: `library` (the TLS library's calls)"
@@ -60,7 +62,8 @@ extension HandshakeField {
         HandshakeField(
             "reason", .text(.pattern("^[a-z0-9_]+$")), title: "reason",
             "Why it did not complete, in snake case: the IANA name of the alert if there was one; else `peer_closed`, "
-                + "`connection_reset`, `transport_error`, a library error, or `unknown`. For abandoned sessions: "
+                + "`connection_reset`, `transport_error`, a library error, or `unknown`; of Go, for a certificate that was refused, "
+                + "what was wrong with it, and `canceled` (by the program), `deadline_exceeded`, `not_tls`. For abandoned sessions: "
                 + "`events_lost` or `session_table_full`",
             absentIf: "the session completed, timed out, or was abandoned without a known reason"
         ) { $0.reason.map(FieldValue.text) },
@@ -87,8 +90,9 @@ extension HandshakeField {
         },
         HandshakeField(
             "busy_ns", .nanoseconds, title: "busy",
-            "Time in the library's handshake calls without the time blocked in them: `cpu_ns` plus `runqueue_ns`",
-            absentIf: "one of the two is"
+            "Time in the library's handshake calls without the time blocked in them: `cpu_ns` plus `runqueue_ns`; in Go, where "
+                + "those are not known, the time in the call without its waits for the socket",
+            absentIf: "one of the two is; in Go, if no socket of the session's own is known"
         ) { $0.busy.map(FieldValue.nanoseconds) },
         HandshakeField(
             "wait_ns", .nanoseconds, title: "wait",
@@ -104,7 +108,8 @@ extension HandshakeField {
             "Time in which the thread computed inside the library's handshake calls",
             absentIf:
                 "the entry or the end of a call was not seen (an asynchronous job, a call that the process's end cut "
-                + "off), events were lost meanwhile, or the recording is of an earlier release"
+                + "off), events were lost meanwhile, the recording is of an earlier release, or the library is Go's: "
+                + "goroutines share threads"
         ) { $0.parts.cpu.map(FieldValue.nanoseconds) },
         HandshakeField(
             "runqueue_ns", .nanoseconds, title: "run queue",
@@ -118,15 +123,15 @@ extension HandshakeField {
         ) { $0.parts.unread.map(FieldValue.nanoseconds) },
         HandshakeField(
             "peer_ns", .nanoseconds, title: "peer",
-            "Rest of the wait: the network and the other side. `duration_ns` is the sum of `cpu_ns`, `runqueue_ns`, "
-                + "`unread_ns` and `peer_ns`",
+            "Rest of the wait: the network and the other side. `duration_ns` is the sum of `busy_ns`, `unread_ns` and "
+                + "`peer_ns`",
             absentIf: "`unread_ns` is"
         ) { $0.parts.peer.map(FieldValue.nanoseconds) },
         HandshakeField(
             "cause", .words(HandshakeCause.self), title: "cause",
             "What the duration is mostly due to, by the rule in docs/sessions.md: `compute`, `cpu_starved`, `program_late`, "
                 + "`network`, `loss`, `peer`, or `none` for a session shorter than the median",
-            absentIf: "`peer_ns` is"
+            absentIf: "`peer_ns` is, or the largest part is not known (Go: `busy_ns` is larger than the others)"
         ) { $0.cause.map { .text($0.rawValue) } },
         HandshakeField(
             "rtt_ns", .nanoseconds, title: "round trip",

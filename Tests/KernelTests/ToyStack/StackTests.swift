@@ -17,11 +17,16 @@ extension KernelTests {
                 ["-O2", "-Wall", "-Wextra", "-Werror", "-pthread"])
         }
 
-        @Test("Every stack keeps to what the others build on", arguments: ["openssl", "toy"])
+        @Test("Every stack keeps to what the others build on", arguments: ["go", "openssl", "toy"])
         func everyStackConforms(_ name: String) throws {
             let stacks = TLSStacks(TLSStacks.builtIn.all + [Toy.self])
             let stack = try #require(stacks.named(name))
-            let path = name == "toy" ? try Self.toy() : Machine.libssl
+            let path =
+                switch name {
+                case "go": try GoProgram(GoToolchain.versions[2]).path
+                case "toy": try Self.toy()
+                default: Machine.libssl
+                }
             #expect(Set(stacks.all.map { $0.name }).count == stacks.all.count)
             #expect(name.wholeMatch(of: /[a-z0-9_]+/) != nil)
             let title = stack.title
@@ -116,8 +121,8 @@ extension KernelTests {
                 #expect(handshake.alpn == (refused ? nil : "toy"), text)
                 #expect(handshake.tlsVersion == (refused ? nil : "TLSv1.3"), text)
                 #expect(handshake.cipher == (refused ? nil : "TLS_AES_128_GCM_SHA256"), text)
-                #expect(handshake.busy ?? 0 > 0, text)
-                #expect(handshake.busy ?? 0 <= handshake.duration, text)
+                // What a goroutine waited is known where it waits for a socket of its own.
+                #expect(handshake.busy == nil, text)
             }
         }
     }
