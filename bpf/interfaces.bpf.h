@@ -121,21 +121,23 @@ static __noinline int read_errors(const struct tlswatch_interfaces *layout, stru
  * Calls of the goroutine that came to no end: a panic that somebody has caught leaves past every exit. The mutex that a call
  * holds tells.
  */
-static __noinline int drop_ended(const struct tlswatch_interfaces *layout, struct frames *frames)
+static __noinline int drop_ended(const struct tlswatch_interfaces *layout, struct frames *frames, __u32 profile)
 {
 	__u32 held;
 	__u64 top;
 
+	if (!layout->known)
+		return 0;
 #pragma clang loop unroll(disable)
 	for (int i = 0; i < FRAMES; i++) {
 		if (!frames->depth)
 			break;
 		top = frames->depth - 1;
 		BOUND(top, FRAMES - 1);
-		if (bpf_probe_read_user(&held, sizeof(held), (void *)(frames->frame[top].object + layout->mutex)) ||
+		if (frames->frame[top].profile != profile ||
+		    bpf_probe_read_user(&held, sizeof(held), (void *)(frames->frame[top].object + layout->mutex)) ||
 		    held & 1)
 			break;
-		frames->frame[top].steps = 0;
 		frames->depth--;
 	}
 	return 0;

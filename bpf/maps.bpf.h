@@ -133,6 +133,10 @@ struct frames {
 	__u64 arrival_ns; /* of what the thread is just receiving on `arrival`: its newest packet's */
 	__u64 arrival;
 	struct chain chain;
+	/* Of the next frame: its object, its bias, and whether it is a goroutine's. */
+	__u64 next_object;
+	__u32 next_bias;
+	__u32 next_goroutine;
 	struct frame frame[FRAMES];
 	__u8 scratch[TLSWATCH_SCRATCH_SIZE];
 	struct tlswatch_call_return record;

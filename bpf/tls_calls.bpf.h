@@ -85,12 +85,30 @@ static __noinline int begin_call(struct frames *frames, struct tlswatch_profile 
 	return submit_enter(frames, profile, frame, done);
 }
 
-/* What a frame keeps of the site. */
-static __noinline int mark_frame(struct pt_regs *ctx, const struct tlswatch_site *site, struct frame *frame)
+/* What the next frame keeps of the site. */
+static __noinline int mark_next(struct pt_regs *ctx, const struct tlswatch_site *site, struct frames *frames)
 {
-	frame->goroutine = site->context == TLSWATCH_GOROUTINE;
-	frame->bias = site->address ? (__u32)instruction_pointer(ctx) - (__u32)site->address : 0;
+	frames->next_goroutine = site->context == TLSWATCH_GOROUTINE;
+	frames->next_bias = site->address ? (__u32)instruction_pointer(ctx) - (__u32)site->address : 0;
 	return 0;
+}
+
+/* The call gets its frame, for frames->next_object; `done` is as in begin_call. */
+static __noinline int open_call(struct pt_regs *ctx, const struct tlswatch_site *site, struct frames *frames, __u64 now,
+				__u32 done)
+{
+	__u32 index = site->profile;
+	struct tlswatch_profile *profile = bpf_map_lookup_elem(&profiles, &index);
+	struct frame *frame;
+
+	if (!profile)
+		return 0;
+	flush_steps(frames);
+	mark_next(ctx, site, frames);
+	drop_ended(&profile->interfaces, frames, index);
+	frame = push_frame(frames, frames->next_object, index, now, is_server(ctx, site, profile, frames, done));
+	begin_call(frames, profile, frame, done);
+	return profile->exit_hooked != 0;
 }
 
 /* An entry into the handshake. Returns 0 if its return is wanted. */
@@ -100,8 +118,6 @@ static __noinline int enter_call(struct pt_regs *ctx, const struct tlswatch_site
 	__u32 index = site->profile, done, state;
 	struct tlswatch_profile *profile = bpf_map_lookup_elem(&profiles, &index);
 	struct frames *frames;
-	struct frame *frame;
-	__u64 object;
 
 	if (!profile || !profile->enabled) {
 		count_drop(program, TLSWATCH_DROP_DISABLED);
@@ -112,21 +128,15 @@ static __noinline int enter_call(struct pt_regs *ctx, const struct tlswatch_site
 		count_drop(program, TLSWATCH_DROP_NO_MEMORY);
 		return 1;
 	}
-	object = object_of(ctx, site);
-	done = read_state(profile, frames, object);
+	frames->next_object = object_of(ctx, site);
+	done = read_state(profile, frames, frames->next_object);
 	if (profile->exit_hooked && read_field(profile, frames, done, TLSWATCH_STATE, &state) &&
 	    contains(&profile->dead, state)) {
 		count_drop(program, TLSWATCH_DROP_NOTED);
 		leave_frames(ctx, site, frames);
 		return 1;
 	}
-	flush_steps(frames);
-	if (profile->interfaces.known && frames->depth)
-		drop_ended(&profile->interfaces, frames);
-	frame = push_frame(frames, object, index, now, is_server(ctx, site, profile, frames, done));
-	mark_frame(ctx, site, frame);
-	begin_call(frames, profile, frame, done);
-	return profile->exit_hooked != 0;
+	return open_call(ctx, site, frames, now, done);
 }
 
 /* Every fact, and the texts; returns how many bytes of text there are. */
@@ -325,8 +335,8 @@ static __noinline int exit_call(struct pt_regs *ctx, const struct tlswatch_site 
 		/* Entered on another thread, or in a job that was paused: no more is known of the call. */
 		flush_steps(frames);
 		drop_frame(frames, object);
+		mark_next(ctx, site, frames);
 		frame = push_frame(frames, object, index, now, 0);
-		mark_frame(ctx, site, frame);
 		frame->enter_ns = 0;
 	}
 	end_call(frames, bpf_map_lookup_elem(&profiles, &index), frame, now, result_of(ctx, site, frames));
