@@ -133,7 +133,11 @@ extension KernelTests {
             if witness.completed {
                 compareFacts(row, witness, program, text)
             } else {
-                let failure = Self.failures[witness.scenario]?[witness.role]
+                var failure = Self.failures[witness.scenario]?[witness.role]
+                // What Go sent for it up to 1.22.
+                if witness.scenario == "no-certificate-12", program.toolchain.version == GoToolchain.versions[0] {
+                    (failure?.reason, failure?.alert) = ("bad_certificate", 42)
+                }
                 #expect(failure != nil, text)
                 #expect(row.reason == failure?.reason, text)
                 #expect(row.alert == failure?.alert, text)

@@ -1,6 +1,6 @@
 /// A Go file made by hand, as small as one can be: a table of functions, moduledata, and a few type descriptors.
 package struct SyntheticGo {
-    package static let dataAddress: UInt64 = 0x50_0000
+    package static let dataAddress: UInt64 = 0x500_0000
     package static let textAddress: UInt64 = 0x40_1000
 
     /// The first byte of the table's magic number.

@@ -21,12 +21,10 @@ extension KernelTests {
         func everyStackConforms(_ name: String) throws {
             let stacks = TLSStacks(TLSStacks.builtIn.all + [Toy.self])
             let stack = try #require(stacks.named(name))
-            let path =
-                switch name {
-                case "go": try GoProgram(GoToolchain.versions[2]).path
-                case "toy": try Self.toy()
-                default: Machine.libssl
-                }
+            // Its file goes with it.
+            let go = name == "go" ? try GoProgram(GoToolchain.versions[2]) : nil
+            defer { withExtendedLifetime(go) {} }
+            let path = try go?.path ?? (name == "toy" ? Self.toy() : Machine.libssl)
             #expect(Set(stacks.all.map { $0.name }).count == stacks.all.count)
             #expect(name.wholeMatch(of: /[a-z0-9_]+/) != nil)
             let title = stack.title
