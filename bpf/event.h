@@ -232,9 +232,9 @@ struct tlswatch_connection {
  * How a library's facts are read. A read of user memory costs 85 ns, nearly whatever its length, so
  * neighbouring fields come with one copy: `reads` are done in order into the thread's scratch, and a
  * fact is a field of it. The first read, from the object itself, is the handshake's state: entries
- * and plain returns do that one alone.
+ * and plain returns do that one alone, and those that a state elsewhere takes (`state_reads`).
  */
-#define TLSWATCH_READS 8
+#define TLSWATCH_READS 12
 #define TLSWATCH_SCRATCH_START 1584 /* a read begins below this in the scratch */
 #define TLSWATCH_READ_SIZE 1024     /* and is shorter than this */
 #define TLSWATCH_SCRATCH_SIZE (TLSWATCH_SCRATCH_START + TLSWATCH_READ_SIZE)
@@ -250,10 +250,10 @@ struct tlswatch_read {
 };
 
 struct tlswatch_field {
-	__u16 at;     /* where in the scratch: the scalar, or the pointer to the text */
-	__u8 size;    /* of a scalar 1, 2, 4; of a pointer 8; 0: the fact is absent */
-	__u8 read;    /* index of the read that brought it; TLSWATCH_FROM_OBJECT: an address inside the object itself */
-	__s32 offset; /* added to a pointer, or to the object's address */
+	__u16 at;  /* where in the scratch: the scalar, or the pointer to the text */
+	__u8 size; /* of a scalar 1, 2, 4; of a pointer 8; 0: the fact is absent */
+	__u8 read; /* index of the read that brought it; TLSWATCH_FROM_OBJECT: an address inside the object itself */
+	__s32 offset; /* added to a pointer, or to the object's address; of a scalar: the bits of which it is 1 if any is set, 0 all */
 };
 
 /* How long a text is. */
@@ -316,11 +316,13 @@ struct tlswatch_profile {
 	struct tlswatch_text text[TLSWATCH_TEXTS - TLSWATCH_SLOTS];
 	__u32 enabled;                /* 0: hits of this library are counted and nothing is read */
 	__u32 starts_in_any;          /* `start` does not tell */
+	__u32 over_without_state;     /* an object freed without a state has no handshake in progress */
 	struct tlswatch_states start; /* an entry in one of these may begin a handshake */
 	struct tlswatch_states end;   /* a return in one of these may end it */
 	struct tlswatch_states over;  /* an object freed in one of these has no handshake in progress */
 	struct tlswatch_states dead;  /* an entry in one of these returns at once, past the exit's probe */
 	/* Sets of reads, 1 << index, that bring one fact. */
+	__u32 state_reads;                          /* those of the state that the first read does not bring */
 	__u32 alpn_reads;                           /* TLSWATCH_ALPN_LENGTH */
 	__u32 reference_reads;                      /* TLSWATCH_REFERENCES */
 	__u32 transport_reads;                      /* TLSWATCH_TRANSPORT */

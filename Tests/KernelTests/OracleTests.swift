@@ -65,6 +65,27 @@ extension KernelTests {
             try compare(.fetched("openssl-3.5.4"), Self.everywhere + more)
         }
 
+        /// Its servers ask for no renegotiation and for no certificate behind the handshake, it has no jobs, and objects have one
+        /// owner; early data has a test of its own.
+        private static let onlyOpenSSLs: Set<String> = [
+            "up-ref", "early-data", "early-data-rejected", "async-interleaved", "renegotiate", "post-handshake-auth",
+            "refused-renegotiation",
+        ]
+
+        @Test("BoringSSL")
+        func boringSSL() throws {
+            let lines = Self.everywhere.filter { Self.onlyOpenSSLs.isDisjoint(with: $0) }
+            let more =
+                ["memory", "unix"].map { ["--io", $0, "--count", "3"] + Self.offers }
+                + ["P-256", "P-384"].flatMap { group in
+                    ["1.2", "1.3"].map { ["--group", group, "--tls", $0, "--count", "2"] }
+                }
+                + ["silent-client", "address-reuse", "thread-handoff", "reset-in-call"].map {
+                    ["--scenario", $0, "--count", "2"] + Self.offers
+                } + [["--alpn", "h2", "--server-alpn", "none", "--count", "2"]]
+            try compare(.boringSSL, lines + more)
+        }
+
         // MARK: the comparison
 
         private func compare(_ build: TLSBuild, _ lines: [[String]]) throws {

@@ -66,12 +66,15 @@ final class EventConsumer {
     }
 
     /// A library has taken its profile: before any of its records. False where it has none, or its stack is not known.
-    @discardableResult func register(_ library: RecordedLibrary) -> Bool {
+    ///
+    /// - Parameter identity: as `LibraryAnalysis.identity`; a recording does not tell it.
+    @discardableResult func register(_ library: RecordedLibrary, identity: [KernelStates.Test] = []) -> Bool {
         guard (1..<Int(TLSWATCH_MAX_PROFILES)).contains(library.profile),
             let rules = stacks.named(library.stack)?.rules
         else { return false }
         table.register(
-            ProfileEntry(rules: rules, stack: library.stack, library: library.path, version: library.version),
+            ProfileEntry(
+                rules: rules, stack: library.stack, library: library.path, version: library.version, identity: identity),
             at: library.profile)
         recorder?.append(library)
         return true

@@ -88,7 +88,7 @@ final class RingLoop: @unchecked Sendable {
         for library in engine.takeAnnounced() {
             let recorded = RecordedLibrary(
                 profile: library.profile, stack: library.stack, path: library.path, version: library.version)
-            if consumer.register(recorded) { hits.register(library) }
+            if consumer.register(recorded, identity: library.analysis?.identity ?? []) { hits.register(library) }
         }
     }
 

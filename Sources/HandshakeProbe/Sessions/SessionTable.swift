@@ -8,6 +8,8 @@ struct ProfileEntry: Sendable {
     var stack: String
     var library: String
     var version: String?
+    /// As `LibraryAnalysis.identity`.
+    var identity: [KernelStates.Test] = []
 }
 
 /// Counts that the session table keeps for conservation.
@@ -154,7 +156,7 @@ struct SessionTable {
                 wallClockOffset: wallClockOffset, process: processes.names(pid: key.pid, start: key.processStart)))
     }
 
-    private mutating func begin(_ event: tlswatch_call_enter, isRenegotiation: Bool) {
+    private mutating func begin(_ event: tlswatch_call_enter, _ kind: EntryKind) {
         let key = SessionKey(event.header)
         if sessions.place(of: key) != nil {
             // The object was cleared and used again before its handshake ended.
@@ -165,12 +167,12 @@ struct SessionTable {
                 oldest, at: event.header.time_ns, outcome: .abandoned,
                 reason: FailureReason(reason: "session_table_full", alert: nil, direction: nil))
         }
-        let session = Session(event, isRenegotiation: isRenegotiation)
+        let session = Session(event, kind)
         unconfirmed += 1
         inFlightByProcess[key.pid, default: 0] += 1
         processes.note(pid: key.pid, start: key.processStart, parent: event.parent_pid)
         sessions.insert(session, for: key)
-        if !isRenegotiation, let place = sessions.place(of: key) { confirm(place) }
+        if kind == .start, let place = sessions.place(of: key) { confirm(place) }
     }
 
     /// A handshake takes place: from here on it is counted, and ends in one outcome.
@@ -208,11 +210,14 @@ struct ProfileHealth: Equatable {
 extension SessionTable: EventSink {
     @discardableResult mutating func callEntered(_ event: tlswatch_call_enter) -> Rejection? {
         guard let profile = entry(event.header.profile) else { return .unknownProfile }
+        if !profile.identity.isEmpty, !profile.identity.contains(where: { $0.holds(event.values) }) {
+            return implausible(event.header.profile)
+        }
         let kind = profile.rules.entry(EntryState(values: event.values, isServer: event.server != 0))
         switch kind {
-        case .start, .renegotiate:
+        case .start, .renegotiate, .look:
             sane(event.header.profile)
-            begin(event, isRenegotiation: kind == .renegotiate)
+            begin(event, kind)
         case .proceed:
             guard let place = sessions.place(of: SessionKey(event.header)) else { return nil }
             sessions[place].enterCall(at: event.header.time_ns)
@@ -239,9 +244,12 @@ extension SessionTable: EventSink {
             step(event.step(index), at: place, in: fixed.enter_ns, rules: profile.rules)
         }
         if !sessions[place].isConfirmed {
-            if sessions[place].hasMoved(state: state[.state], detail: state[.detail]) {
+            let isShown =
+                sessions[place].isRenegotiation
+                ? sessions[place].hasMoved(state: state[.state], detail: state[.detail]) : exit.isUnderWay
+            if isShown {
                 confirm(place)
-            } else if kind != .wants {
+            } else if kind != .wants, sessions[place].isRenegotiation {
                 withdraw(key)
                 return nil
             }
@@ -256,6 +264,14 @@ extension SessionTable: EventSink {
             end(key, at: time, outcome: .completed, facts: facts, inOneCall: whole)
         case .failed:
             let facts = profile.rules.facts(event, role, sessions[place].isRenegotiation)
+            if !sessions[place].isConfirmed {
+                if facts.wasOnlyALook {
+                    withdraw(key)
+                    return nil
+                }
+                confirm(place)
+            }
+            if sessions[place].fatal == nil { sessions[place].fatal = facts.fatal }
             let reason = sessions[place].failure(
                 rules: profile.rules, io: io, version: facts.version, closeNotify: exit.peerHasEnded)
             end(

@@ -25,7 +25,7 @@ struct ReadPlan: Equatable {
         var at: Int
         var size: Int
         var read: Int
-        /// Added to a text's pointer.
+        /// Added to a text's pointer; of a scalar, the bits that it is about.
         var offset: Int32
     }
 
@@ -44,6 +44,14 @@ struct ReadPlan: Equatable {
             next = reads[index].base?.after
         }
         return set
+    }
+
+    /// The reads besides the first that bring facts of the state: where it is elsewhere than in the object itself.
+    func stateReads(_ paths: [Fact: FactPath]) -> UInt32 {
+        paths.reduce(into: 0) { set, entry in
+            guard entry.key.isOfState, entry.value.offsets.count > 1 else { return }
+            set |= reads(for: entry.key) & ~1
+        }
     }
 
     /// - Parameter expendable: the order in which facts give way when there are more reads than the kernel side does.
@@ -161,7 +169,7 @@ struct ReadPlan: Equatable {
             guard let (at, read) = found[place(fact, path)] else { return nil }
             fields[fact] = Field(
                 at: at, size: fact.isAddress ? 8 : min(path.size, 4), read: read,
-                offset: fact.isAddress ? path.offsets[path.offsets.count - 1] : 0)
+                offset: fact.isAddress ? path.offsets[path.offsets.count - 1] : Int32(bitPattern: path.bits))
         }
         return (reads, fields)
     }
@@ -219,6 +227,8 @@ extension tlswatch_profile {
         self.init()
         enabled = 1
         starts_in_any = states.start == nil ? 1 : 0
+        over_without_state = states.overWithoutState ? 1 : 0
+        state_reads = plan.stateReads(facts)
         start = tlswatch_states(states.start ?? [])
         end = tlswatch_states(states.end)
         over = tlswatch_states(states.over)

@@ -19,8 +19,11 @@ package struct FactPath: Sendable, Hashable, Codable {
     package var size: Int
     /// Of a text.
     package var shape: TextShape
+    /// Of a scalar that is 1 if any of these bits is set, else 0; 0: the scalar as it is.
+    package var bits: UInt32
 
-    package init(offsets: [Int32], size: Int, shape: TextShape = .nulTerminated) {
+    package init(offsets: [Int32], size: Int, shape: TextShape = .nulTerminated, bits: UInt32 = 0) {
+        self.bits = bits
         self.offsets = offsets
         self.size = size
         self.shape = shape
@@ -145,6 +148,9 @@ package struct LibraryAnalysis: Sendable, Equatable {
     package var transport: TransportLayout?
     /// What could not be found or derived, and why; one sentence each, for `doctor` and `targets`.
     package var notes: [String]
+    /// Of these every TLS object of this library has one, of `isOfState` facts: what has none is another's memory. Empty: not
+    /// known.
+    var identity: [KernelStates.Test] = []
     /// Whether the file is a companion (`TLSStack.companion`): it has nothing of a handshake, only what a library beside it
     /// needs, and folds into that one.
     package var isCompanion = false
@@ -224,7 +230,7 @@ package struct CompanionName: Sendable, Equatable {
 
 /// The stacks, in the order in which a file is tried.
 package struct TLSStacks: Sendable {
-    package static let builtIn = TLSStacks([OpenSSL.self])
+    package static let builtIn = TLSStacks([OpenSSL.self, BoringSSL.self])
 
     let all: [any TLSStack.Type]
 

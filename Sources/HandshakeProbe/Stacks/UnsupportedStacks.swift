@@ -6,23 +6,19 @@ enum UnsupportedStacks {
     private static let exports: [(stack: String, names: [String])] = [
         ("gnutls", ["gnutls_handshake"]),
         ("nss", ["SSL_ForceHandshake"]),
-        ("boringssl", ["SSL_CTX_set_grease_enabled", "BORINGSSL_self_test"]),
         ("wolfssl", ["wolfSSL_connect"]),
         ("mbedtls", ["mbedtls_ssl_handshake"]),
     ]
     /// Texts in the constants of a program with the stack inside.
     private static let texts: [(stack: String, text: String)] = [
-        // Its sources' names in its error entries; OpenSSL's end in .c. First, since this program has it inside, and the
-        // other texts too.
-        ("boringssl", "ssl/ssl_lib.cc"),
         ("go", "crypto/tls.(*Conn).handshakeContext"),
         ("rustls", "tls13 client handshake state\0"),
         ("rustls", "rustls::"),
     ]
     /// How the names of shared libraries begin, of stacks that are not in `TLSStacks`.
     private static let libraryNames: [(stack: String, prefix: String)] = [
-        ("gnutls", "libgnutls.so"), ("gnutls", "libgnutls-"), ("nss", "libssl3.so"), ("boringssl", "libboringssl"),
-        ("wolfssl", "libwolfssl"), ("mbedtls", "libmbedtls"),
+        ("gnutls", "libgnutls.so"), ("gnutls", "libgnutls-"), ("nss", "libssl3.so"), ("wolfssl", "libwolfssl"),
+        ("mbedtls", "libmbedtls"),
     ]
     private static let searchLimit: UInt64 = 64 << 20
     /// Less code than this holds no TLS stack.
@@ -66,7 +62,6 @@ enum UnsupportedStacks {
         return switch stack {
         case "gnutls": "GnuTLS"
         case "nss": "NSS"
-        case "boringssl": "BoringSSL"
         case "wolfssl": "wolfSSL"
         case "mbedtls": "Mbed TLS"
         case "go": "Go's crypto/tls"

@@ -33,7 +33,10 @@ extension HandshakeField {
     ]
 
     private static let implementation: [HandshakeField] = [
-        HandshakeField("stack", .text(.notEmpty), title: "stack", "TLS implementation: `openssl`") { .text($0.stack) },
+        HandshakeField(
+            "stack", .text(.notEmpty), title: "stack",
+            "TLS implementation: `openssl`, or `boringssl`, which stands for AWS-LC too"
+        ) { .text($0.stack) },
         HandshakeField(
             "observed_by", .words(Observer.self), title: "observed by",
             "What the start and the end of the session are taken from: `library` (the TLS library's calls)"
