@@ -12,7 +12,7 @@ extension KernelTests {
         }
 
         private func run(_ modules: String, _ name: String, _ more: [String] = []) throws -> (
-            python: ChildProcess.Finished, library: String, rows: [SessionRow]
+            python: Finished, library: String, rows: [SessionRow]
         ) {
             let folder = try TLSBuild.cache() + "/\(modules)"
             try #require(FileManager.default.fileExists(atPath: folder), "\(folder): run `make deps`")
