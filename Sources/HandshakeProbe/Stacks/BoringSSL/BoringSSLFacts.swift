@@ -172,10 +172,8 @@ extension SessionFacts {
         if let sent = event.scalar(BoringSSLFact.sentAlert), sent & 0xff == 2 { alert = Int32(sent >> 8) }
         let isOwn = state.wait == BoringSSLState.failed
         var reason = (isOwn ? BoringSSLFact.errors : BoringSSLFact.readErrors).reason(event)
-        // An alert like any other, but for how the library tells it: without an error, and up to 2022 without a wait.
-        let isTold = state.want == BoringSSLState.wantsNoMore
-        let isEnd = event.fixed.result == 0 && state.want == BoringSSLState.wantsNothing && !isOwn && reason == nil
-        if isTold || isEnd { (reason, alert) = (BoringSSLState.receivedAlertOffset, -1) }
+        // An alert like any other, but for how the library tells it.
+        if state.want == BoringSSLState.wantsNoMore { (reason, alert) = (BoringSSLState.receivedAlertOffset, -1) }
         guard reason != nil || alert >= 0 else { return }
         fatal = (alert, reason ?? 0)
         wasOnlyALook =

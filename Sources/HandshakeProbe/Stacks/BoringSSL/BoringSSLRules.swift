@@ -91,8 +91,8 @@ struct BoringSSLState {
         if result == 1 { return Exit(kind: .wants) }
         var exit = Exit(kind: .wants)
         if isQUIC, role == 1, let step, step <= Self.readingHello { exit.isUnderWay = false }
-        // Without bytes that came last, an end is the transport's.
-        exit.peerHasEnded = result == 0 && io.map { $0 <= 0 } ?? true
+        // The transport's end, or close_notify, which came in bytes.
+        exit.peerHasEnded = result == 0
         guard let want, want != Self.wantsNothing, want != Self.wantsNoMore, wait != Self.failed, result != 0 else {
             exit.kind = .failed
             return exit

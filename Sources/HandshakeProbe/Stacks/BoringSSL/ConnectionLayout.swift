@@ -281,6 +281,7 @@ struct ConnectionLayout {
     mutating func readGetters(_ symbols: [String: ELFSymbol]) {
         if retried == nil, let getter = symbols["SSL_used_hello_retry_request"] {
             retried = returnedBit(getter.address)
+            if retried != nil { notes.removeAll { $0.hasPrefix("no helloRetry") } }
         }
         if let getter = symbols["SSL_get_verify_mode"] {
             let fields = interpreter.run(getter.address).compactMap { event -> [Int32]? in
