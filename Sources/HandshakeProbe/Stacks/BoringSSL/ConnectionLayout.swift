@@ -52,7 +52,7 @@ struct ConnectionLayout {
     }
 
     /// Offsets of real structures.
-    private func isPlausible(_ offset: Int32) -> Bool { (0..<0x4000).contains(offset) }
+    private static func isPlausible(_ offset: Int32) -> Bool { (0..<0x4000).contains(offset) }
 
     private var interpreter: AbstractInterpreter {
         var interpreter = AbstractInterpreter(code: code)
@@ -102,7 +102,9 @@ struct ConnectionLayout {
         finalized = only(Self.bits(before, [state, handshake]), "finalized", "SSL_do_handshake")
         want = only(
             before.compactMap { event -> Int32? in
-                guard case .stored(let place, .constant(0)) = event, place.root == 0, place.offsets == [state] else {
+                guard case .stored(let place, .constant(0)) = event, place.root == 0, place.offsets == [state],
+                    Self.isPlausible(place.displacement)
+                else {
                     return nil
                 }
                 return place.displacement
@@ -114,7 +116,7 @@ struct ConnectionLayout {
     private static func bits(_ events: [AbstractInterpreter.Event], _ chain: [Int32]) -> [Bit] {
         events.compactMap { event in
             guard case .tested(let field, let mask) = event, field.root == 0, Array(field.offsets.dropLast()) == chain,
-                let offset = field.offsets.last, mask != 0, mask.nonzeroBitCount == 1
+                let offset = field.offsets.last, isPlausible(offset), mask.nonzeroBitCount == 1
             else { return nil }
             let byte = Int32(mask.trailingZeroBitCount / 8)
             return Bit(offset: offset + byte, mask: UInt8(truncatingIfNeeded: mask >> UInt64(byte * 8)))
@@ -128,7 +130,7 @@ struct ConnectionLayout {
         interpreter.followsJumpTables = true
         let events = interpreter.run(calls.stateMachine)
         for case .compared(let field, _) in events
-        where field.root == 0 && field.offsets.count == 1 && field.width == 4 {
+        where field.root == 0 && field.offsets.count == 1 && field.width == 4 && Self.isPlausible(field.offsets[0]) {
             wait = field.offsets[0]
             break
         }
@@ -203,7 +205,7 @@ struct ConnectionLayout {
     ) -> [(offset: Int32, with: UInt64)] {
         events.compactMap { event in
             guard case .compared(let field, let value) = event, field.root == 0, field.width == width,
-                Array(field.offsets.dropLast()) == chain, let offset = field.offsets.last
+                Array(field.offsets.dropLast()) == chain, let offset = field.offsets.last, isPlausible(offset)
             else { return nil }
             return (offset, value)
         }
@@ -300,6 +302,7 @@ struct ConnectionLayout {
         var bits = Set(Self.bits(events, [state]))
         for case .returned(.bits(let place, let width, let shift)) in events
         where place.root == 0 && place.offsets.first == state && place.offsets.count == 2
+            && Self.isPlausible(place.offsets[1])
             && Int(shift) == Int(width) * 8 - 1
         {
             bits.insert(Bit(offset: place.offsets[1] + Int32(width) - 1, mask: 0x80))
@@ -317,14 +320,14 @@ struct ConnectionLayout {
     /// Reads where a session has its cipher, from what stands before such a report.
     mutating func readCipher(_ reports: [UInt64]) {
         var found: Set<Int32> = []
-        for report in reports {
+        for report in reports where report > Self.cipherReach {
             var offsets: [Int32] = []
             // The code before may be entered anywhere: the beginning from which the most comparisons are seen is right.
             let start = code.file.functionExtent(containing: report)?.lowerBound
-            for address in start.map({ [$0] }) ?? (0..<16).map({ report - Self.cipherReach + $0 }) {
+            for address in start.map({ [$0] }) ?? (0..<16).map({ report &- Self.cipherReach &+ $0 }) {
                 let body = code.instructions(in: address..<report, limit: 20_000)
                 guard body.last?.end == report else { continue }
-                offsets = Self.ciphers(body.filter { report - $0.address <= Self.cipherReach })
+                offsets = Self.ciphers(body.filter { report &- $0.address <= Self.cipherReach })
                 if !offsets.isEmpty { break }
             }
             found.formUnion(offsets)
