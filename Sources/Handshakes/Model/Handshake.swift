@@ -19,6 +19,14 @@ public enum Observer: String, Sendable, Codable, CaseIterable {
     case library
 }
 
+/// How surely it is known when a session ended, and how: of sessions that the wire saw.
+public enum EndConfidence: String, Sendable, Codable, CaseIterable {
+    /// Messages that cannot be anything else.
+    case exact
+    /// What packets show is mostly this, and may be something else.
+    case inferred
+}
+
 /// How surely a session's socket is known.
 public enum SocketConfidence: String, Sendable, Codable, CaseIterable {
     /// The TLS object holds the socket's descriptor, or the ClientHello was seen on it inside a handshake call.
