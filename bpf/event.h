@@ -34,6 +34,7 @@ enum tlswatch_kind {
 	TLSWATCH_PROCESS_EXEC = 6,
 	TLSWATCH_PROCESS_EXIT = 7,
 	TLSWATCH_NAME = 8, /* a failure, with the server name of a ClientHello that the library has not stored */
+	TLSWATCH_WIRE = 9, /* a TCP segment of a handshake, seen by the programs on packets */
 };
 
 /* What a probe site stands for: see struct tlswatch_site. */
@@ -205,6 +206,66 @@ struct tlswatch_name {
 	char text[TLSWATCH_TEXT_SIZE];
 };
 
+/* ---- packets ---- */
+
+enum tlswatch_wire_flag {
+	TLSWATCH_WIRE_SENT = 1,      /* by this side; else received */
+	TLSWATCH_WIRE_BEGINS = 2,    /* the ClientHello begins in it */
+	TLSWATCH_WIRE_IS_SERVER = 4, /* this side is the server */
+	TLSWATCH_WIRE_GAP = 8,       /* records before these may have been missed */
+	TLSWATCH_WIRE_NOT_TLS = 16,  /* what comes next in this direction is no TLS record */
+	TLSWATCH_WIRE_FIN = 32,
+	TLSWATCH_WIRE_RESET = 64,
+	TLSWATCH_WIRE_CLOSED = 128, /* the socket was closed; no segment */
+	TLSWATCH_WIRE_UNWATCHED =
+		256, /* no further ones are looked at: it is over, or has more segments than a handshake */
+};
+
+#define TLSWATCH_WIRE_RECORDS 12 /* of one segment */
+#define TLSWATCH_WIRE_CONTENT 8
+#define TLSWATCH_WIRE_BYTES 4096 /* of plaintext handshake records, of each direction and of one segment */
+
+/* The header of a TLS record. */
+struct tlswatch_wire_record {
+	__u16 length;
+	__u8 type;
+	__u8 held;                           /* of `content`; 0 unless it is a plaintext alert or handshake record */
+	__u8 content[TLSWATCH_WIRE_CONTENT]; /* its first bytes */
+};
+
+/*
+ * What a TCP segment shows of a handshake: the record headers in it, and the plaintext handshake records themselves, of
+ * which `byte_count` bytes follow. The header's object is the connection's number; pid, tid and process_start_ns are 0
+ * while it is not known who owns the socket.
+ */
+struct tlswatch_wire {
+	struct tlswatch_header header;
+	__u64 start_ns;    /* of the ClientHello's first segment */
+	__u32 sequence;    /* TCP's, of the first of the bytes that follow */
+	__u32 rtt_us;      /* as in tlswatch_call_return */
+	__u32 retransmits; /* of this side's, since the connection was made */
+	__u16 flags;       /* enum tlswatch_wire_flag */
+	__u16 byte_count;
+	__u16 family; /* AF_INET, AF_INET6; 0 where the addresses are not known yet */
+	__u16 local_port;
+	__u16 remote_port;
+	__u16 records;
+	__u8 local[16]; /* as in tlswatch_socket */
+	__u8 remote[16];
+	char comm[TLSWATCH_COMM_SIZE]; /* the owner's name: its main thread's */
+	struct tlswatch_wire_record record[TLSWATCH_WIRE_RECORDS];
+};
+
+/* Packets by how far the programs looked at them: the cheapest first. */
+enum tlswatch_wire_path {
+	TLSWATCH_WIRE_PATH_OTHER = 0, /* not TCP's, or of no full socket */
+	TLSWATCH_WIRE_PATH_OLD,       /* its connection has carried 64 KB both ways */
+	TLSWATCH_WIRE_PATH_DONE,      /* its connection's handshake is over, or it began before the programs */
+	TLSWATCH_WIRE_PATH_PLAIN,     /* no ClientHello so far on its connection */
+	TLSWATCH_WIRE_PATH_HANDSHAKE,
+	TLSWATCH_WIRE_PATH_COUNT,
+};
+
 /* ---- what processes map ---- */
 
 /* A file that a process maps as code, from list_mappings. Not in the ring. */
@@ -224,6 +285,7 @@ struct tlswatch_connection {
 	__u32 pid;  /* thread group */
 	__u16 port; /* the one of TLS: the socket's own, or its peer's */
 	__u16 listening;
+	__u64 group; /* the socket's control group: its directory's inode; 0 where the kernel does not tell */
 };
 
 /* ---- profile ---- */
@@ -392,6 +454,7 @@ enum tlswatch_program {
 	TLSWATCH_PROGRAM_PROCESS_EXEC,
 	TLSWATCH_PROGRAM_PROCESS_EXIT,
 	TLSWATCH_PROGRAM_PROCESS_FORK,
+	TLSWATCH_PROGRAM_WIRE, /* a hit is a segment of which a record is to be made */
 	TLSWATCH_PROGRAM_COUNT,
 };
 
@@ -443,6 +506,9 @@ _Static_assert(sizeof(struct tlswatch_socket) == 112, "socket");
 _Static_assert(sizeof(struct tlswatch_socket_closed) == 56, "socket_closed");
 _Static_assert(sizeof(struct tlswatch_process) == 312, "process");
 _Static_assert(sizeof(struct tlswatch_name) == 336, "name");
+_Static_assert(sizeof(struct tlswatch_connection) == 16, "connection");
+_Static_assert(sizeof(struct tlswatch_wire_record) == 12, "wire_record");
+_Static_assert(sizeof(struct tlswatch_wire) == 264, "wire");
 _Static_assert(sizeof(struct tlswatch_transport) == 88, "transport");
 _Static_assert(sizeof(struct tlswatch_read) == 12, "read");
 _Static_assert(sizeof(struct tlswatch_field) == 8, "field");

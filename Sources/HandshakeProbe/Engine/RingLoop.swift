@@ -108,7 +108,13 @@ final class RingLoop: @unchecked Sendable {
             consumer.publish(
                 now: now, drained: now,
                 EventConsumer.Surroundings(
-                    counters: counters, coverage: coverage(counters, observed), libraries: observed)))
+                    counters: counters, coverage: coverage(counters, observed), libraries: observed, wire: wire())))
+    }
+
+    private func wire() -> WireSample? {
+        guard let (packets, groups) = engine.packets() else { return nil }
+        consumer.observeWire()
+        return WireSample(consumer.wire.counts, packets: packets, groups: groups)
     }
 
     private func coverage(_ counters: [tlswatch_counters], _ observed: [ObservedLibrary]) -> CoverageSample {

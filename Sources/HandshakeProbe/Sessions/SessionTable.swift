@@ -191,6 +191,12 @@ struct SessionTable {
         forget(oneOf: key.pid)
     }
 
+    /// Whether a session of this process is in flight whose socket is not known.
+    func hasSessionWithoutSocket(pid: UInt32) -> Bool {
+        guard inFlightByProcess[pid] != nil else { return false }
+        return !sessions.keys { key, session in key.pid == pid && session.socket == nil }.isEmpty
+    }
+
     private mutating func forget(oneOf pid: UInt32) {
         if let left = inFlightByProcess[pid] { inFlightByProcess[pid] = left > 1 ? left - 1 : nil }
     }
@@ -298,6 +304,9 @@ extension SessionTable: EventSink {
         }
         return nil
     }
+
+    /// Packets are another table's.
+    mutating func segmentSeen(_ event: borrowing WireEvent) -> Rejection? { nil }
 
     mutating func socketUsed(_ event: tlswatch_socket) {
         guard let place = sessions.place(of: SessionKey(event.header)) else { return }
