@@ -1,6 +1,6 @@
 # The developer's verbs. `make run` and `make test` are all that a newcomer needs.
 .PHONY: deps build run test test-unit test-kernel test-kernels test-packaging bench bench-allocations bench-overhead \
-	bench-nginx bench-host bench-soak fmt docs check install deb dist protobuf
+	bench-nginx bench-wire bench-host bench-soak fmt docs check install deb dist protobuf
 
 SWIFT ?= swift
 PREFIX ?= /usr/local
@@ -63,6 +63,10 @@ bench-overhead: deps $(if $(BINARY),,build)
 # A real server as an example: nginx.
 bench-nginx: deps build
 	python3 Benchmarks/nginx/nginx.py --tlswatch .build/release/tlswatch
+
+# What programs on packets cost a TCP connection, beside programs that do nothing.
+bench-wire: deps
+	CLANG="$$(dirname "$$(readlink -f "$$(command -v swift)")")/clang" Benchmarks/wire/wire.sh $(ROUNDS)
 
 bench-host: deps build
 	python3 Benchmarks/host/host.py --tlswatch .build/release/tlswatch

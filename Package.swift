@@ -30,6 +30,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-nio", exact: "2.101.2"),
         .package(url: "https://github.com/apple/swift-nio-extras", exact: "1.35.2"),
         .package(url: "https://github.com/apple/swift-nio-ssl", exact: "2.37.6"),
+        .package(url: "https://github.com/apple/swift-crypto", exact: "4.5.2"),
     ],
     targets: [
         // bpf/event.h, the contract between the BPF programs and their consumer: no libbpf, no kernel.
@@ -65,12 +66,21 @@ let package = Package(
         ),
         // Machine code: ELF files, unwind tables, an interpreter, where a probe costs least.
         .target(name: "Code", dependencies: ["CCapstone"], swiftSettings: settings),
+        // TLS and QUIC as packets show them: hellos, records, when a handshake has ended. No kernel, no C.
+        .target(
+            name: "Wire",
+            dependencies: [
+                "Handshakes", .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "CryptoExtras", package: "swift-crypto"),
+            ],
+            swiftSettings: settings
+        ),
         // What is asked of the kernel and of the system: the programs and their ring, links, iterators, files, clocks.
         .target(
             name: "Kernel", dependencies: ["CBPF", "CEvents"], swiftSettings: settings, plugins: ["CompileBPF"]
         ),
         .target(
-            name: "HandshakeProbe", dependencies: ["CCapstone", "CEvents", "Code", "Handshakes", "Kernel"],
+            name: "HandshakeProbe", dependencies: ["CCapstone", "CEvents", "Code", "Handshakes", "Kernel", "Wire"],
             swiftSettings: settings
         ),
         .executableTarget(
@@ -109,7 +119,7 @@ let package = Package(
             name: "TestSupport", dependencies: ["Code", "Handshakes"], path: "Tests/TestSupport",
             swiftSettings: settings
         ),
-        // These two run anywhere.
+        // These three run anywhere.
         .testTarget(
             name: "HandshakesTests",
             dependencies: [
@@ -117,6 +127,11 @@ let package = Package(
                 .product(name: "SwiftProtobuf", package: "swift-protobuf"),
             ],
             resources: [.copy("Fixtures")], swiftSettings: settings
+        ),
+        .testTarget(
+            name: "WireTests", dependencies: ["Handshakes", "TestSupport", "Wire"], exclude: ["capture.py"],
+            resources: [.copy("Fixtures")],
+            swiftSettings: settings
         ),
         .testTarget(name: "CodeTests", dependencies: ["Code", "TestSupport"], swiftSettings: settings),
         .testTarget(

@@ -225,6 +225,9 @@ static __noinline struct frame *push_frame(struct frames *frames, __u64 object, 
 	frame->state = NO_STATE;
 	frame->detail = NO_STATE;
 	frame->after = 0;
+	frame->waiting_ns = 0;
+	frame->goroutine = frames->next_goroutine;
+	frame->bias = frames->next_bias;
 	start_clocks(frame, now);
 	return frame;
 }

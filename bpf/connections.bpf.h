@@ -9,6 +9,7 @@
 #include "core_types.h"
 #include "event.h"
 #include <bpf/bpf_helpers.h>
+#include <bpf/bpf_core_read.h>
 #include <bpf/bpf_endian.h>
 
 /* IANA's registry of service names and ports: those of TLS alone that are in use. */
@@ -72,6 +73,9 @@ int list_connections(struct bpf_iter__task_file *context)
 	}
 	record.pid = task->tgid;
 	record.listening = state == TCP_LISTEN;
+	/* A socket belongs to the group that it was made in, an accepted one to its listener's. */
+	if (bpf_core_field_exists(sk->sk_cgrp_data.cgroup))
+		record.group = BPF_CORE_READ(sk, sk_cgrp_data.cgroup, kn, id);
 	bpf_seq_write(context->meta->seq, &record, sizeof(record));
 	return 0;
 }

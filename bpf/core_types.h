@@ -34,6 +34,7 @@ enum {
 	BPF_MAP_TYPE_ARRAY = 2,
 	BPF_MAP_TYPE_PERCPU_ARRAY = 6,
 	BPF_MAP_TYPE_LRU_HASH = 9,
+	BPF_MAP_TYPE_SK_STORAGE = 24,
 	BPF_MAP_TYPE_RINGBUF = 27,
 	BPF_MAP_TYPE_TASK_STORAGE = 29,
 };
@@ -72,6 +73,31 @@ struct user_pt_regs {
 	__u64 pstate;
 };
 #endif
+
+/* Contexts of programs on packets: the kernel's ABI, which its verifier rewrites (include/uapi/linux/bpf.h). */
+struct bpf_sock {
+	__u32 bound_dev_if;
+	__u32 family;
+	__u32 type;
+	__u32 protocol;
+	__u32 mark;
+	__u32 priority;
+	__u32 src_ip4;
+	__u32 src_ip6[4];
+	__u32 src_port;
+	__be16 dst_port;
+	__u16 padding;
+	__u32 dst_ip4;
+	__u32 dst_ip6[4];
+	__u32 state;
+	__s32 rx_queue_mapping;
+};
+
+struct __sk_buff {
+	__u32 len;
+	__u32 before_socket[41];
+	struct bpf_sock *sk __attribute__((aligned(8)));
+};
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
@@ -205,14 +231,37 @@ struct sock_common {
 	struct in6_addr skc_v6_rcv_saddr;
 };
 
+typedef struct {
+	int owned; /* by a process: else by nobody, or by a softirq */
+} socket_lock_t;
+
+struct kernfs_node {
+	__u64 id; /* the inode */
+};
+
+struct cgroup {
+	struct kernfs_node *kn;
+};
+
+/* A pointer of its own since 5.15 (kernel 8520e224f547). */
+struct sock_cgroup_data {
+	struct cgroup *cgroup;
+};
+
 struct sock {
 	struct sock_common __sk_common;
+	struct sock_cgroup_data sk_cgrp_data;
+	socket_lock_t sk_lock;
 	__u16 sk_protocol;        /* its own field since 5.6 (kernel bf9765145b85) */
 	struct socket *sk_socket; /* NULL once nobody has it open */
 };
 
 struct tcp_sock {
-	__u32 srtt_us; /* smoothed round-trip time, times eight */
+	__u32 rcv_nxt;        /* the next byte that TCP expects */
+	__u32 write_seq;      /* behind the last byte that the program has written */
+	__u64 bytes_received; /* without the peer's SYN */
+	__u64 bytes_acked;    /* by the peer: the SYN is one of them */
+	__u32 srtt_us;        /* smoothed round-trip time, times eight */
 	__u32 total_retrans;
 	__u64 tcp_mstamp; /* the newest packet's arrival, microseconds of CLOCK_MONOTONIC, until the next one is sent */
 	__u8 fastopen_connect : 1; /* TCP_FASTOPEN_CONNECT is set */

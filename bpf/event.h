@@ -34,6 +34,7 @@ enum tlswatch_kind {
 	TLSWATCH_PROCESS_EXEC = 6,
 	TLSWATCH_PROCESS_EXIT = 7,
 	TLSWATCH_NAME = 8, /* a failure, with the server name of a ClientHello that the library has not stored */
+	TLSWATCH_WIRE = 9, /* a TCP segment of a handshake, seen by the programs on packets */
 };
 
 /* What a probe site stands for: see struct tlswatch_site. */
@@ -45,7 +46,11 @@ enum tlswatch_hook {
 	TLSWATCH_HOOK_ALPN_ANSWER = 5,   /* a client processes the server's answer */
 	TLSWATCH_HOOK_FATAL = 6,         /* object, argument = alert to send (-1 none), argument2 = reason */
 	TLSWATCH_HOOK_OBJECT_FREE = 7,   /* object */
-	TLSWATCH_HOOK_CALL_EXIT = 8,     /* the call ends: an instruction inside it; object, argument = its result */
+	/*
+	 * The call ends: an instruction inside it; object, argument = its result. With argument2 the two are an error as an
+	 * interface value, and the result is 0 where there is none, else 1.
+	 */
+	TLSWATCH_HOOK_CALL_EXIT = 8,
 	TLSWATCH_HOOK_KEY_AGREEMENT_EXIT = 9, /* the instruction behind it; object, argument = what it returned */
 	TLSWATCH_HOOK_PAUSE = 10,             /* the thread leaves the call without ending it (ASYNC_pause_job) */
 	TLSWATCH_HOOK_MASTER_SECRET = 11,     /* object; below TLS 1.3: the peer's share has been read and used */
@@ -79,6 +84,15 @@ enum tlswatch_fact {
 	TLSWATCH_STATE_SLOTS = 8,
 	TLSWATCH_ALPN_LENGTH = 8,
 	TLSWATCH_REFERENCES = 9, /* to the object: it is freed when the last is dropped */
+	/*
+	 * Of a call that returned an error, where the profile tells how interface values are read (else the stack's own): of the
+	 * error, of those of the two directions, and of the connection the number of the innermost type that is known, and
+	 * above 8 bits its detail; of the connection, whether the call has used a socket.
+	 */
+	TLSWATCH_CARRIER = 20,
+	TLSWATCH_ERROR = 21,
+	TLSWATCH_INCOMING_ERROR = 22,
+	TLSWATCH_OUTGOING_ERROR = 23,
 	TLSWATCH_SLOTS = 24,
 	/* addresses: of a text (see tlswatch_shape), or of another object */
 	TLSWATCH_ALPN = TLSWATCH_SLOTS,
@@ -146,7 +160,7 @@ struct tlswatch_call_return {
 	__u16 steps;
 	__u16 alpn_length; /* bytes, 255 at most; 0 none */
 	__u16 sni_length;
-	__u16 reserved;
+	__u16 waits;       /* 1: off_cpu_ns is what it waited for its socket, whatever the threads did that it ran on */
 	__u32 idle_calls;  /* calls before this one that changed nothing and made no record */
 	__u32 rtt_us;      /* smoothed, of its own socket at the call's end; 0 not known */
 	__u32 retransmits; /* segments that this side sent again since that was made; TLSWATCH_NO_COUNT not known */
@@ -205,6 +219,66 @@ struct tlswatch_name {
 	char text[TLSWATCH_TEXT_SIZE];
 };
 
+/* ---- packets ---- */
+
+enum tlswatch_wire_flag {
+	TLSWATCH_WIRE_SENT = 1,      /* by this side; else received */
+	TLSWATCH_WIRE_BEGINS = 2,    /* the ClientHello begins in it */
+	TLSWATCH_WIRE_IS_SERVER = 4, /* this side is the server */
+	TLSWATCH_WIRE_GAP = 8,       /* records before these may have been missed */
+	TLSWATCH_WIRE_NOT_TLS = 16,  /* what comes next in this direction is no TLS record */
+	TLSWATCH_WIRE_FIN = 32,
+	TLSWATCH_WIRE_RESET = 64,
+	TLSWATCH_WIRE_CLOSED = 128, /* the socket was closed; no segment */
+	TLSWATCH_WIRE_UNWATCHED =
+		256, /* no further ones are looked at: it is over, or has more segments than a handshake */
+};
+
+#define TLSWATCH_WIRE_RECORDS 12 /* of one segment */
+#define TLSWATCH_WIRE_CONTENT 8
+#define TLSWATCH_WIRE_BYTES 4096 /* of plaintext handshake records, of each direction and of one segment */
+
+/* The header of a TLS record. */
+struct tlswatch_wire_record {
+	__u16 length;
+	__u8 type;
+	__u8 held;                           /* of `content`; 0 unless it is a plaintext alert or handshake record */
+	__u8 content[TLSWATCH_WIRE_CONTENT]; /* its first bytes */
+};
+
+/*
+ * What a TCP segment shows of a handshake: the record headers in it, and the plaintext handshake records themselves, of
+ * which `byte_count` bytes follow. The header's object is the connection's number; pid, tid and process_start_ns are 0
+ * while it is not known who owns the socket.
+ */
+struct tlswatch_wire {
+	struct tlswatch_header header;
+	__u64 start_ns;    /* of the ClientHello's first segment */
+	__u32 sequence;    /* TCP's, of the first of the bytes that follow */
+	__u32 rtt_us;      /* as in tlswatch_call_return */
+	__u32 retransmits; /* of this side's, since the connection was made */
+	__u16 flags;       /* enum tlswatch_wire_flag */
+	__u16 byte_count;
+	__u16 family; /* AF_INET, AF_INET6; 0 where the addresses are not known yet */
+	__u16 local_port;
+	__u16 remote_port;
+	__u16 records;
+	__u8 local[16]; /* as in tlswatch_socket */
+	__u8 remote[16];
+	char comm[TLSWATCH_COMM_SIZE]; /* the owner's name: its main thread's */
+	struct tlswatch_wire_record record[TLSWATCH_WIRE_RECORDS];
+};
+
+/* Packets by how far the programs looked at them: the cheapest first. */
+enum tlswatch_wire_path {
+	TLSWATCH_WIRE_PATH_OTHER = 0, /* not TCP's, or of no full socket */
+	TLSWATCH_WIRE_PATH_OLD,       /* its connection has carried 64 KB both ways */
+	TLSWATCH_WIRE_PATH_DONE,      /* its connection's handshake is over, or it began before the programs */
+	TLSWATCH_WIRE_PATH_PLAIN,     /* no ClientHello so far on its connection */
+	TLSWATCH_WIRE_PATH_HANDSHAKE,
+	TLSWATCH_WIRE_PATH_COUNT,
+};
+
 /* ---- what processes map ---- */
 
 /* A file that a process maps as code, from list_mappings. Not in the ring. */
@@ -224,6 +298,7 @@ struct tlswatch_connection {
 	__u32 pid;  /* thread group */
 	__u16 port; /* the one of TLS: the socket's own, or its peer's */
 	__u16 listening;
+	__u64 group; /* the socket's control group: its directory's inode; 0 where the kernel does not tell */
 };
 
 /* ---- profile ---- */
@@ -232,9 +307,9 @@ struct tlswatch_connection {
  * How a library's facts are read. A read of user memory costs 85 ns, nearly whatever its length, so
  * neighbouring fields come with one copy: `reads` are done in order into the thread's scratch, and a
  * fact is a field of it. The first read, from the object itself, is the handshake's state: entries
- * and plain returns do that one alone.
+ * and plain returns do that one alone, and those that a state elsewhere takes (`state_reads`).
  */
-#define TLSWATCH_READS 8
+#define TLSWATCH_READS 12
 #define TLSWATCH_SCRATCH_START 1584 /* a read begins below this in the scratch */
 #define TLSWATCH_READ_SIZE 1024     /* and is shorter than this */
 #define TLSWATCH_SCRATCH_SIZE (TLSWATCH_SCRATCH_START + TLSWATCH_READ_SIZE)
@@ -250,10 +325,10 @@ struct tlswatch_read {
 };
 
 struct tlswatch_field {
-	__u16 at;     /* where in the scratch: the scalar, or the pointer to the text */
-	__u8 size;    /* of a scalar 1, 2, 4; of a pointer 8; 0: the fact is absent */
-	__u8 read;    /* index of the read that brought it; TLSWATCH_FROM_OBJECT: an address inside the object itself */
-	__s32 offset; /* added to a pointer, or to the object's address */
+	__u16 at;  /* where in the scratch: the scalar, or the pointer to the text */
+	__u8 size; /* of a scalar 1, 2, 4; of a pointer 8; 0: the fact is absent */
+	__u8 read; /* index of the read that brought it; TLSWATCH_FROM_OBJECT: an address inside the object itself */
+	__s32 offset; /* added to a pointer, or to the object's address; of a scalar: the bits of which it is 1 if any is set, 0 all */
 };
 
 /* How long a text is. */
@@ -290,6 +365,40 @@ struct tlswatch_transport {
 	__u64 own[TLSWATCH_KINDS]; /* how the names of the library's own kinds begin; 0 none */
 };
 
+/*
+ * How interface values are read: pairs of a table, which has the address of the type at 8, and the value's address. Go's errors
+ * and connections are such, one wrapping another. Offsets in bytes.
+ */
+struct tlswatch_interfaces {
+	/* In the object: its connection, the errors that its directions have ended with, and a mutex held in a call. */
+	__u16 connection;
+	__u16 incoming_error;
+	__u16 outgoing_error;
+	__u16 mutex;
+	__u16 known;      /* 0: nothing here is */
+	__u16 socket;     /* the number of connections that are sockets; 0 none is known */
+	__u16 pointer;    /* in such a one, of the address of what has its descriptor */
+	__u16 descriptor; /* in that, 4 bytes */
+};
+
+#define TLSWATCH_NOTHING 0xffff
+#define TLSWATCH_TYPES 65536 /* of all profiles */
+
+/* A type by its address, as the file has it, of which the low half is enough. */
+struct tlswatch_type_key {
+	__u32 type;
+	__u32 profile;
+};
+
+struct tlswatch_type {
+	__u16 number;  /* the stack's; 1 to 255 */
+	__u16 inner;   /* in the value, of the interface inside; TLSWATCH_NOTHING: none */
+	__u16 pointed; /* `inner` is a pointer to a value with this number; 0: an interface */
+	__u16 detail;  /* in the value, of what is told of it; TLSWATCH_NOTHING */
+	__u16 size;    /* of that, 1 or 4; 0: a text, of which the length and the first two bytes are told */
+	__u16 reserved;
+};
+
 /* A set of states; no state beyond 255 is in one. */
 struct tlswatch_states {
 	__u32 word[8];
@@ -316,11 +425,13 @@ struct tlswatch_profile {
 	struct tlswatch_text text[TLSWATCH_TEXTS - TLSWATCH_SLOTS];
 	__u32 enabled;                /* 0: hits of this library are counted and nothing is read */
 	__u32 starts_in_any;          /* `start` does not tell */
+	__u32 over_without_state;     /* an object freed without a state has no handshake in progress */
 	struct tlswatch_states start; /* an entry in one of these may begin a handshake */
 	struct tlswatch_states end;   /* a return in one of these may end it */
 	struct tlswatch_states over;  /* an object freed in one of these has no handshake in progress */
 	struct tlswatch_states dead;  /* an entry in one of these returns at once, past the exit's probe */
 	/* Sets of reads, 1 << index, that bring one fact. */
+	__u32 state_reads;                          /* those of the state that the first read does not bring */
 	__u32 alpn_reads;                           /* TLSWATCH_ALPN_LENGTH */
 	__u32 reference_reads;                      /* TLSWATCH_REFERENCES */
 	__u32 transport_reads;                      /* TLSWATCH_TRANSPORT */
@@ -333,6 +444,7 @@ struct tlswatch_profile {
 	__u32 exit_hooked;                   /* TLSWATCH_HOOK_CALL_EXIT has probes: no return probe is wanted */
 	__u32 alpn_hooked; /* enum tlswatch_alpn_hooked: there are probes, so that key changes need no look for the protocol */
 	struct tlswatch_transport transport;
+	struct tlswatch_interfaces interfaces;
 };
 
 /* ---- probe sites ---- */
@@ -370,6 +482,7 @@ struct tlswatch_site {
 	struct tlswatch_place object;
 	struct tlswatch_place argument;
 	struct tlswatch_place argument2;
+	__u64 address; /* of the instruction in the file's own numbering; 0: it does not matter */
 };
 
 /* ---- knobs: set by the consumer before the object is loaded, constants from then on ---- */
@@ -392,6 +505,7 @@ enum tlswatch_program {
 	TLSWATCH_PROGRAM_PROCESS_EXEC,
 	TLSWATCH_PROGRAM_PROCESS_EXIT,
 	TLSWATCH_PROGRAM_PROCESS_FORK,
+	TLSWATCH_PROGRAM_WIRE, /* a hit is a segment of which a record is to be made */
 	TLSWATCH_PROGRAM_COUNT,
 };
 
@@ -443,11 +557,16 @@ _Static_assert(sizeof(struct tlswatch_socket) == 112, "socket");
 _Static_assert(sizeof(struct tlswatch_socket_closed) == 56, "socket_closed");
 _Static_assert(sizeof(struct tlswatch_process) == 312, "process");
 _Static_assert(sizeof(struct tlswatch_name) == 336, "name");
+_Static_assert(sizeof(struct tlswatch_connection) == 16, "connection");
+_Static_assert(sizeof(struct tlswatch_wire_record) == 12, "wire_record");
+_Static_assert(sizeof(struct tlswatch_wire) == 264, "wire");
 _Static_assert(sizeof(struct tlswatch_transport) == 88, "transport");
 _Static_assert(sizeof(struct tlswatch_read) == 12, "read");
 _Static_assert(sizeof(struct tlswatch_field) == 8, "field");
 _Static_assert(sizeof(struct tlswatch_place) == 8, "place");
-_Static_assert(sizeof(struct tlswatch_site) == 32, "site");
+_Static_assert(sizeof(struct tlswatch_site) == 40, "site");
+_Static_assert(sizeof(struct tlswatch_interfaces) == 16, "interfaces");
+_Static_assert(sizeof(struct tlswatch_type) == 12, "type");
 _Static_assert(sizeof(struct tlswatch_test) == 12, "test");
 _Static_assert(sizeof(struct tlswatch_knobs) == 8, "knobs");
 _Static_assert(sizeof(struct tlswatch_counters) == 80, "counters");

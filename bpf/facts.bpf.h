@@ -32,12 +32,6 @@ __noinline __u32 do_read(const struct tlswatch_read *read, struct frames *frames
 	return 1U << (index & 31);
 }
 
-/* The first read: the handshake's state. Returns the set of reads that were done. */
-static __always_inline __u32 read_state(const struct tlswatch_profile *profile, struct frames *frames, __u64 object)
-{
-	return do_read(&profile->reads[0], frames, object, 0, 0);
-}
-
 /* Those reads of `wanted` that are not `done` yet, in order. Returns the set of all that are done. */
 __noinline __u32 read_more(const struct tlswatch_profile *profile, struct frames *frames, __u64 object, __u32 wanted,
 			   __u32 done)
@@ -45,10 +39,21 @@ __noinline __u32 read_more(const struct tlswatch_profile *profile, struct frames
 	if (!profile || !frames)
 		return 0;
 #pragma clang loop unroll(disable)
-	for (__u32 i = 1; i < TLSWATCH_READS; i++)
+	for (__u32 i = 0; i < TLSWATCH_READS; i++)
 		if ((wanted & ~done) >> i & 1)
 			done |= do_read(&profile->reads[i], frames, object, i, done);
 	return done;
+}
+
+/* The first read, and what else the handshake's state takes. Returns the set of reads that were done. */
+__noinline __u32 read_state(const struct tlswatch_profile *profile, struct frames *frames, __u64 object)
+{
+	__u32 done;
+
+	if (!profile || !frames)
+		return 0;
+	done = do_read(&profile->reads[0], frames, object, 0, 0);
+	return profile->state_reads ? read_more(profile, frames, object, profile->state_reads, done) : done;
 }
 
 /* Where in the scratch a fact is, or a negative number where it is absent. */
@@ -82,6 +87,8 @@ __noinline __u32 read_field(const struct tlswatch_profile *profile, const struct
 		found &= 0xff;
 	else if (field->size == 2)
 		found &= 0xffff;
+	if (field->offset)
+		found = (found & field->offset) != 0;
 	*value = found;
 	return 1U << fact;
 }

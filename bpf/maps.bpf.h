@@ -58,6 +58,15 @@ struct {
 	__type(value, __u64);
 } library_hits SEC(".maps");
 
+/* Types that interface values are of, by the profile of the file that has them. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, TLSWATCH_TYPES);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct tlswatch_type_key);
+	__type(value, struct tlswatch_type);
+} types SEC(".maps");
+
 /* Thread groups to observe when knobs.filter_processes is set; children join by themselves. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -95,6 +104,9 @@ struct frame {
 	__u64 off_mark;
 	__u64 arrived_mark;
 	__u32 cpu;
+	__u32 bias; /* low half of what an address of the target is above the file's own; 0 where it does not matter */
+	__u64 waiting_ns; /* kept by goroutine: since when it has waited for its socket; 0: it does not */
+	__u32 goroutine;
 	__u32 reserved;
 	__u64 run_delay_ns; /* the thread's, as it stood at the entry */
 	/* Neither run nor ready to run, from the entry to the last receive, and when that was. */
@@ -105,6 +117,14 @@ struct frame {
 	__u64 arrived_ns;
 };
 
+/* An interface value, and the innermost one in it whose type is known. */
+struct chain {
+	__u64 table;
+	__u64 data;
+	__u32 number; /* 0: none is known */
+	__u32 detail;
+};
+
 #define RECORD_SIZE 1072 /* of a call's return with all its steps and texts, at most */
 
 /* A thread's own memory: frames, a landing place for reads of user memory, off the stack, and the record in the making. */
@@ -113,6 +133,11 @@ struct frames {
 	__u32 owner;      /* the thread that has it; 0 nobody, DISPLACED where it is not in thread_slots */
 	__u64 arrival_ns; /* of what the thread is just receiving on `arrival`: its newest packet's */
 	__u64 arrival;
+	struct chain chain;
+	/* Of the next frame: its object, its bias, and whether it is a goroutine's. */
+	__u64 next_object;
+	__u32 next_bias;
+	__u32 next_goroutine;
 	struct frame frame[FRAMES];
 	__u8 scratch[TLSWATCH_SCRATCH_SIZE];
 	struct tlswatch_call_return record;

@@ -4,6 +4,7 @@
 #define TLSWATCH_PROOF_BPF_H
 
 #include "facts.bpf.h"
+#include "interfaces.bpf.h"
 #include <bpf/bpf_tracing.h>
 
 #if defined(__TARGET_ARCH_x86)
@@ -109,6 +110,17 @@ __noinline int transport_tells(const struct tlswatch_profile *profile, struct fr
 	return table && is_own_kind(layout, table) ? IS_ANOTHER : NOT_TOLD;
 }
 
+/* The same of a connection that is an interface value. */
+static __noinline int connection_tells(const struct tlswatch_profile *profile, struct frames *frames,
+				       const struct frame *frame, __u64 file)
+{
+	int descriptor = descriptor_of(&profile->interfaces, frames, frame);
+
+	if (descriptor < 0)
+		return NOT_TOLD;
+	return is_of_file(descriptor, file) ? IS_THE_ONE : IS_ANOTHER;
+}
+
 /* Where the bytes are that the thread's system call has just sent or received; 0 where that is not known. */
 static __noinline __u64 call_buffer(void)
 {
@@ -175,7 +187,10 @@ static __noinline __u32 proof(struct frames *frames, struct frame *frame, struct
 
 	if (!profile)
 		return TLSWATCH_NO_PROOF;
-	told = transport_tells(profile, frames, frame->object, (__u64)BPF_CORE_READ(sk, sk_socket, file));
+	if (profile->interfaces.known)
+		told = connection_tells(profile, frames, frame, (__u64)BPF_CORE_READ(sk, sk_socket, file));
+	else
+		told = transport_tells(profile, frames, frame->object, (__u64)BPF_CORE_READ(sk, sk_socket, file));
 	if (told == IS_THE_ONE)
 		return TLSWATCH_PROOF_DESCRIPTOR;
 	/*

@@ -20,12 +20,14 @@
 	_(12, r12) _(13, r13) _(14, r14) _(15, r15)
 /* clang-format on */
 #define REGISTER_OFFSET(name) __builtin_offsetof(struct pt_regs, name)
+#define INSTRUCTION_OFFSET __builtin_offsetof(struct pt_regs, ip)
 #define GOROUTINE_REGISTER 14
 #define GOROUTINE(registers) (registers)->r14
 #elif defined(__TARGET_ARCH_arm64)
 /* Parameters alone: code is not read there yet. */
 #define REGISTERS(_) _(0, 0) _(1, 1) _(2, 2) _(3, 3) _(4, 4) _(5, 5) _(6, 6) _(7, 7) _(28, 28)
 #define REGISTER_OFFSET(n) (8 * (n))
+#define INSTRUCTION_OFFSET (8 * 32) /* pc, behind 31 registers and sp */
 #define GOROUTINE_REGISTER 28
 #define GOROUTINE(registers) (registers)->regs[28]
 #endif
@@ -42,6 +44,14 @@ static __noinline __u64 register_value(struct pt_regs *ctx, __u32 number)
 		REGISTERS(REGISTER)
 #undef REGISTER
 	}
+	return value;
+}
+
+static __noinline __u64 instruction_pointer(struct pt_regs *ctx)
+{
+	__u64 value = 0;
+
+	LOAD_REGISTER(value, ctx, INSTRUCTION_OFFSET);
 	return value;
 }
 

@@ -115,11 +115,11 @@ static __always_inline struct frames *frames_here(void)
 
 /*
  * Whether a receive on this socket may tell something about waiting: the first one that brings something in a call does, and
- * any other behind which the thread was off its processor. libssl asks the socket up to twenty times in a handshake.
+ * any other behind which the thread was off its processor; a goroutine's threads do not tell. libssl asks the socket up to twenty times in a handshake.
  */
 static __always_inline bool may_have_waited(const struct frame *frame, __u64 sk)
 {
-	return frame->socket != sk || frame->input_ns == frame->enter_ns ||
+	return frame->goroutine || frame->socket != sk || frame->input_ns == frame->enter_ns ||
 	       frame->switches != switches_of(bpf_get_current_task_btf());
 }
 
@@ -151,6 +151,33 @@ static __noinline int note_receive(struct frames *frames, struct frame *frame, _
 	return 0;
 }
 
+/* The same of a goroutine's call, which is not blocked in a receive: it waits from one that finds nothing until one that does. */
+static __noinline int note_wait(struct frames *frames, struct frame *frame, __u64 sk, int length, __u64 now)
+{
+	bool knows_arrival = length > 0 && frames->arrival == sk;
+	__u64 since = frame->waiting_ns;
+
+	frames->arrival = 0;
+	if (knows_arrival && frame->input_ns == frame->enter_ns)
+		frame->arrived_ns = frames->arrival_ns;
+	if (length == -EAGAIN) {
+		if (!since)
+			frame->waiting_ns = now;
+		return 0;
+	}
+	if (!since)
+		return 0;
+	frame->waiting_ns = 0;
+	frame->blocked_ns += now - since;
+	if (knows_arrival && frame->unread_ns != TLSWATCH_NO_TIME) {
+		if (frames->arrival_ns > since)
+			since = frames->arrival_ns;
+		if (now > since)
+			frame->unread_ns += now - since;
+	}
+	return 0;
+}
+
 static __noinline int socket_io(__u64 sk, int length, __u32 program)
 {
 	struct frames *frames = frames_here();
@@ -178,7 +205,9 @@ static __noinline int socket_io(__u64 sk, int length, __u32 program)
 		if (length < 0 && length != -EAGAIN)
 			frame->io_result = length;
 	} else {
-		if (may_have_waited(frame, sk))
+		if (frame->goroutine)
+			note_wait(frames, frame, sk, length, now);
+		else if (may_have_waited(frame, sk))
 			note_receive(frames, frame, sk, length, now);
 		else
 			frame->mark_ns = now;

@@ -5,6 +5,7 @@
 
 #include "calls.bpf.h"
 #include "facts.bpf.h"
+#include "interfaces.bpf.h"
 #include "socket_table.bpf.h"
 #include <bpf/bpf_tracing.h>
 
@@ -84,6 +85,32 @@ static __noinline int begin_call(struct frames *frames, struct tlswatch_profile 
 	return submit_enter(frames, profile, frame, done);
 }
 
+/* What the next frame keeps of the site. */
+static __noinline int mark_next(struct pt_regs *ctx, const struct tlswatch_site *site, struct frames *frames)
+{
+	frames->next_goroutine = site->context == TLSWATCH_GOROUTINE;
+	frames->next_bias = site->address ? (__u32)instruction_pointer(ctx) - (__u32)site->address : 0;
+	return 0;
+}
+
+/* The call gets its frame, for frames->next_object; `done` is as in begin_call. */
+static __noinline int open_call(struct pt_regs *ctx, const struct tlswatch_site *site, struct frames *frames, __u64 now,
+				__u32 done)
+{
+	__u32 index = site->profile;
+	struct tlswatch_profile *profile = bpf_map_lookup_elem(&profiles, &index);
+	struct frame *frame;
+
+	if (!profile)
+		return 0;
+	flush_steps(frames);
+	mark_next(ctx, site, frames);
+	drop_ended(&profile->interfaces, frames, index);
+	frame = push_frame(frames, frames->next_object, index, now, is_server(ctx, site, profile, frames, done));
+	begin_call(frames, profile, frame, done);
+	return profile->exit_hooked != 0;
+}
+
 /* An entry into the handshake. Returns 0 if its return is wanted. */
 static __noinline int enter_call(struct pt_regs *ctx, const struct tlswatch_site *site, __u64 now)
 {
@@ -91,8 +118,6 @@ static __noinline int enter_call(struct pt_regs *ctx, const struct tlswatch_site
 	__u32 index = site->profile, done, state;
 	struct tlswatch_profile *profile = bpf_map_lookup_elem(&profiles, &index);
 	struct frames *frames;
-	struct frame *frame;
-	__u64 object;
 
 	if (!profile || !profile->enabled) {
 		count_drop(program, TLSWATCH_DROP_DISABLED);
@@ -103,18 +128,15 @@ static __noinline int enter_call(struct pt_regs *ctx, const struct tlswatch_site
 		count_drop(program, TLSWATCH_DROP_NO_MEMORY);
 		return 1;
 	}
-	object = object_of(ctx, site);
-	done = read_state(profile, frames, object);
+	frames->next_object = object_of(ctx, site);
+	done = read_state(profile, frames, frames->next_object);
 	if (profile->exit_hooked && read_field(profile, frames, done, TLSWATCH_STATE, &state) &&
 	    contains(&profile->dead, state)) {
 		count_drop(program, TLSWATCH_DROP_NOTED);
 		leave_frames(ctx, site, frames);
 		return 1;
 	}
-	flush_steps(frames);
-	frame = push_frame(frames, object, index, now, is_server(ctx, site, profile, frames, done));
-	begin_call(frames, profile, frame, done);
-	return profile->exit_hooked != 0;
+	return open_call(ctx, site, frames, now, done);
 }
 
 /* Every fact, and the texts; returns how many bytes of text there are. */
@@ -159,13 +181,25 @@ static __noinline bool is_without_effect(struct tlswatch_call_return *record, st
 	return frame->state == record->scalar[TLSWATCH_STATE] && frame->detail == record->scalar[TLSWATCH_DETAIL];
 }
 
+/* The same of a goroutine's call: what it waited, where its own socket is known. */
+static __noinline int fill_waits(struct tlswatch_call_return *record, const struct frame *frame, __u64 now)
+{
+	record->unread_ns = frame->unread_ns;
+	record->arrived_ns = frame->arrived_ns;
+	if (frame->enter_ns && frame->socket)
+		record->off_cpu_ns = frame->blocked_ns + (frame->waiting_ns ? now - frame->waiting_ns : 0);
+	return 0;
+}
+
 /* Where the call's time went, as far as the thread is still the one that entered it. */
-static __noinline int fill_times(struct tlswatch_call_return *record, struct frame *frame)
+static __noinline int fill_times(struct tlswatch_call_return *record, struct frame *frame, __u64 now)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 
 	record->off_cpu_ns = TLSWATCH_NO_TIME;
 	record->run_delay_ns = TLSWATCH_NO_TIME;
+	if (frame->goroutine)
+		return fill_waits(record, frame, now);
 	record->unread_ns = frame->unread_ns;
 	record->arrived_ns = frame->arrived_ns;
 	if (!frame->enter_ns || frame->tid != (__u32)bpf_get_current_pid_tgid())
@@ -206,7 +240,7 @@ static __noinline int submit_return(struct frames *frames, struct tlswatch_profi
 	__u64 size = sizeof(*record) + (__u64)frame->steps * sizeof(struct tlswatch_step);
 	bool goes_on = false;
 
-	fill_times(record, frame);
+	fill_times(record, frame, now);
 	record->alpn_length = 0;
 	record->sni_length = 0;
 	record->present = read_field(profile, frames, done, TLSWATCH_STATE, state);
@@ -220,6 +254,8 @@ static __noinline int submit_return(struct frames *frames, struct tlswatch_profi
 	}
 	if (!goes_on)
 		size += read_facts(frames, profile, frame, done);
+	if (result && profile->interfaces.known)
+		read_errors(&profile->interfaces, frames, frame);
 	take_idle_calls(record, frame->object, frame->began);
 	fill_connection(record, frame, goes_on);
 	record->enter_ns = frame->enter_ns;
@@ -228,7 +264,7 @@ static __noinline int submit_return(struct frames *frames, struct tlswatch_profi
 	record->result = result;
 	record->io_result = frame->io_result;
 	record->steps = frame->steps;
-	record->reserved = 0;
+	record->waits = frame->goroutine != 0;
 	fill_header(&record->header, now, frame->object, TLSWATCH_CALL_RETURN, frame->profile, size,
 		    TLSWATCH_HOOK_CALL);
 	_Static_assert(sizeof(frames->text) >= 2 * TLSWATCH_TEXT_SIZE, "room for both texts");
@@ -270,6 +306,18 @@ static __noinline int return_call(struct pt_regs *ctx, const struct tlswatch_sit
 	return leave_frames(ctx, site, frames);
 }
 
+/* What the call returns. */
+static __noinline __s32 result_of(struct pt_regs *ctx, const struct tlswatch_site *site, struct frames *frames)
+{
+	if (site->argument.kind == TLSWATCH_NOWHERE)
+		return TLSWATCH_NO_RESULT;
+	if (site->argument2.kind == TLSWATCH_NOWHERE)
+		return value_at(ctx, &site->argument);
+	frames->chain.table = value_at(ctx, &site->argument);
+	frames->chain.data = value_at(ctx, &site->argument2);
+	return frames->chain.table != 0;
+}
+
 /* An exit from the call, at an instruction inside it. */
 static __noinline int exit_call(struct pt_regs *ctx, const struct tlswatch_site *site, __u64 now)
 {
@@ -287,11 +335,11 @@ static __noinline int exit_call(struct pt_regs *ctx, const struct tlswatch_site 
 		/* Entered on another thread, or in a job that was paused: no more is known of the call. */
 		flush_steps(frames);
 		drop_frame(frames, object);
+		mark_next(ctx, site, frames);
 		frame = push_frame(frames, object, index, now, 0);
 		frame->enter_ns = 0;
 	}
-	end_call(frames, bpf_map_lookup_elem(&profiles, &index), frame, now,
-		 site->argument.kind == TLSWATCH_NOWHERE ? TLSWATCH_NO_RESULT : (__s32)value_at(ctx, &site->argument));
+	end_call(frames, bpf_map_lookup_elem(&profiles, &index), frame, now, result_of(ctx, site, frames));
 	return leave_frames(ctx, site, frames);
 }
 

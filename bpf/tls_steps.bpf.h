@@ -106,7 +106,8 @@ static __noinline int step_facts(struct tlswatch_step *step, struct frames *fram
 	struct tlswatch_profile *profile = bpf_map_lookup_elem(&profiles, &frame->profile);
 	__u32 done, value;
 
-	step->input_ns = frame->input_ns;
+	/* A goroutine's call waits for its peer inside: without its socket nobody knows when the input came. */
+	step->input_ns = frame->goroutine && !frame->socket ? 0 : frame->input_ns;
 	if (!profile)
 		return 0;
 	if (step->hook == TLSWATCH_HOOK_ALPN_SELECT) {
@@ -221,7 +222,8 @@ static __noinline int object_free(struct pt_regs *ctx, const struct tlswatch_sit
 		return 0;
 	}
 	done = read_state(profile, frames, object);
-	if (read_field(profile, frames, done, TLSWATCH_STATE, &value) && contains(&profile->over, value)) {
+	if (read_field(profile, frames, done, TLSWATCH_STATE, &value) ? contains(&profile->over, value) :
+									profile->over_without_state) {
 		count_drop(program, TLSWATCH_DROP_NOTED);
 		return leave_frames(ctx, site, frames);
 	}

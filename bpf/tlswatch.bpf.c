@@ -6,5 +6,6 @@
 #include "process.bpf.h"
 #include "mappings.bpf.h"
 #include "connections.bpf.h"
+#include "wire.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

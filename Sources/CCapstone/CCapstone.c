@@ -144,6 +144,8 @@ static uint8_t operation(unsigned int id)
 		return TLSWATCH_OP_INC;
 	case X86_INS_DEC:
 		return TLSWATCH_OP_DEC;
+	case X86_INS_BT:
+		return TLSWATCH_OP_BT;
 	case X86_INS_OR:
 		return TLSWATCH_OP_OR;
 	case X86_INS_UD2:

@@ -14,6 +14,8 @@ package struct AbstractInterpreter {
         case stored(Place, AbstractValue)
         /// Compares a field with a constant.
         case compared(Field, UInt64)
+        /// Looks whether some of these bits of a field are set.
+        case tested(Field, UInt64)
         /// Calls; `target` is nil where it is only known at run time; `arguments` are the first three.
         case called(target: AbstractValue, arguments: [AbstractValue])
         /// Leaves by a jump out of the function.
@@ -29,6 +31,8 @@ package struct AbstractInterpreter {
     package var forkLimit = 256
     /// How often one instruction is interpreted.
     package var visitLimit = 16
+    /// Take all ways of a jump through a table.
+    package var followsJumpTables = false
     /// Of paths that come to the same state, follow one: worth its cost where there are many.
     package var mergesPaths = false
     /// Instructions before which every path ends.
@@ -62,20 +66,23 @@ package struct AbstractInterpreter {
         package var events: [Event] = []
         /// By address: the set of registers, 1 << number, that hold the first parameter whenever the instruction is come to.
         package var passed: [UInt64: UInt16] = [:]
-        /// By the address of a call: where it goes.
+        /// By the address of a call: where it goes, and its first three arguments as it was come to last.
         package var targets: [UInt64: AbstractValue] = [:]
+        package var arguments: [UInt64: [AbstractValue]] = [:]
     }
 }
 
-/// One interpretation.
-private struct Run {
+/// One interpretation. What instructions do with data is in AbstractData.swift.
+struct Run {
     struct State {
         var address: UInt64
         var registers = [AbstractValue](repeating: .unknown, count: 16)
-        fileprivate(set) var stack: [Int64: AbstractValue] = [:]
+        private(set) var stack: [Int64: AbstractValue] = [:]
         /// Of all that is in the stack, in any order.
-        fileprivate var stackMark = 0
+        var stackMark = 0
         var flags = Flags.unknown
+        /// What a number was compared with last: before a jump through a table, its last index.
+        var bound: UInt64 = 0
 
         mutating func put(_ value: AbstractValue, at offset: Int64) {
             if let old = stack.updateValue(value, forKey: offset) { stackMark ^= Self.mark(old, offset) }
@@ -181,8 +188,9 @@ private struct Run {
             walk?.passed[instruction.address, default: .max] &= held
         }
         if instruction.kind == TLSWATCH_OP_CALL {
-            let target = target(instruction, state)
+            let (target, arguments) = (target(instruction, state), arguments(state))
             walk?.targets[instruction.address] = target
+            walk?.arguments[instruction.address] = arguments
         }
     }
 
@@ -231,8 +239,44 @@ private struct Run {
             state.address = address
             return limits.followsTailJumps && code.file.isCode(address)
         }
+        if case .tableTarget(let table) = target {
+            let file = code.file
+            forkAll(state) { index in
+                file.bytes(at: table &+ index * 4, count: 4)?.u32(at: 0).map {
+                    table &+ UInt64(bitPattern: Int64(Int32(bitPattern: $0)))
+                }
+            }
+            return false
+        }
+        if let table = addressTable(instruction.first) {
+            let file = code.file
+            forkAll(state) { file.bytes(at: table &+ $0 * 8, count: 8)?.u64(at: 0) }
+            return false
+        }
         emit(.jumpedOut(target: target, arguments: arguments(state)))
         return false
+    }
+
+    /// Goes on at each entry of a jump table that leads into this function.
+    mutating func forkAll(_ state: State, _ entry: (UInt64) -> UInt64?) {
+        for index in 0..<min(state.bound, Self.tableLimit) + 1 {
+            guard let address = entry(index) else { return }
+            var taken = state
+            taken.address = address
+            if extent.contains(address) { fork(taken) }
+        }
+    }
+
+    /// Ways through one table.
+    private static let tableLimit: UInt64 = 63
+
+    /// The table of `jmp [table + 8 * rax]`: addresses, in a file linked to fixed ones.
+    func addressTable(_ operand: Operand) -> UInt64? {
+        guard limits.followsJumpTables, code.file.kind == .fixedAddress, operand.isMemory, operand.width == 8,
+            operand.scale == 8, operand.index != UInt8(TLSWATCH_NO_REGISTER),
+            operand.base == UInt8(TLSWATCH_NO_REGISTER), !operand.opaque_address
+        else { return nil }
+        return UInt64(bitPattern: operand.value)
     }
 
     mutating func branch(_ instruction: Instruction, _ state: inout State) -> Bool {
@@ -266,6 +310,7 @@ private struct Run {
         let left = value(instruction.first, state).truncated(to: width)
         let right = value(instruction.second, state).truncated(to: width)
         state.flags = .unknown
+        if case .constant(let bound) = right { state.bound = bound }
         let isTest = instruction.kind == TLSWATCH_OP_TEST
         if !isTest, isGuard(instruction.first) || isGuard(instruction.second) {
             state.flags = .compare(0, 0, 8)
@@ -275,9 +320,23 @@ private struct Run {
         case (.constant(let left), .constant(let right)):
             state.flags = isTest ? .test(left & right, width) : .compare(left, right, width)
         case (_, .constant(let constant)):
-            if let field = left.field, !isTest { emit(.compared(field, constant)) }
+            if isTest { test(left, constant) } else if let field = left.field { emit(.compared(field, constant)) }
         default:
             if isTest, left == right, let field = left.field { emit(.compared(field, 0)) }
+        }
+    }
+
+    /// Some bits of a value are looked at.
+    mutating func test(_ value: AbstractValue, _ mask: UInt64) {
+        switch value {
+        case .place(_, let width) where width > 0:
+            if let field = value.field { emit(.tested(field, mask)) }
+        case .bits(let place, let width, let shift):
+            let whole = AbstractValue.place(place, width: width)
+            if let field = whole.field, mask.leadingZeroBitCount >= Int(shift) {
+                emit(.tested(field, mask << UInt64(shift)))
+            }
+        default: break
         }
     }
 
@@ -287,153 +346,5 @@ private struct Run {
         operand.isMemory && operand.opaque_address && operand.value == 0x28
             && operand.base == UInt8(TLSWATCH_NO_REGISTER)
             && operand.index == UInt8(TLSWATCH_NO_REGISTER)
-    }
-
-    // MARK: - Data
-
-    mutating func transfer(_ instruction: Instruction, _ state: inout State) {
-        let first = instruction.first
-        let second = instruction.second
-        switch instruction.kind {
-        case TLSWATCH_OP_MOV: store(value(second, state), to: first, &state)
-        case TLSWATCH_OP_MOVZX:
-            store(value(second, state).truncated(to: Int(second.width)), to: first, &state)
-        case TLSWATCH_OP_MOVSX:
-            store(value(second, state).signExtended(from: Int(second.width)), to: first, &state)
-        case TLSWATCH_OP_CDQE:
-            state.registers[Register.rax] = state.registers[Register.rax].signExtended(from: 4)
-        case TLSWATCH_OP_LEA: store(address(second, state).truncated(to: Int(first.width)), to: first, &state)
-        case TLSWATCH_OP_PUSH:
-            let pushed = value(first, state)
-            move(&state, by: -8)
-            if case .stack(let offset) = state.registers[Register.rsp] { state.put(pushed, at: offset) }
-        case TLSWATCH_OP_POP:
-            var popped = AbstractValue.unknown
-            if case .stack(let offset) = state.registers[Register.rsp] { popped = state.stack[offset] ?? .unknown }
-            move(&state, by: 8)
-            store(popped, to: first, &state)
-        case TLSWATCH_OP_LEAVE:
-            let frame = state.registers[Register.rbp]
-            if case .stack(let offset) = frame { state.registers[Register.rbp] = state.stack[offset] ?? .unknown }
-            state.registers[Register.rsp] = frame.adding(8)
-        case TLSWATCH_OP_ADD, TLSWATCH_OP_SUB, TLSWATCH_OP_AND, TLSWATCH_OP_XOR, TLSWATCH_OP_SHL, TLSWATCH_OP_SHR,
-            TLSWATCH_OP_SAR:
-            let result = arithmetic(instruction, value(first, state), value(second, state))
-            let width = Int(first.width)
-            store(result.truncated(to: width), to: first, &state)
-            state.flags = .unknown
-            if isGuard(second) { state.flags = .compare(0, 0, 8) }
-            // These leave neither carry nor overflow, as `test` does.
-            if instruction.kind == TLSWATCH_OP_AND || instruction.kind == TLSWATCH_OP_XOR,
-                case .constant(let value) = result.truncated(to: width)
-            {
-                state.flags = .test(value, width)
-            }
-        case TLSWATCH_OP_CMOV:
-            switch state.flags.decides(instruction.condition) {
-            case true?: store(value(second, state), to: first, &state)
-            case false?: break
-            case nil:
-                // Both outcomes, as at a branch.
-                var other = state
-                store(value(second, state), to: first, &other)
-                fork(other)
-            }
-        default:
-            for register in 0..<16 where instruction.written >> UInt16(register) & 1 != 0 {
-                state.registers[register] = .unknown
-            }
-            if first.isMemory { store(.unknown, to: first, &state) }
-            state.flags = .unknown
-        }
-    }
-
-    func move(_ state: inout State, by amount: Int64) {
-        state.registers[Register.rsp] = state.registers[Register.rsp].adding(UInt64(bitPattern: amount))
-    }
-
-    func arithmetic(_ instruction: Instruction, _ left: AbstractValue, _ right: AbstractValue) -> AbstractValue {
-        if instruction.kind == TLSWATCH_OP_XOR, instruction.first.isRegister, instruction.second.isRegister,
-            instruction.first.reg == instruction.second.reg
-        {
-            return .constant(0)
-        }
-        guard case .constant(let right) = right else {
-            if instruction.kind == TLSWATCH_OP_ADD, case .constant(let left) = left { return right.adding(left) }
-            return .unknown
-        }
-        switch instruction.kind {
-        case TLSWATCH_OP_ADD: return left.adding(right)
-        case TLSWATCH_OP_SUB: return left.adding(0 &- right)
-        default: break
-        }
-        guard case .constant(let left) = left else { return highBytes(instruction, left, right) }
-        switch instruction.kind {
-        case TLSWATCH_OP_AND: return .constant(left & right)
-        case TLSWATCH_OP_XOR: return .constant(left ^ right)
-        case TLSWATCH_OP_SHL: return .constant(left << (right & 63))
-        case TLSWATCH_OP_SHR: return .constant(left >> (right & 63))
-        default: return .unknown
-        }
-    }
-
-    /// A field shifted right by a byte: its upper bytes, which stand one further.
-    func highBytes(_ instruction: Instruction, _ value: AbstractValue, _ shift: UInt64) -> AbstractValue {
-        guard instruction.kind == TLSWATCH_OP_SHR || instruction.kind == TLSWATCH_OP_SAR, shift == 8,
-            case .place(let place, let width) = value, width == 2 || width == 4, let upper = place.skippingLoaded(1)
-        else { return .unknown }
-        return .place(upper, width: width - 1)
-    }
-
-    func address(_ operand: Operand, _ state: State) -> AbstractValue {
-        guard operand.isMemory, !operand.opaque_address else { return .unknown }
-        var address = AbstractValue.constant(UInt64(bitPattern: operand.value))
-        if operand.index != UInt8(TLSWATCH_NO_REGISTER) {
-            guard case .constant(let index) = state.registers[Int(operand.index & 15)] else { return .unknown }
-            address = address.adding(index &* UInt64(operand.scale))
-        }
-        guard operand.base != UInt8(TLSWATCH_NO_REGISTER), case .constant(let offset) = address else { return address }
-        return state.registers[Int(operand.base & 15)].adding(offset)
-    }
-
-    func value(_ operand: Operand, _ state: State) -> AbstractValue {
-        if operand.isImmediate { return .constant(UInt64(bitPattern: operand.value)) }
-        if operand.isRegister { return state.registers[Int(operand.reg & 15)].truncated(to: Int(operand.width)) }
-        let width = Int(operand.width)
-        guard [1, 2, 4, 8].contains(width) else { return .unknown }
-        switch address(operand, state) {
-        case .unknown: return .unknown
-        case .stack(let offset): return (state.stack[offset] ?? .unknown).truncated(to: width)
-        case .place(let place, _):
-            if width <= 4, let known = limits.assumptions[place] {
-                return AbstractValue.constant(known).truncated(to: width)
-            }
-            return place.loaded().map { .place($0, width: UInt8(width)) } ?? .unknown
-        case .constant(let address): return load(address, width)
-        }
-    }
-
-    /// A constant of the file: a pointer that the loader sets, or bytes that nothing may change.
-    func load(_ address: UInt64, _ width: Int) -> AbstractValue {
-        if width == 8, let pointer = code.file.pointer(at: address) { return .constant(pointer) }
-        guard let segment = code.file.segment(at: address), !segment.isWritable,
-            let bytes = code.file.bytes(at: address, count: width)
-        else { return .unknown }
-        return .constant(bytes.reversed().reduce(0) { $0 << 8 | UInt64($1) })
-    }
-
-    mutating func store(_ value: AbstractValue, to operand: Operand, _ state: inout State) {
-        if operand.isRegister {
-            // Narrow writes keep the rest of the register, which nobody here needs.
-            state.registers[Int(operand.reg & 15)] =
-                operand.width >= 4 ? value.truncated(to: Int(operand.width)) : .unknown
-            return
-        }
-        guard operand.isMemory else { return }
-        switch address(operand, state) {
-        case .stack(let offset): state.put(value.truncated(to: Int(operand.width)), at: offset)
-        case .place(let place, _): emit(.stored(place, value.truncated(to: Int(operand.width))))
-        default: break
-        }
     }
 }

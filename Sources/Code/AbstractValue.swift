@@ -52,6 +52,11 @@ package enum AbstractValue: Hashable {
     case stack(Int64)
     /// A parameter, an address computed from one, or (`width` > 0) the bytes loaded through one.
     case place(Place, width: UInt8)
+    /// The bytes loaded through one, shifted right.
+    case bits(Place, width: UInt8, shift: UInt8)
+    /// An entry of the jump table at this address, and the place that it leads to.
+    case tableEntry(UInt64)
+    case tableTarget(UInt64)
 
     /// The field that was loaded to get this value: offsets from the parameter, and the load's width in bytes.
     package var field: Field? {
@@ -62,7 +67,9 @@ package enum AbstractValue: Hashable {
 
     package func adding(_ amount: UInt64) -> AbstractValue {
         switch self {
-        case .unknown: return .unknown
+        case .unknown, .bits, .tableTarget: return .unknown
+        // Entries are relative to their table.
+        case .tableEntry(let table): return amount == table ? .tableTarget(table) : .unknown
         case .constant(let value): return .constant(value &+ amount)
         case .stack(let offset): return .stack(offset &+ Int64(bitPattern: amount))
         case .place(let place, let width):
@@ -79,6 +86,7 @@ package enum AbstractValue: Hashable {
         case .constant(let value): return .constant(value & (1 << UInt64(width * 8) - 1))
         case .place(let place, let old) where old > 0 && place.displacement == 0:
             return .place(place, width: min(old, UInt8(width)))
+        case .bits, .tableEntry: return self
         default: return .unknown
         }
     }

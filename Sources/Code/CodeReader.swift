@@ -1,7 +1,7 @@
 import CCapstone
 
 package typealias Instruction = tlswatch_instruction
-typealias Operand = tlswatch_operand
+package typealias Operand = tlswatch_operand
 
 /// Decodes a file's instructions at their addresses. Not for use by two threads.
 ///

@@ -20,6 +20,17 @@ package enum DataSearch {
 
     /// Calls `visit` with each occurrence of `text` until it returns true. Reads at most `limit` bytes.
     package static func find(_ file: ELFFile, _ text: String, limit: UInt64, visit: ([UInt8], Int) -> Bool) {
+        find(file, text, limit) { bytes, offset, _ in visit(bytes, offset) }
+    }
+
+    /// Calls `visit` with the address of each occurrence of `text` until it returns true. Reads at most `limit` bytes.
+    package static func findAddresses(_ file: ELFFile, _ text: String, limit: UInt64, visit: (UInt64) -> Bool) {
+        find(file, text, limit) { _, offset, start in visit(start &+ UInt64(offset)) }
+    }
+
+    private static func find(
+        _ file: ELFFile, _ text: String, _ limit: UInt64, visit: ([UInt8], Int, UInt64) -> Bool
+    ) {
         let wanted = Array(text.utf8)
         var left = limit
         for range in file.dataRanges {
@@ -30,10 +41,20 @@ package enum DataSearch {
                 let bytes = file.bytes(at: address, upTo: count + 256)
                 guard !bytes.isEmpty else { break }
                 left -= UInt64(count)
+                if search(bytes, wanted, count, { visit($0, $1, address) }) { return }
                 address = address.addingClamped(UInt64(count))
-                if search(bytes, wanted, count, visit) { return }
             }
         }
+    }
+
+    /// Whether `text` is in the file's constants. Reads at most `limit` bytes.
+    package static func holds(_ file: ELFFile, _ text: String, limit: UInt64) -> Bool {
+        var found = false
+        find(file, text, limit: limit) { _, _ in
+            found = true
+            return true
+        }
+        return found
     }
 
     /// Calls `visit` with the offset of each occurrence of these bytes until it returns true.

@@ -119,8 +119,27 @@ package enum ProbeRung: String, Sendable, CaseIterable, Codable {
         return LoadedBPFObject(handle, rung: .perf, listsProcesses: true)
     }
 
+    /// Neither the programs on packets nor what they keep.
+    private borrowing func leaveOutWire() {
+        for name in WireProgram.all {
+            if let program = unsafe bpf_object__find_program_by_name(object, name) {
+                unsafe bpf_program__set_autoload(program, false)
+            }
+        }
+        for name in WireProgram.maps {
+            if let map = unsafe bpf_object__find_map_by_name(object, name) {
+                unsafe bpf_map__set_autocreate(map, false)
+            }
+        }
+    }
+
     /// Loads the programs for the given rung, leaving out what the kernel lacks.
-    package consuming func load(rung: ProbeRung, features: KernelFeatures) throws(BPFError) -> LoadedBPFObject {
+    ///
+    /// - Parameter wire: whether packets are to be looked at as well.
+    package consuming func load(
+        rung: ProbeRung, features: KernelFeatures, wire: Bool = false
+    ) throws(BPFError) -> LoadedBPFObject {
+        if !wire { leaveOutWire() }
         let wanted: [(name: String, load: Bool, type: UInt32)] = [
             ("tls_session", rung == .session, ProbeLink.AttachType.session),
             ("tls_enter", true, rung == .perf ? 0 : ProbeLink.AttachType.multi),
@@ -173,6 +192,8 @@ package enum ProbeRung: String, Sendable, CaseIterable, Codable {
     private let hitsMap: Int32
     private let sitesMap: Int32
     private let observedMap: Int32
+    private let typesMap: Int32
+    private let packetsMap: Int32
     private let lossesPage: LossesPage?
     private let processors: Int
 
@@ -185,7 +206,9 @@ package enum ProbeRung: String, Sendable, CaseIterable, Codable {
         unsafe countersMap = bpf_object__find_map_fd_by_name(object, "counters")
         unsafe sitesMap = bpf_object__find_map_fd_by_name(object, "sites")
         unsafe hitsMap = bpf_object__find_map_fd_by_name(object, "library_hits")
+        unsafe typesMap = bpf_object__find_map_fd_by_name(object, "types")
         unsafe observedMap = bpf_object__find_map_fd_by_name(object, "observed_processes")
+        unsafe packetsMap = bpf_object__find_map_fd_by_name(object, "wire_packets")
         unsafe lossesPage = LossesPage(object)
         processors = Int(libbpf_num_possible_cpus())
     }
@@ -218,6 +241,26 @@ package enum ProbeRung: String, Sendable, CaseIterable, Codable {
         var value = site
         let result = unsafe bpf_map_update_elem(sitesMap, &key, &value, 0)
         guard result == 0 else { throw .from(errno, operation: "store probe site \(index)") }
+    }
+
+    package func setType(_ key: tlswatch_type_key, _ type: tlswatch_type) throws(BPFError) {
+        var (key, value) = (key, type)
+        let result = unsafe bpf_map_update_elem(typesMap, &key, &value, 0)
+        guard result == 0 else { throw .from(errno, operation: "store a type of profile \(key.profile)") }
+    }
+
+    /// Takes what `setType` has stored for a profile.
+    package func forgetTypes(profile: UInt32) {
+        var keys: [tlswatch_type_key] = []
+        var key = tlswatch_type_key()
+        var result = unsafe bpf_map_get_next_key(typesMap, nil, &key)
+        while result == 0, keys.count < Int(TLSWATCH_TYPES) {
+            keys.append(key)
+            var next = tlswatch_type_key()
+            result = unsafe bpf_map_get_next_key(typesMap, &key, &next)
+            key = next
+        }
+        for var key in keys where key.profile == profile { _ = unsafe bpf_map_delete_elem(typesMap, &key) }
     }
 
     package func observe(process pid: UInt32) throws(BPFError) {
@@ -255,6 +298,20 @@ package enum ProbeRung: String, Sendable, CaseIterable, Codable {
         return sum
     }
 
+    /// Packets so far, by `enum tlswatch_wire_path`; empty where none are looked at.
+    package func packets() -> [UInt64] {
+        guard packetsMap >= 0 else { return [] }
+        let paths = Int(TLSWATCH_WIRE_PATH_COUNT.rawValue)
+        var sum = [UInt64](repeating: 0, count: paths)
+        perProcessor(packetsMap, key: 0, of: PacketCounts.self) { counts in
+            for path in 0..<paths { sum[path] &+= counts[path] }
+        }
+        return sum
+    }
+
+    /// struct wire_packets of bpf/wire_flow.bpf.h.
+    private typealias PacketCounts = InlineArray<5, UInt64>
+
     private func perProcessor<Value: BitwiseCopyable>(
         _ map: Int32, key: UInt32, of type: Value.Type, _ body: (Value) -> Void
     ) {
@@ -265,6 +322,15 @@ package enum ProbeRung: String, Sendable, CaseIterable, Codable {
             for index in 0..<processors { unsafe body(values[index]) }
         }
     }
+}
+
+/// The programs on packets, and what only they keep.
+package enum WireProgram {
+    package static let egress = "wire_egress"
+    package static let ingress = "wire_ingress"
+    package static let state = "wire_state"
+    static let all = [egress, ingress, state]
+    static let maps = ["wire_flows", "wire_packets", "wire_notes"]
 }
 
 extension tlswatch_counters {

@@ -6,8 +6,11 @@ package struct ConnectionHolder: Sendable, Equatable {
     package var port: UInt16 = 0
     package var listening = false
     package var connections = 0
+    /// The control groups of these sockets, by the inodes of their directories.
+    package var groups: Set<UInt64> = []
 
-    package mutating func add(port: UInt16, listening: Bool) {
+    package mutating func add(port: UInt16, listening: Bool, group: UInt64 = 0) {
+        if group != 0 { groups.insert(group) }
         if listening {
             self.port = self.listening ? min(self.port, port) : port
             self.listening = true

@@ -21,13 +21,14 @@ package struct Privileges: Sendable {
     /// Reads CapEff of this process (capabilities(7)).
     ///
     /// - Parameter rung: how probes are attached; `nil` where that is not known.
-    package static func current(rung: ProbeRung?) -> Privileges {
-        Privileges(effective: effectiveSet(), rung: rung)
+    /// - Parameter wire: whether packets are to be looked at.
+    package static func current(rung: ProbeRung?, wire: Bool = false) -> Privileges {
+        Privileges(effective: effectiveSet(), rung: rung, wire: wire)
     }
 
     /// CAP_SYS_ADMIN stands in for CAP_BPF and CAP_PERFMON. Perf events on functions need CAP_SYS_ADMIN itself in every
     /// kernel with the fix of CVE-2025-38466.
-    package init(effective: UInt64, rung: ProbeRung?) {
+    package init(effective: UInt64, rung: ProbeRung?, wire: Bool = false) {
         func held(_ bit: Int) -> Bool { effective & (1 << UInt64(bit)) != 0 }
         let administrator = held(21)
         capabilities = [
@@ -48,6 +49,12 @@ package struct Privileges: Sendable {
                 purpose: "delay in-place writes to a probed library until its probes are removed",
                 held: held(28), required: false),
         ]
+        if wire {
+            capabilities.append(
+                Capability(
+                    name: "CAP_NET_ADMIN", bit: Self.networkAdministrator, purpose: "look at packets (--wire)",
+                    held: held(Self.networkAdministrator)))
+        }
         if rung == .perf {
             capabilities.append(
                 Capability(
@@ -55,6 +62,8 @@ package struct Privileges: Sendable {
                     held: administrator))
         }
     }
+
+    private static let networkAdministrator = 12
 
     // MARK: giving up
 
@@ -65,9 +74,9 @@ package struct Privileges: Sendable {
     /// Leaves this thread, and those that it starts, what observing needs, and no way to more.
     ///
     /// - Throws: `BPFError` where the kernel does not take them; it always does.
-    package static func keepForObserving(rung: ProbeRung) throws(BPFError) {
+    package static func keepForObserving(rung: ProbeRung, wire: Bool = false) throws(BPFError) {
         let held = effectiveSet()
-        var kept = Privileges(effective: held, rung: rung).capabilities
+        var kept = Privileges(effective: held, rung: rung, wire: wire).capabilities
             .reduce(bindService) { $0 | (1 << UInt64($1.bit)) }
         // CAP_DAC_OVERRIDE does what CAP_DAC_READ_SEARCH does, and more.
         if held & (1 << 2) == 0 { kept |= 1 << 1 }

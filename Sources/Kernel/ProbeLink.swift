@@ -48,6 +48,16 @@ package struct ProbeLink: ~Copyable {
         unsafe handle = .libbpf(link)
     }
 
+    /// A program on the packets of a control group and those below it.
+    ///
+    /// - Parameter group: a descriptor of its directory, needed only during the call.
+    package init(packets program: OpaquePointer, group: Int32, name: String) throws(BPFError) {
+        guard let link = unsafe bpf_program__attach_cgroup(program, group) else {
+            throw .from(errno, operation: "attach to the packets of control group \(name)")
+        }
+        unsafe handle = .libbpf(link)
+    }
+
     deinit {
         switch handle {
         case .descriptor(let descriptor): close(descriptor)

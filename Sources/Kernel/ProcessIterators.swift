@@ -25,7 +25,8 @@ extension LoadedBPFObject {
         guard listsProcesses else { return nil }
         var holders: [UInt32: ConnectionHolder] = [:]
         let complete = pass(.connections, over: nil, of: tlswatch_connection.self) { record in
-            holders[record.pid, default: ConnectionHolder()].add(port: record.port, listening: record.listening != 0)
+            holders[record.pid, default: ConnectionHolder()].add(
+                port: record.port, listening: record.listening != 0, group: record.group)
         }
         return complete ? holders : nil
     }

@@ -92,7 +92,7 @@ extension KernelTests {
 }
 
 /// The library of Programs/stages.c.
-private enum Stages: TLSStack {
+enum Stages: TLSStack {
     static let name = "stages"
     static let title = "Stages"
     static let libraries = ["libstages.so"]

@@ -33,7 +33,11 @@ extension KernelTests {
             defer { process.stop(SIGKILL) }
             // That it was read shows in what it was found to be.
             #expect(
-                eventually { daemon.child.errors.text.contains("library=\(program) reason=unsupported_stack") },
+                eventually {
+                    daemon.child.errors.lines.contains {
+                        $0.contains("library observed") && $0.contains("library=\(program) ")
+                    }
+                },
                 "\(daemon.child.errors.text)")
             #expect(try resident(daemon) <= fresh + 10)
         }

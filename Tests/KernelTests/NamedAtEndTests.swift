@@ -68,12 +68,12 @@ extension KernelTests {
             #expect(named(second.errors).isEmpty, "\(second.errors)")
         }
 
-        /// A program with a text of Go's TLS and as much code as one has; it ends at once.
+        /// A program with a text of rustls and as much code as one has; it ends at once.
         private func program(_ directory: TemporaryDirectory) throws -> String {
             let source = try directory.write(
                 """
                 __asm__(".text\\n.skip 300000, 0x90\\n");
-                const char *volatile text = "crypto/tls.(*Conn).handshakeContext";
+                const char *volatile text = "tls13 client handshake state";
                 int main(void) { return text == 0; }
                 """, to: "program.c")
             let path = directory.file("program")
@@ -90,7 +90,7 @@ extension KernelTests {
             #expect(
                 named(errors).contains {
                     $0.contains(" \(path)")
-                        && $0.hasSuffix(": Go's crypto/tls is not supported yet (unsupported_stack)")
+                        && $0.hasSuffix(": rustls is not supported yet (unsupported_stack)")
                 }, "\(errors)")
         }
 

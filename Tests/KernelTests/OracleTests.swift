@@ -65,6 +65,28 @@ extension KernelTests {
             try compare(.fetched("openssl-3.5.4"), Self.everywhere + more)
         }
 
+        /// Its servers ask for no renegotiation and for no certificate behind the handshake, it has no jobs, no BIO for datagrams, and
+        /// early data in a way of its own; objects have one owner. Its transport is not read: a ClientHello on another socket inside a
+        /// call is taken for its own, and a reset that comes between two calls is not seen.
+        private static let onlyOpenSSLs: Set<String> = [
+            "up-ref", "early-data", "early-data-rejected", "async-interleaved", "renegotiate", "post-handshake-auth",
+            "refused-renegotiation", "dtls", "callback-asks-first", "reset",
+        ]
+
+        @Test("BoringSSL")
+        func boringSSL() throws {
+            let lines = Self.everywhere.filter { Self.onlyOpenSSLs.isDisjoint(with: $0) }
+            let more =
+                ["memory", "unix"].map { ["--io", $0, "--count", "3"] + Self.offers }
+                + ["P-256", "P-384"].flatMap { group in
+                    ["1.2", "1.3"].map { ["--group", group, "--tls", $0, "--count", "2"] }
+                }
+                + ["silent-client", "address-reuse", "thread-handoff", "reset-in-call"].map {
+                    ["--scenario", $0, "--count", "2"] + Self.offers
+                } + [["--alpn", "h2", "--server-alpn", "none", "--count", "2"]]
+            try compare(.boringSSL, lines + more)
+        }
+
         // MARK: the comparison
 
         private func compare(_ build: TLSBuild, _ lines: [[String]]) throws {

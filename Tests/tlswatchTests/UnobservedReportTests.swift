@@ -22,6 +22,10 @@ import Testing
                     + "handshakes are missing"
             ])
         #expect(UnobservedReport.lines([], omitted: 0).isEmpty)
+        #expect(
+            UnobservedReport.lines([sighting("/a", kind)], omitted: 0, byWire: true) == [
+                "observed by packets only: /a (wget): GnuTLS is not supported yet (unsupported_stack)"
+            ])
     }
 
     @Test("Ten lines at most, and one that counts the rest")

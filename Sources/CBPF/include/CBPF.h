@@ -41,6 +41,18 @@ int64_t tlswatch_clock(int clock);
 /* Whether what lies at a path is in sysfs(5): 1 or 0, or -errno. */
 int tlswatch_is_sysfs(const char *path);
 
+/* Whether a path is the root of the cgroup v2 hierarchy, or a group of it: 1 or 0, or -errno. */
+int tlswatch_is_cgroup2(const char *path);
+
+/* Opens the directory of a group by its inode, given one of the hierarchy; a descriptor or -errno. */
+int tlswatch_open_cgroup(int root, uint64_t inode);
+
+/* enum bpf_attach_type, for tlswatch_cgroup_programs. */
+enum tlswatch_cgroup_direction { TLSWATCH_CGROUP_INGRESS = 0, TLSWATCH_CGROUP_EGRESS = 1 };
+
+/* How many programs on packets work on a group, its own and its parents'; -errno where the kernel does not tell. */
+int tlswatch_cgroup_programs(int descriptor, uint32_t direction);
+
 /* A close-on-exec eventfd, or -1 with errno. */
 int tlswatch_eventfd(void);
 

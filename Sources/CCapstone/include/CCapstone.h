@@ -42,6 +42,7 @@ enum tlswatch_operation {
 	TLSWATCH_OP_INC,
 	TLSWATCH_OP_DEC,
 	TLSWATCH_OP_OR,
+	TLSWATCH_OP_BT,
 };
 
 enum tlswatch_operand_kind {

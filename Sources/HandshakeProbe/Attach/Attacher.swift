@@ -13,7 +13,6 @@ struct Attacher: ~Copyable {
         fileprivate var entries: ProbeLink?
         fileprivate var returns: ProbeLink?
         fileprivate var perf: [PerfPair] = []
-
         /// Any thread, once nobody else has it.
         func letGo() {
             session = nil
@@ -128,6 +127,7 @@ struct Attacher: ~Copyable {
             released.append(profile)
         }
         try object.setProfile(UInt32(profile), tlswatch_profile())
+        object.forgetTypes(profile: UInt32(profile))
     }
 
     /// Waits until all that was detached is out of the kernel.
@@ -171,7 +171,13 @@ struct LinkMaker: Sendable {
         try object.setProfile(
             UInt32(profile),
             tlswatch_profile(
-                plan: analysis.plan, facts: analysis.facts, transport: transport, states: states, sites: sites))
+                plan: analysis.plan, facts: analysis.facts, transport: transport, interfaces: analysis.interfaces,
+                states: states, sites: sites))
+        // Those of a library that had this profile before, if anybody has left them.
+        object.forgetTypes(profile: UInt32(profile))
+        for (type, entry) in analysis.interfaces?.types ?? [:] {
+            try object.setType(tlswatch_type_key(type: type, profile: UInt32(profile)), tlswatch_type(entry))
+        }
         guard sites.count <= TLSWATCH_SITES else {
             throw BPFError(.system, operation: "probe \(sites.count) places in \(path): \(TLSWATCH_SITES) at most")
         }
@@ -281,6 +287,7 @@ extension tlswatch_site {
         hook = site.hook.rawValue
         self.profile = UInt16(profile)
         context = site.context.rawValue
+        address = site.address
         object = tlswatch_place(site.object)
         argument = tlswatch_place(site.argument)
         argument2 = tlswatch_place(site.argument2)

@@ -20,6 +20,8 @@ package enum UnobservedReason: String, Sendable, Codable {
     case fileSystemHangs = "file_system_hangs"
     /// A TLS stack that is recognised and not supported yet.
     case unsupportedStack = "unsupported_stack"
+    /// A program made by a release of Go that is too old to be read.
+    case goTooOld = "go_too_old"
     /// A 32-bit program or library of a TLS stack.
     case thirtyTwoBit = "32_bit"
     case noCheapSite = "no_cheap_site"

@@ -145,8 +145,12 @@ struct CatalogState: ~Copyable {
     /// The processes that no library stands for.
     func elsewhere(_ rows: [ObservedLibrary]) -> UncoveredProcesses {
         let covered = rows.reduce(into: Set()) { $0.formUnion($1.processes) }
+        let observed = rows.filter { $0.state == .attached }.reduce(into: Set()) { $0.formUnion($1.processes) }
         return UncoveredProcesses(
-            unopened: unopened.subtracting(covered).count, withoutLibrary: holders.keys.count { !covered.contains($0) })
+            unopened: unopened.subtracting(covered).count, withoutLibrary: holders.keys.count { !covered.contains($0) },
+            groups: holders.reduce(into: Set<UInt64>()) { groups, holder in
+                if !observed.contains(holder.key) { groups.formUnion(holder.value.groups) }
+            })
     }
 
     /// Takes what has happened to processes. True when a sweep has to find what was lost.

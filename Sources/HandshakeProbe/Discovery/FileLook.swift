@@ -13,6 +13,8 @@ struct FileLook: Sendable {
         /// The stack is known and not observed.
         case unsupported(stack: String)
         case thirtyTwoBit(stack: String)
+        /// It holds a stack that is observed elsewhere, of a release that is too old.
+        case outdated(stack: String, detail: String)
         /// It holds a stack that is observed elsewhere, and its code could not be read.
         case failed(String)
     }
@@ -74,6 +76,7 @@ struct FileLook: Sendable {
                 return .analysed(analysis)
             }
         } catch {
+            if let stack = error.outdated { return .outdated(stack: stack, detail: error.description) }
             failure = error
         }
         // Others have texts of OpenSSL too: what was made from it, and what looks for it.
@@ -165,6 +168,7 @@ extension FileLook.Finding {
             (stack, .unsupportedStack, "\(UnsupportedStacks.title(stack)) is not supported yet")
         case .thirtyTwoBit(let stack):
             (stack, .thirtyTwoBit, "32-bit \(UnsupportedStacks.title(stack)) is not supported yet")
+        case .outdated(let stack, let detail): (stack, .goTooOld, detail)
         case .failed(let detail): ("unknown", .analysisFailed, detail)
         }
     }

@@ -27,6 +27,8 @@ final class DiscoveryLoop: @unchecked Sendable {
     private let watch: MappingWatch?
     /// In its place where there is none.
     private let begun: BegunPrograms?
+    /// Where packets are looked at for the programs that no library is observed of; `nil` where they are not chosen so.
+    private let wire: WireLinks?
     private var looks = LookSchedule()
     private let stopDescriptor: Int32
     private let finished = DispatchGroup()
@@ -35,8 +37,9 @@ final class DiscoveryLoop: @unchecked Sendable {
     /// `stopDescriptor` becomes readable when the thread is to end.
     init(
         catalog: LibraryCatalog, options: EngineOptions, tuning: SharedTuning, stopDescriptor: Int32,
-        watch: MappingWatch?, begun: BegunPrograms?
+        watch: MappingWatch?, begun: BegunPrograms?, wire: WireLinks?
     ) {
+        self.wire = wire
         self.catalog = catalog
         self.options = options
         self.tuning = tuning
@@ -92,6 +95,7 @@ final class DiscoveryLoop: @unchecked Sendable {
     private func lookAtConnections() -> UInt64 {
         let start = monotonicNow()
         catalog.change { $0.lookAtConnections() }
+        wire?.follow(groups: catalog.uncovered.groups)
         return monotonicNow() - start
     }
 

@@ -18,6 +18,7 @@ package final class Engine: Sendable {
     private let options: EngineOptions
     private let tuning: SharedTuning
     private let tracepoints: TracepointLinks
+    private let wire: WireLinks?
     private let announced = AnnouncedLibraries()
     /// An element when what `ObservationChanges` tells of may have changed; for one reader.
     package let observations: AsyncStream<Void>
@@ -39,9 +40,10 @@ package final class Engine: Sendable {
         features = KernelFeatures.probe()
         rung = try features.rung(forced: options.rung)
         try ProcessNamespace.require()
-        try Privileges.current(rung: rung).require()
+        let looksAtPackets = options.wire != .off
+        try Privileges.current(rung: rung, wire: looksAtPackets).require()
         try BPFAccess.require()
-        if options.leastPrivilege { try Privileges.keepForObserving(rung: rung) }
+        if options.leastPrivilege { try Privileges.keepForObserving(rung: rung, wire: looksAtPackets) }
         let opened = try OpenBPFObject()
         try opened.setRingSize(options.ringBytes)
         let filters = !options.processes.isEmpty
@@ -51,7 +53,7 @@ package final class Engine: Sendable {
         // With the libraries named nothing is looked for.
         let looksForPrograms = watch == nil && options.libraries.isEmpty
         try opened.tellPrograms(looksForPrograms)
-        kernel = KernelSide(try opened.load(rung: rung, features: features))
+        kernel = KernelSide(try opened.load(rung: rung, features: features, wire: looksAtPackets))
         guard kernel.object.seesLosses else { throw .from(errno, operation: "map the account of lost events") }
         // Children that are there already; later ones join by themselves.
         for pid in ProcessMaps.withDescendants(Set(options.processes)) { try kernel.object.observe(process: pid) }
@@ -61,13 +63,16 @@ package final class Engine: Sendable {
             announce: { [announced] library in announced.libraries.withLock { $0.append(library) } },
             news: { [observed] in observed.yield() })
         tracepoints = try TracepointLinks(kernel: kernel, features: features)
+        wire = looksAtPackets ? try WireLinks(kernel: kernel) : nil
         stopDescriptor = eventDescriptor()
         guard stopDescriptor >= 0 else { throw .from(errno, operation: "create an eventfd") }
         discovery = DiscoveryLoop(
             catalog: catalog, options: options, tuning: tuning, stopDescriptor: stopDescriptor, watch: watch,
-            begun: looksForPrograms ? try BegunPrograms(descriptor: kernel.object.programsDescriptor) : nil)
+            begun: looksForPrograms ? try BegunPrograms(descriptor: kernel.object.programsDescriptor) : nil,
+            wire: options.wire == .unobserved ? wire : nil)
         try discovery.first()
         try catalog.requirePermission()
+        if options.wire == .all { try wire?.attachToRoot() }
     }
 
     deinit { close(stopDescriptor) }
@@ -110,6 +115,7 @@ package final class Engine: Sendable {
         let consumer = EventConsumer(
             table: SessionTable(
                 capacity: options.maxSessions, timeout: tuning.value.handshakeTimeout, wallClockOffset: offset),
+            wire: WireTable(isEnabled: options.wire != .off, requiresOwner: !options.processes.isEmpty),
             metrics: MetricsRegistry(version: options.version, options: options.metrics),
             stacks: options.stacks, longestWindow: options.longestWindow, started: monotonicNow(), recorder: recorder,
             losses: LossWatch { [kernel] in kernel.object.losses() }
@@ -132,6 +138,7 @@ package final class Engine: Sendable {
         catalog.detachAll()
         // A thread that hangs in a file system keeps what is not let go of here until it ends.
         tracepoints.letGo()
+        wire?.letGo()
     }
 
     private func recordingHeader(wallClockOffset: Int64) -> RecordingHeader {
@@ -165,6 +172,10 @@ package final class Engine: Sendable {
         if snapshot.lost != lost { observed.yield() }
     }
     func note(recordingFailure text: String) { failure.withLock { $0 = text } }
+    /// Packets so far, and the control groups that are looked at; `nil` where none are.
+    func packets() -> (packets: [UInt64], groups: Int)? {
+        wire.map { (kernel.object.packets(), $0.count) }
+    }
     func counters() -> [tlswatch_counters] { kernel.object.counters() }
     func hits(profile: Int) -> UInt64 { kernel.object.hits(profile: UInt32(profile)) }
 }

@@ -2,6 +2,14 @@ import Glibc
 import Handshakes
 import Kernel
 
+/// Of which programs handshakes are seen from packets.
+package enum WireMode: String, Sendable, CaseIterable {
+    case off
+    /// Those with connections on ports of TLS that no library is observed of.
+    case unobserved
+    case all
+}
+
 /// What to observe and how.
 package struct EngineOptions: Sendable {
     /// The release, for recordings and `tlswatch_build_info`.
@@ -14,6 +22,8 @@ package struct EngineOptions: Sendable {
     /// others' sessions end with their sockets. Spares a hit an object; the first sessions without a socket may end later
     /// than their objects did.
     package var defersObjectFree = false
+    /// Of which programs handshakes are seen from packets (`--wire`).
+    package var wire = WireMode.off
     /// Nanoseconds without an event after which a session times out.
     package var handshakeTimeout: UInt64 = 60_000_000_000
     /// Windows, extra labels, exemplars and limits of the metrics.

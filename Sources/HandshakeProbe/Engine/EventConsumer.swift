@@ -16,7 +16,12 @@ final class EventConsumer {
     private static let statusInterval: UInt64 = 1_000_000_000
 
     private(set) var decoder = EventDecoder()
-    var table: SessionTable
+    private var correlation: Correlation
+    var table: SessionTable {
+        _read { yield correlation.table }
+        _modify { yield &correlation.table }
+    }
+    var wire: WireTable { correlation.wire }
     var metrics: MetricsRegistry
     private let stacks: TLSStacks
     private let longestWindow: UInt64
@@ -39,19 +44,20 @@ final class EventConsumer {
     ///   - longestWindow: of the metrics, nanoseconds.
     ///   - started: the time from which the uptime counts.
     init(
-        table: SessionTable, metrics: consuming MetricsRegistry, stacks: TLSStacks = .builtIn,
+        table: SessionTable, wire: WireTable = WireTable(isEnabled: false), metrics: consuming MetricsRegistry,
+        stacks: TLSStacks = .builtIn,
         longestWindow: UInt64 = 60_000_000_000, started: UInt64 = 0, recorder: consuming RecordingWriter? = nil,
         losses: LossWatch? = nil
     ) {
-        self.table = table
+        correlation = Correlation(table: table, wire: wire)
         self.metrics = metrics
         self.stacks = stacks
         self.longestWindow = longestWindow
         self.started = started
         stepped = started
-        self.table.processes.keepsFresh = recorder != nil
         self.recorder = recorder
         self.losses = losses
+        correlation.table.processes.keepsFresh = self.recorder != nil
     }
 
     // MARK: what it is fed
@@ -59,19 +65,23 @@ final class EventConsumer {
     /// One record as the kernel wrote it; the memory is valid only during the call.
     func consume(_ record: UnsafeRawBufferPointer) {
         if let span = losses?.beforeRecord() { note(loss: span) }
+        let record = unsafe UnsafeRawBufferPointer(rebasing: record.prefix(WireEvent.length(of: record)))
         unsafe recorder?.append(record)
         let span = unsafe RawSpan(_unsafeBytes: record)
-        decoder.decode(span, into: &table)
+        decoder.decode(span, into: &correlation)
         for process in table.processes.takeFresh() { recorder?.append(process) }
     }
 
     /// A library has taken its profile: before any of its records. False where it has none, or its stack is not known.
-    @discardableResult func register(_ library: RecordedLibrary) -> Bool {
+    ///
+    /// - Parameter identity: as `LibraryAnalysis.identity`; a recording does not tell it.
+    @discardableResult func register(_ library: RecordedLibrary, identity: [KernelStates.Test] = []) -> Bool {
         guard (1..<Int(TLSWATCH_MAX_PROFILES)).contains(library.profile),
             let rules = stacks.named(library.stack)?.rules
         else { return false }
         table.register(
-            ProfileEntry(rules: rules, stack: library.stack, library: library.path, version: library.version),
+            ProfileEntry(
+                rules: rules, stack: library.stack, library: library.path, version: library.version, identity: identity),
             at: library.profile)
         recorder?.append(library)
         return true
@@ -82,6 +92,9 @@ final class EventConsumer {
         metrics.observe(stack: stack, reasons: stacks.named(stack)?.rules.usualReasons ?? [])
     }
 
+    /// Handshakes can be seen in packets: their counters begin at 0.
+    func observeWire() { metrics.observe(stack: WireTable.stack, reasons: ["encrypted_alert", "not_tls"]) }
+
     /// Looks for losses; call it before a pass over the ring.
     func lookForLosses() {
         if let span = losses?.look() { note(loss: span) }
@@ -90,7 +103,7 @@ final class EventConsumer {
     /// Records were lost in this span.
     func note(loss span: LossSpan) {
         recorder?.append(span)
-        table.note(loss: span)
+        correlation.note(loss: span)
     }
 
     // MARK: the step
@@ -112,7 +125,7 @@ final class EventConsumer {
         let isExpiryDue = now &- expired >= Self.expireInterval
         if isExpiryDue {
             expired = now
-            table.expire(now: now)
+            correlation.expire(now: now)
         }
         let finished = takeFinished(now: now)
         if !finished.isEmpty || table.inFlight != inFlight {
@@ -127,7 +140,8 @@ final class EventConsumer {
 
     /// The last step, at the end of the stream: no more is heard of a session whose socket has closed.
     func finish(now: UInt64) -> [Handshake] {
-        table.endClosed()
+        correlation.table.endClosed()
+        correlation.wire.settle(now: now)
         return takeFinished(now: now)
     }
 
@@ -142,7 +156,7 @@ final class EventConsumer {
 
     /// Hands over the sessions that finished, having judged and counted them.
     private func takeFinished(now: UInt64) -> [Handshake] {
-        var finished = table.takeFinished()
+        var finished = correlation.takeFinished(now: now)
         for index in finished.indices {
             finished[index].cause = metrics.cause(of: finished[index])
             outcomes[finished[index].outcome, default: 0] += 1
@@ -160,6 +174,8 @@ final class EventConsumer {
         /// `nil` in a replay.
         var coverage: CoverageSample?
         var libraries: [ObservedLibrary] = []
+        /// `nil` where no packets are looked at.
+        var wire: WireSample?
     }
 
     /// What has been counted so far.
@@ -171,6 +187,7 @@ final class EventConsumer {
         metrics.update(kernel: kernel, now: now)
         metrics.update(sessions: tallies)
         if let coverage = surroundings.coverage { metrics.update(coverage: coverage) }
+        if let wire = surroundings.wire { metrics.update(wire: wire) }
         if status.map({ now &- $0.time >= Self.statusInterval }) ?? true {
             let snapshot = StatusSnapshot(
                 metrics.status(now: now), uptime: now &- started, inFlight: UInt64(table.inFlight), lost: kernel.lost,
@@ -187,12 +204,15 @@ final class EventConsumer {
         try recorder?.flush()
     }
 
-    /// The session table's own account.
+    /// The tables' own account. A handshake that packets show is a session once it has ended and is no library's.
     var tallies: [SessionTally] {
-        table.counts.started.map { key, started in
+        let wire = correlation.wire.ended.map { role, ended in
+            SessionTally(role: role, stack: WireTable.stack, started: ended, inFlight: 0)
+        }
+        let libraries = table.counts.started.map { key, started in
             SessionTally(
                 role: key.role, stack: key.stack, started: started, inFlight: table.counts.inFlight[key] ?? 0)
         }
-        .sorted { ($0.role.rawValue, $0.stack) < ($1.role.rawValue, $1.stack) }
+        return (libraries + wire).sorted { ($0.role.rawValue, $0.stack) < ($1.role.rawValue, $1.stack) }
     }
 }

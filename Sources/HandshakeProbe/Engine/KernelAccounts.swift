@@ -4,7 +4,7 @@ import Handshakes
 
 /// The BPF programs: `enum tlswatch_program`.
 enum KernelProgram: CaseIterable {
-    case enter, leave, socketState, socketSend, socketReceive, processExec, processExit, processFork
+    case enter, leave, socketState, socketSend, socketReceive, processExec, processExit, processFork, wire
 
     var number: tlswatch_program {
         switch self {
@@ -16,6 +16,7 @@ enum KernelProgram: CaseIterable {
         case .processExec: TLSWATCH_PROGRAM_PROCESS_EXEC
         case .processExit: TLSWATCH_PROGRAM_PROCESS_EXIT
         case .processFork: TLSWATCH_PROGRAM_PROCESS_FORK
+        case .wire: TLSWATCH_PROGRAM_WIRE
         }
     }
 
@@ -35,6 +36,7 @@ enum KernelProgram: CaseIterable {
         case .processExec: "process_exec"
         case .processExit: "process_exit"
         case .processFork: "process_fork"
+        case .wire: "wire"
         }
     }
 
@@ -67,6 +69,34 @@ enum KernelDrop: String, CaseIterable {
 
     /// Whether an event was lost; the other hits need none.
     var isLoss: Bool { self == .ringFull || self == .noMemory }
+}
+
+/// How far packets are looked at: `enum tlswatch_wire_path`. The raw value is the metric's `path` label.
+enum WirePath: String, CaseIterable {
+    case other, old, done, plain, handshake
+
+    var number: tlswatch_wire_path {
+        switch self {
+        case .other: TLSWATCH_WIRE_PATH_OTHER
+        case .old: TLSWATCH_WIRE_PATH_OLD
+        case .done: TLSWATCH_WIRE_PATH_DONE
+        case .plain: TLSWATCH_WIRE_PATH_PLAIN
+        case .handshake: TLSWATCH_WIRE_PATH_HANDSHAKE
+        }
+    }
+}
+
+extension WireSample {
+    /// - Parameter packets: by `enum tlswatch_wire_path`.
+    init(_ sessions: [WireTable.State: UInt64], packets: [UInt64], groups: Int) {
+        self.init()
+        self.sessions = WireTable.State.allCases.map { Count(name: $0.rawValue, count: sessions[$0] ?? 0) }
+        self.packets = WirePath.allCases.map { path in
+            let index = Int(path.number.rawValue)
+            return Count(name: path.rawValue, count: index < packets.count ? packets[index] : 0)
+        }
+        self.groups = UInt64(groups)
+    }
 }
 
 extension KernelCounters {

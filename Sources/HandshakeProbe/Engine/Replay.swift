@@ -51,7 +51,7 @@ extension EventConsumer {
     ) {
         self.init(
             table: SessionTable(capacity: 65536, timeout: timeout, wallClockOffset: wallClockOffset),
-            metrics: metrics, longestWindow: longestWindow, started: started)
+            wire: WireTable(isEnabled: true), metrics: metrics, longestWindow: longestWindow, started: started)
         table.processes.readsProc = false
     }
 

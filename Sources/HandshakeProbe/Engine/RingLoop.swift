@@ -93,7 +93,7 @@ final class RingLoop: @unchecked Sendable {
             // A profile that was another library's.
             distrusted.remove(library.profile)
             wantingObjectFree.remove(library.profile)
-            if consumer.register(recorded) { hits.register(library) }
+            if consumer.register(recorded, identity: library.analysis?.identity ?? []) { hits.register(library) }
         }
     }
 
@@ -115,7 +115,13 @@ final class RingLoop: @unchecked Sendable {
             consumer.publish(
                 now: now, drained: now,
                 EventConsumer.Surroundings(
-                    counters: counters, coverage: coverage(counters, observed), libraries: observed)))
+                    counters: counters, coverage: coverage(counters, observed), libraries: observed, wire: wire())))
+    }
+
+    private func wire() -> WireSample? {
+        guard let (packets, groups) = engine.packets() else { return nil }
+        consumer.observeWire()
+        return WireSample(consumer.wire.counts, packets: packets, groups: groups)
     }
 
     private func coverage(_ counters: [tlswatch_counters], _ observed: [ObservedLibrary]) -> CoverageSample {

@@ -11,6 +11,7 @@ protocol EventSink {
     mutating func processStarted(_ event: tlswatch_process)
     mutating func processEnded(_ event: tlswatch_process)
     mutating func failedNamed(_ event: tlswatch_name) -> Rejection?
+    mutating func segmentSeen(_ event: borrowing WireEvent) -> Rejection?
 }
 
 /// Why a record was not taken. The raw value is the metric's `reason` label.
@@ -143,6 +144,10 @@ struct EventDecoder {
         case TLSWATCH_NAME.rawValue:
             guard let event = load(bytes, as: tlswatch_name.self) else { return }
             return count(sink.failedNamed(event))
+        case TLSWATCH_WIRE.rawValue:
+            guard bytes.byteCount >= WireEvent.size else { return reject(.wrongSize) }
+            guard let event = WireEvent(bytes) else { return reject(.malformed) }
+            return count(sink.segmentSeen(event))
         default:
             return reject(.unknownKind)
         }

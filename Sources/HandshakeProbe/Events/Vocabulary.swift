@@ -78,6 +78,13 @@ package struct Fact: Hashable, Sendable, Codable, CustomStringConvertible {
     /// References to the object: it is freed when the last is dropped.
     static var references: Fact { Fact(Int(TLSWATCH_REFERENCES.rawValue), "references") }
 
+    /// Where interface values are read, of a call that has returned an error: that, the errors of the two directions, and the
+    /// connection. Each the number of its innermost type that is known, and above 8 bits its detail; else the stack's own.
+    static var carrier: Fact { Fact(Int(TLSWATCH_CARRIER.rawValue), "carrier") }
+    static var error: Fact { Fact(Int(TLSWATCH_ERROR.rawValue), "error") }
+    static var incomingError: Fact { Fact(Int(TLSWATCH_INCOMING_ERROR.rawValue), "incomingError") }
+    static var outgoingError: Fact { Fact(Int(TLSWATCH_OUTGOING_ERROR.rawValue), "outgoingError") }
+
     static var alpn: Fact { Fact(Int(TLSWATCH_ALPN.rawValue), "alpn") }
     static var sni: Fact { Fact(Int(TLSWATCH_SERVER_NAME.rawValue), "sni") }
     /// The server name where the one before is not there.

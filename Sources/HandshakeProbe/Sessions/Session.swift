@@ -27,11 +27,15 @@ struct Session {
     let tid: UInt32
     /// The first call, as it was entered.
     let entry: tlswatch_call_enter
+    /// What its first entry was taken for.
+    let kind: EntryKind
     /// A further handshake on a connection that has one (below TLS 1.3).
-    let isRenegotiation: Bool
+    var isRenegotiation: Bool { kind == .renegotiate }
     /// A handshake is known to take place. Until then it is in no count: a connection that has had its handshake enters the
     /// state machine also where there is to be none, after a shutdown or for a renegotiation that is refused.
     var isConfirmed = false
+    /// It is a handshake unless its end says that it was none.
+    var isTentative: Bool { kind == .tentative }
     var lastActivity: UInt64
 
     // Calls
@@ -73,8 +77,8 @@ struct Session {
     /// The server name of a ClientHello that was refused while it was read.
     var refusedName: String?
 
-    init(_ event: tlswatch_call_enter, isRenegotiation: Bool) {
-        self.isRenegotiation = isRenegotiation
+    init(_ event: tlswatch_call_enter, _ kind: EntryKind) {
+        self.kind = kind
         start = event.header.time_ns
         profile = event.header.profile
         role = event.server == 0 ? .client : .server

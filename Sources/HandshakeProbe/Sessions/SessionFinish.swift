@@ -17,6 +17,10 @@ struct SessionFacts {
     var clientCertificateGiven: Bool?
     /// What verifying the peer's certificate gave.
     var verification: UInt32?
+    /// Why it failed, where the object itself tells: as a step of `HookKind.fatal` does.
+    var fatal: (alert: Int32, reason: Int32)?
+    /// The object was made for a look at the ClientHello, and was to fail.
+    var wasOnlyALook = false
 }
 
 extension Session {
@@ -80,12 +84,14 @@ extension Session {
             agreed || hasMasterSecret || handshake.tlsVersion == "TLSv1.3" || handshake.resumed == false
         if keyExchangeEnd != 0, hadKeyExchange {
             handshake.keyExchangeSucceeded = true
-            if keyExchangeBegin != 0, keyExchangeEnd >= keyExchangeBegin, keyExchangeEnd <= handshake.end {
+            // Below TLS 1.3 a server reads more behind the share before it changes keys: only its use tells when it was read.
+            let isTimed = role == .client || version == 0x0304 || hasMasterSecret || agreed
+            if isTimed, keyExchangeBegin != 0, keyExchangeEnd >= keyExchangeBegin, keyExchangeEnd <= handshake.end {
                 handshake.keyExchange = keyExchangeEnd - keyExchangeBegin
             }
         }
         if keyExchangeCompute != 0 { handshake.keyExchangeCompute = keyExchangeCompute }
-        if role == .server, peerFinished > start, peerFinished <= handshake.end {
+        if role == .server, version == 0x0304, peerFinished > start, peerFinished <= handshake.end {
             handshake.finished = peerFinished - start
         }
         // Attempted once the peer's share is there: what was refused before is no failed exchange.

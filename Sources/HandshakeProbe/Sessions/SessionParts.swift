@@ -14,6 +14,8 @@ struct SessionParts: Equatable {
     private var knowsCalls = true
     /// And how much of that it waited for a processor.
     private var knowsDelays = true
+    /// Of the calls it is known what they waited for their socket, and no more.
+    private var knowsWaits = false
     /// A call read a socket of the session's own: the others had nothing to read there.
     private var readsSocket = false
 
@@ -27,6 +29,7 @@ struct SessionParts: Equatable {
         // The calls without effect before it are told of together with it.
         let gap = returned == 0 ? 0 : enter - returned
         let idle = min(call.idle_ns, gap)
+        if call.waits != 0 { knowsWaits = true }
         let spent = end - enter + idle
         let offCPU = min(call.off_cpu_ns, spent)
         cpu += spent - offCPU
@@ -56,6 +59,7 @@ struct SessionParts: Equatable {
     /// The parts of a session that has taken so long. What follows the last call is the peer's.
     func finished(duration: UInt64) -> HandshakeParts {
         guard knowsCalls else { return .unknown }
+        if knowsWaits { return HandshakeParts(of: duration, busy: cpu, unread: readsSocket ? unread : nil) }
         return HandshakeParts(
             of: duration, cpu: cpu, runqueue: knowsDelays ? runqueue : nil, unread: readsSocket ? unread : nil)
     }

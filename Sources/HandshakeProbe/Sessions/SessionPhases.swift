@@ -113,7 +113,8 @@ extension Session {
         }
         let change = rules.keyChange(event.argument)
         if change == .peerFinished, peerFinished == 0 { peerFinished = time }
-        guard keyExchangeEnd == 0, change == .handshake else { return }
+        // Below TLS 1.3 those are a server's first keys.
+        guard keyExchangeEnd == 0, change == .handshake || change == .peerFinished else { return }
         keyExchangeEnd = time
         if keyExchangeBegin == 0 { keyExchangeBegin = input }
     }

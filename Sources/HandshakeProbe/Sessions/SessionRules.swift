@@ -25,16 +25,22 @@ package struct SessionRules: Sendable {
     var usualReasons: [String]
     /// For the programs' own early tests.
     var states: KernelStates
+    /// What a return itself tells of a failure, as alert and reason for `failure`; `nil` where nothing.
+    var fatal: @Sendable (_ event: borrowing CallReturn) -> (alert: Int32, reason: Int32)? = { _ in nil }
+    /// Whether a failed call that was entered as `tentative` was no handshake.
+    var isNone: @Sendable (_ event: borrowing CallReturn, _ role: Role) -> Bool = { _, _ in false }
 }
 
 /// What the programs test themselves, so that a hit that tells nothing makes no record: in `struct tlswatch_profile`. States
 /// are values of `Fact.state`, 255 at most.
 struct KernelStates: Sendable {
     /// (fact & mask) == value.
-    struct Test: Sendable {
+    struct Test: Sendable, Equatable {
         var fact: Fact
         var mask: UInt32
         var value: UInt32
+
+        func holds(_ values: StateValues) -> Bool { values[fact].map { $0 & mask == value } ?? false }
     }
 
     /// An entry in one of these may begin a handshake; `nil`: any may.
@@ -43,6 +49,8 @@ struct KernelStates: Sendable {
     var end: Set<UInt8>
     /// In these a freed object has no handshake in progress.
     var over: Set<UInt8> = []
+    /// A freed object without a state has none either.
+    var overWithoutState = false
     /// An entry in one of these returns at once, past the exit's probe.
     var dead: Set<UInt8> = []
     /// A return that ends nothing by its state ends it all the same if one of these holds; two at most, of `isOfState` facts.
@@ -63,8 +71,12 @@ struct EntryState {
 enum EntryKind: Equatable {
     /// A handshake begins, or the state machine is entered where none is to be made: what the call does will tell.
     case start
+    /// The same, but a failure may show that none was to take place.
+    case tentative
     /// The same on a connection that has had its handshake.
     case renegotiate
+    /// The object may be there only for a look at the ClientHello, and be thrown away: `Exit.isUnderWay` tells.
+    case look
     /// A call of a handshake that goes on.
     case proceed
     /// A message after the handshake (session ticket, key update), or a call after a failure: no handshake.
@@ -93,6 +105,8 @@ struct Exit {
     var kind: Kind
     /// The application has to give something (a certificate, a private key) before it can go on.
     var isSuspended = false
+    /// More was done than to look at a ClientHello.
+    var isUnderWay = true
     /// The peer has ended the connection in the protocol's own way.
     var peerHasEnded = false
 }

@@ -8,6 +8,8 @@ struct ProfileEntry: Sendable {
     var stack: String
     var library: String
     var version: String?
+    /// As `LibraryAnalysis.identity`.
+    var identity: [KernelStates.Test] = []
 }
 
 /// Counts that the session table keeps for conservation.
@@ -132,7 +134,10 @@ struct SessionTable {
         inOneCall: Bool = false
     ) {
         // Nobody saw a renegotiation begin.
-        if let place = sessions.place(of: key), !sessions[place].isConfirmed { return withdraw(key) }
+        if let place = sessions.place(of: key), !sessions[place].isConfirmed {
+            guard sessions[place].isTentative else { return withdraw(key) }
+            confirm(place)
+        }
         guard var session = sessions.remove(key), let profile = entry(session.profile) else { return }
         var (outcome, reason, facts) = (outcome, reason, facts)
         if !inOneCall, losses.overlap(session.start, time) {
@@ -155,7 +160,7 @@ struct SessionTable {
                 wallClockOffset: wallClockOffset, process: processes.names(pid: key.pid, start: key.processStart)))
     }
 
-    private mutating func begin(_ event: tlswatch_call_enter, isRenegotiation: Bool) {
+    private mutating func begin(_ event: tlswatch_call_enter, _ kind: EntryKind) {
         let key = SessionKey(event.header)
         if sessions.place(of: key) != nil {
             // The object was cleared and used again before its handshake ended.
@@ -166,12 +171,12 @@ struct SessionTable {
                 oldest, at: event.header.time_ns, outcome: .abandoned,
                 reason: FailureReason(reason: "session_table_full", alert: nil, direction: nil))
         }
-        let session = Session(event, isRenegotiation: isRenegotiation)
+        let session = Session(event, kind)
         unconfirmed += 1
         inFlightByProcess[key.pid, default: 0] += 1
         processes.note(pid: key.pid, start: key.processStart, parent: event.parent_pid)
         sessions.insert(session, for: key)
-        if !isRenegotiation, let place = sessions.place(of: key) { confirm(place) }
+        if kind == .start, let place = sessions.place(of: key) { confirm(place) }
     }
 
     /// A handshake takes place: from here on it is counted, and ends in one outcome.
@@ -190,6 +195,12 @@ struct SessionTable {
         guard sessions.remove(key) != nil else { return }
         unconfirmed -= 1
         forget(oneOf: key.pid)
+    }
+
+    /// Whether a session of this process is in flight whose socket is not known.
+    func hasSessionWithoutSocket(pid: UInt32) -> Bool {
+        guard inFlightByProcess[pid] != nil else { return false }
+        return !sessions.keys { key, session in key.pid == pid && session.socket == nil }.isEmpty
     }
 
     private mutating func forget(oneOf pid: UInt32) {
@@ -211,11 +222,14 @@ struct ProfileHealth: Equatable {
 extension SessionTable: EventSink {
     @discardableResult mutating func callEntered(_ event: tlswatch_call_enter) -> Rejection? {
         guard let profile = entry(event.header.profile) else { return .unknownProfile }
+        if !profile.identity.isEmpty, !profile.identity.contains(where: { $0.holds(event.values) }) {
+            return implausible(event.header.profile)
+        }
         let kind = profile.rules.entry(EntryState(values: event.values, isServer: event.server != 0))
         switch kind {
-        case .start, .renegotiate:
+        case .start, .tentative, .renegotiate, .look:
             sane(event.header.profile)
-            begin(event, isRenegotiation: kind == .renegotiate)
+            begin(event, kind)
         case .proceed:
             guard let place = sessions.place(of: SessionKey(event.header)) else { return nil }
             sessions[place].enterCall(at: event.header.time_ns)
@@ -241,10 +255,21 @@ extension SessionTable: EventSink {
         for index in 0..<Int(fixed.steps) {
             step(event.step(index), at: place, in: fixed.enter_ns, rules: profile.rules)
         }
+        if sessions[place].fatal == nil { sessions[place].fatal = profile.rules.fatal(event) }
         if !sessions[place].isConfirmed {
-            if sessions[place].hasMoved(state: state[.state], detail: state[.detail]) {
+            let isShown =
+                switch sessions[place].kind {
+                case .tentative: true
+                case .renegotiate: sessions[place].hasMoved(state: state[.state], detail: state[.detail])
+                default: exit.isUnderWay
+                }
+            if sessions[place].isTentative, kind == .failed, profile.rules.isNone(event, role) {
+                withdraw(key)
+                return nil
+            }
+            if isShown {
                 confirm(place)
-            } else if kind != .wants {
+            } else if kind != .wants, sessions[place].isRenegotiation {
                 withdraw(key)
                 return nil
             }
@@ -259,6 +284,14 @@ extension SessionTable: EventSink {
             end(key, at: time, outcome: .completed, facts: facts, inOneCall: whole)
         case .failed:
             let facts = profile.rules.facts(event, role, sessions[place].isRenegotiation)
+            if !sessions[place].isConfirmed {
+                if facts.wasOnlyALook {
+                    withdraw(key)
+                    return nil
+                }
+                confirm(place)
+            }
+            if sessions[place].fatal == nil { sessions[place].fatal = facts.fatal }
             let reason = sessions[place].failure(
                 rules: profile.rules, io: io, version: facts.version, closeNotify: exit.peerHasEnded)
             end(
@@ -304,8 +337,12 @@ extension SessionTable: EventSink {
         return nil
     }
 
+    /// Packets are another table's.
+    mutating func segmentSeen(_ event: borrowing WireEvent) -> Rejection? { nil }
+
     mutating func socketUsed(_ event: tlswatch_socket) {
         guard let place = sessions.place(of: SessionKey(event.header)) else { return }
+        if sessions[place].isTentative { confirm(place) }
         sessions[place].useSocket(event)
     }
 

@@ -25,7 +25,7 @@ struct ReadPlan: Equatable {
         var at: Int
         var size: Int
         var read: Int
-        /// Added to a text's pointer.
+        /// Added to a text's pointer; of a scalar, the bits that it is about.
         var offset: Int32
     }
 
@@ -44,6 +44,14 @@ struct ReadPlan: Equatable {
             next = reads[index].base?.after
         }
         return set
+    }
+
+    /// The reads besides the first that bring facts of the state: where it is elsewhere than in the object itself.
+    func stateReads(_ paths: [Fact: FactPath]) -> UInt32 {
+        paths.reduce(into: 0) { set, entry in
+            guard entry.key.isOfState, entry.value.offsets.count > 1 else { return }
+            set |= reads(for: entry.key) & ~1
+        }
     }
 
     /// - Parameter expendable: the order in which facts give way when there are more reads than the kernel side does.
@@ -161,7 +169,7 @@ struct ReadPlan: Equatable {
             guard let (at, read) = found[place(fact, path)] else { return nil }
             fields[fact] = Field(
                 at: at, size: fact.isAddress ? 8 : min(path.size, 4), read: read,
-                offset: fact.isAddress ? path.offsets[path.offsets.count - 1] : 0)
+                offset: fact.isAddress ? path.offsets[path.offsets.count - 1] : Int32(bitPattern: path.bits))
         }
         return (reads, fields)
     }
@@ -210,15 +218,34 @@ extension tlswatch_transport {
     }
 }
 
+extension tlswatch_interfaces {
+    init(_ layout: InterfaceLayout) {
+        self.init(
+            connection: layout.connection, incoming_error: layout.incomingError, outgoing_error: layout.outgoingError,
+            mutex: layout.mutex, known: 1, socket: layout.socket, pointer: layout.pointer,
+            descriptor: layout.descriptor)
+    }
+}
+
+extension tlswatch_type {
+    init(_ type: InterfaceType) {
+        self.init(
+            number: type.number, inner: type.inner ?? UInt16(TLSWATCH_NOTHING), pointed: type.pointed ?? 0,
+            detail: type.detail?.offset ?? UInt16(TLSWATCH_NOTHING), size: UInt16(type.detail?.size ?? 0), reserved: 0)
+    }
+}
+
 extension tlswatch_profile {
     /// The profile that the generic programs read a library's facts by.
     init(
-        plan: ReadPlan, facts: [Fact: FactPath], transport layout: TransportLayout?, states: KernelStates,
-        sites: [ProbeSite]
+        plan: ReadPlan, facts: [Fact: FactPath], transport layout: TransportLayout?,
+        interfaces: InterfaceLayout? = nil, states: KernelStates, sites: [ProbeSite]
     ) {
         self.init()
         enabled = 1
         starts_in_any = states.start == nil ? 1 : 0
+        over_without_state = states.overWithoutState ? 1 : 0
+        state_reads = plan.stateReads(facts)
         start = tlswatch_states(states.start ?? [])
         end = tlswatch_states(states.end)
         over = tlswatch_states(states.over)
@@ -234,6 +261,7 @@ extension tlswatch_profile {
         reference_reads = plan.reads(for: .references)
         transport_reads = plan.reads(for: .transport)
         name_reads = plan.reads(for: .helloName)
+        if let interfaces { self.interfaces = tlswatch_interfaces(interfaces) }
         if let layout, plan.fields[.transport] != nil {
             transport = tlswatch_transport(layout)
         }

@@ -19,8 +19,11 @@ package struct FactPath: Sendable, Hashable, Codable {
     package var size: Int
     /// Of a text.
     package var shape: TextShape
+    /// Of a scalar that is 1 if any of these bits is set, else 0; 0: the scalar as it is.
+    package var bits: UInt32
 
-    package init(offsets: [Int32], size: Int, shape: TextShape = .nulTerminated) {
+    package init(offsets: [Int32], size: Int, shape: TextShape = .nulTerminated, bits: UInt32 = 0) {
+        self.bits = bits
         self.offsets = offsets
         self.size = size
         self.shape = shape
@@ -85,6 +88,8 @@ package struct ProbeSite: Sendable, Hashable, Codable {
     package var symbol: String
     /// Offset in the file of the instruction.
     package var fileOffset: UInt64
+    /// Its address in the file's own numbering, where addresses of the target are to be brought into it; else 0.
+    package var address: UInt64
     package var mode: SiteMode
     /// Where the TLS object is; `nil` where the site does not tell.
     package var object: ObjectPlace?
@@ -98,7 +103,7 @@ package struct ProbeSite: Sendable, Hashable, Codable {
     package var phases: Phases
 
     package init(
-        hook: HookKind, symbol: String, fileOffset: UInt64, mode: SiteMode, object: ObjectPlace?,
+        hook: HookKind, symbol: String, fileOffset: UInt64, address: UInt64 = 0, mode: SiteMode, object: ObjectPlace?,
         argument: ValuePlace? = nil, argument2: ValuePlace? = nil, returns: Bool = false,
         context: ExecutionContext = .thread, phases: Phases = .all
     ) {
@@ -107,6 +112,7 @@ package struct ProbeSite: Sendable, Hashable, Codable {
         self.hook = hook
         self.symbol = symbol
         self.fileOffset = fileOffset
+        self.address = address
         self.mode = mode
         self.object = object
         self.argument = argument
@@ -131,6 +137,44 @@ package struct TransportLayout: Sendable, Hashable, Codable {
     package var own: [String]
 }
 
+/// A type whose values an interface may hold, by the stack's own number: `struct tlswatch_type`.
+package struct InterfaceType: Sendable, Hashable {
+    package struct Detail: Sendable, Hashable {
+        /// In the value.
+        package var offset: UInt16
+        /// In bytes, 4 at most; 0: it is a text, and its length and first two bytes tell enough.
+        package var size: UInt8
+
+        package init(offset: UInt16, size: UInt8) { (self.offset, self.size) = (offset, size) }
+    }
+
+    package var number: UInt16
+    /// Where in the value another interface is, which it wraps.
+    package var inner: UInt16?
+    /// That is a pointer instead, to a value with this number.
+    package var pointed: UInt16?
+    package var detail: Detail?
+
+    package init(number: UInt16, inner: UInt16? = nil) { (self.number, self.inner) = (number, inner) }
+}
+
+/// How a stack's interface values (Go's: a pointer to a table that has its type, and a pointer to the value) are read. Offsets in
+/// bytes. As `struct tlswatch_interfaces`.
+package struct InterfaceLayout: Sendable, Hashable {
+    /// In the TLS object: the connection that it reads from, and the errors that its directions have ended with.
+    package var connection: UInt16
+    package var incomingError: UInt16
+    package var outgoingError: UInt16
+    /// A mutex that is held while the object is in a call.
+    package var mutex: UInt16
+    /// The number of connections that are sockets: at `pointer` is the address of what has the descriptor. 0: none is known.
+    package var socket: UInt16
+    package var pointer: UInt16
+    package var descriptor: UInt16
+    /// By the low half of the type's address in the file's own numbering.
+    package var types: [UInt32: InterfaceType]
+}
+
 /// What reading one file of a TLS stack gave: where to probe it and where its facts stand.
 package struct LibraryAnalysis: Sendable, Equatable {
     /// The stack's name in every output: `openssl`.
@@ -143,8 +187,13 @@ package struct LibraryAnalysis: Sendable, Equatable {
     private(set) var plan = ReadPlan([:], expendable: [])
     /// How its transport objects are read, where the file holds their code.
     package var transport: TransportLayout?
+    /// How errors and connections are read that are interface values.
+    package var interfaces: InterfaceLayout?
     /// What could not be found or derived, and why; one sentence each, for `doctor` and `targets`.
     package var notes: [String]
+    /// Of these every TLS object of this library has one, of `isOfState` facts: what has none is another's memory. Empty: not
+    /// known.
+    var identity: [KernelStates.Test] = []
     /// Whether the file is a companion (`TLSStack.companion`): it has nothing of a handshake, only what a library beside it
     /// needs, and folds into that one.
     package var isCompanion = false
@@ -224,7 +273,7 @@ package struct CompanionName: Sendable, Equatable {
 
 /// The stacks, in the order in which a file is tried.
 package struct TLSStacks: Sendable {
-    package static let builtIn = TLSStacks([OpenSSL.self])
+    package static let builtIn = TLSStacks([Go.self, OpenSSL.self, BoringSSL.self])
 
     let all: [any TLSStack.Type]
 
@@ -263,8 +312,10 @@ package struct TLSStacks: Sendable {
 package struct AnalysisError: Error, Sendable, Equatable, CustomStringConvertible {
     /// What failed and why, in a sentence.
     package var description: String
+    /// The stack, where the file has it and is of a release that is too old to be observed.
+    package var outdated: String?
 
-    package init(_ description: String) {
-        self.description = description
+    package init(_ description: String, outdated: String? = nil) {
+        (self.description, self.outdated) = (description, outdated)
     }
 }

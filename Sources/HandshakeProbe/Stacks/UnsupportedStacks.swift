@@ -6,23 +6,18 @@ enum UnsupportedStacks {
     private static let exports: [(stack: String, names: [String])] = [
         ("gnutls", ["gnutls_handshake"]),
         ("nss", ["SSL_ForceHandshake"]),
-        ("boringssl", ["SSL_CTX_set_grease_enabled", "BORINGSSL_self_test"]),
         ("wolfssl", ["wolfSSL_connect"]),
         ("mbedtls", ["mbedtls_ssl_handshake"]),
     ]
     /// Texts in the constants of a program with the stack inside.
     private static let texts: [(stack: String, text: String)] = [
-        // Its sources' names in its error entries; OpenSSL's end in .c. First, since this program has it inside, and the
-        // other texts too.
-        ("boringssl", "ssl/ssl_lib.cc"),
-        ("go", "crypto/tls.(*Conn).handshakeContext"),
         ("rustls", "tls13 client handshake state\0"),
         ("rustls", "rustls::"),
     ]
     /// How the names of shared libraries begin, of stacks that are not in `TLSStacks`.
     private static let libraryNames: [(stack: String, prefix: String)] = [
-        ("gnutls", "libgnutls.so"), ("gnutls", "libgnutls-"), ("nss", "libssl3.so"), ("boringssl", "libboringssl"),
-        ("wolfssl", "libwolfssl"), ("mbedtls", "libmbedtls"),
+        ("gnutls", "libgnutls.so"), ("gnutls", "libgnutls-"), ("nss", "libssl3.so"), ("wolfssl", "libwolfssl"),
+        ("mbedtls", "libmbedtls"),
     ]
     private static let searchLimit: UInt64 = 64 << 20
     /// Less code than this holds no TLS stack.
@@ -33,7 +28,7 @@ enum UnsupportedStacks {
         for (stack, names) in exports where file.exportsAny(of: names) { return stack }
         let code = file.codeRanges.reduce(UInt64(0)) { $0.addingClamped($1.upperBound - $1.lowerBound) }
         guard code >= smallestCode else { return nil }
-        return texts.first { holds(file, $0.text) }?.stack
+        return texts.first { DataSearch.holds(file, $0.text, limit: searchLimit) }?.stack
     }
 
     /// The stack in a 32-bit file, of those that are observed elsewhere too.
@@ -51,25 +46,14 @@ enum UnsupportedStacks {
         TLSStacks.builtIn.named(ofLibrary: name)?.name ?? libraryNames.first { name.hasPrefix($0.prefix) }?.stack
     }
 
-    private static func holds(_ file: ELFFile, _ text: String) -> Bool {
-        var found = false
-        DataSearch.find(file, text, limit: searchLimit) { _, _ in
-            found = true
-            return true
-        }
-        return found
-    }
-
     /// A stack's own spelling of its name, in a sentence.
     static func title(_ stack: String) -> String {
         if let known = TLSStacks.builtIn.named(stack) { return known.title }
         return switch stack {
         case "gnutls": "GnuTLS"
         case "nss": "NSS"
-        case "boringssl": "BoringSSL"
         case "wolfssl": "wolfSSL"
         case "mbedtls": "Mbed TLS"
-        case "go": "Go's crypto/tls"
         default: stack
         }
     }

@@ -8,18 +8,21 @@ extension HandshakeField {
             "Start of the session, RFC 3339 in UTC with nine fractional digits, for display: durations come from the "
                 + "monotonic clock"
         ) { .time($0.wallTime) },
-        HandshakeField("pid", .count(1...UInt64.max), title: "pid", "Process id, in the host's pid namespace") {
-            .count(UInt64($0.pid))
-        },
-        HandshakeField("tid", .count(1...UInt64.max), title: "tid", "Thread id of the first call") {
-            .count(UInt64($0.tid))
-        },
-        HandshakeField("comm", .text(.any), title: "process", "Name of the process (its main thread's)") {
-            .text($0.comm)
-        },
+        HandshakeField(
+            "pid", .count(1...UInt64.max), title: "pid", "Process id, in the host's pid namespace",
+            absentIf: "only the wire saw the session, and the process sent nothing: the peer ended the connection first"
+        ) { $0.pid == 0 ? nil : .count(UInt64($0.pid)) },
+        HandshakeField(
+            "tid", .count(1...UInt64.max), title: "tid",
+            "Thread id of the first call; of a session seen by the wire, the thread that first sent on its connection",
+            absentIf: "`pid` is"
+        ) { $0.pid == 0 ? nil : .count(UInt64($0.tid)) },
+        HandshakeField(
+            "comm", .text(.any), title: "process", "Name of the process (its main thread's)", absentIf: "`pid` is"
+        ) { $0.pid == 0 ? nil : .text($0.comm) },
         HandshakeField(
             "thread", .text(.any), title: "thread", "Name of the thread that made the first call",
-            absentIf: "it could not be read"
+            absentIf: "it could not be read, or only the wire saw the session"
         ) { $0.thread.map(FieldValue.text) },
         HandshakeField(
             "exe", .text(.notEmpty), title: "program", "Path of the executable",
@@ -33,17 +36,23 @@ extension HandshakeField {
     ]
 
     private static let implementation: [HandshakeField] = [
-        HandshakeField("stack", .text(.notEmpty), title: "stack", "TLS implementation: `openssl`") { .text($0.stack) },
+        HandshakeField(
+            "stack", .text(.notEmpty), title: "stack",
+            "TLS implementation: `openssl`, `go`, or `boringssl`, which stands for AWS-LC too; `wire` where only packets "
+                + "were seen"
+        ) { .text($0.stack) },
         HandshakeField(
             "observed_by", .words(Observer.self), title: "observed by",
-            "What the start and the end of the session are taken from: `library` (the TLS library's calls)"
+            "What the start and the end of the session are taken from: `library` (the TLS library's calls) or `wire` (the "
+                + "packets on its socket)"
         ) { .text($0.observedBy.rawValue) },
         HandshakeField(
-            "library", .text(.notEmpty), title: "library", "Path of the library or binary that contains it"
-        ) { .text($0.library) },
+            "library", .text(.notEmpty), title: "library", "Path of the library or binary that contains it",
+            absentIf: "only the wire saw the session"
+        ) { $0.observedBy == .wire ? nil : .text($0.library) },
         HandshakeField(
             "library_version", .text(.notEmpty), title: "library version", "Version of the library: `3.0.19`",
-            absentIf: "the file does not contain one"
+            absentIf: "the file does not contain one, or `library` is absent"
         ) { $0.libraryVersion.map(FieldValue.text) },
     ]
 
@@ -60,8 +69,10 @@ extension HandshakeField {
         HandshakeField(
             "reason", .text(.pattern("^[a-z0-9_]+$")), title: "reason",
             "Why it did not complete, in snake case: the IANA name of the alert if there was one; else `peer_closed`, "
-                + "`connection_reset`, `transport_error`, a library error, or `unknown`. For abandoned sessions: "
-                + "`events_lost` or `session_table_full`",
+                + "`connection_reset`, `transport_error`, a library error, or `unknown`; of Go, for a certificate that was "
+                + "refused, what was wrong with it, and `canceled` (by the program), `deadline_exceeded`, `not_tls`; of packets "
+                + "`encrypted_alert` and `not_tls`. For abandoned sessions: `events_lost` or `session_table_full`; of packets "
+                + "`peer_closed`, `connection_reset`, `closed` or `not_followed`",
             absentIf: "the session completed, timed out, or was abandoned without a known reason"
         ) { $0.reason.map(FieldValue.text) },
         HandshakeField(
@@ -79,6 +90,12 @@ extension HandshakeField {
                 + "`no_shared_cipher`, or the result of certificate verification: `hostname_mismatch`",
             absentIf: "the session did not fail, the alert was received, or the library said no more"
         ) { $0.libraryReason.map(FieldValue.text) },
+        HandshakeField(
+            "end_confidence", .words(EndConfidence.self), title: "end confidence",
+            "How surely packets show the end and the outcome: `exact` or `inferred` (TLS 1.3 encrypts most of what ends a "
+                + "handshake)",
+            absentIf: "a library's calls show them"
+        ) { $0.endConfidence.map { .text($0.rawValue) } },
     ]
 
     private static let durations: [HandshakeField] = [
@@ -87,8 +104,9 @@ extension HandshakeField {
         },
         HandshakeField(
             "busy_ns", .nanoseconds, title: "busy",
-            "Time in the library's handshake calls without the time blocked in them: `cpu_ns` plus `runqueue_ns`",
-            absentIf: "one of the two is"
+            "Time in the library's handshake calls without the time blocked in them: `cpu_ns` plus `runqueue_ns`; in Go, where "
+                + "those are not known, the time in the call without its waits for the socket",
+            absentIf: "one of the two is; in Go, if no socket of the session's own is known"
         ) { $0.busy.map(FieldValue.nanoseconds) },
         HandshakeField(
             "wait_ns", .nanoseconds, title: "wait",
@@ -97,14 +115,15 @@ extension HandshakeField {
         ) { $0.wait.map(FieldValue.nanoseconds) },
         HandshakeField(
             "calls", .count(1...UInt64.max), title: "calls",
-            "Number of calls into the library's handshake state machine"
-        ) { .count(UInt64(clamping: $0.calls)) },
+            "Number of calls into the library's handshake state machine", absentIf: "only the wire saw the session"
+        ) { $0.observedBy == .wire ? nil : .count(UInt64(clamping: $0.calls)) },
         HandshakeField(
             "cpu_ns", .nanoseconds, title: "CPU",
             "Time in which the thread computed inside the library's handshake calls",
             absentIf:
                 "the entry or the end of a call was not seen (an asynchronous job, a call that the process's end cut "
-                + "off), events were lost meanwhile, or the recording is of an earlier release"
+                + "off), events were lost meanwhile, the recording is of an earlier release, or the library is Go's: "
+                + "goroutines share threads"
         ) { $0.parts.cpu.map(FieldValue.nanoseconds) },
         HandshakeField(
             "runqueue_ns", .nanoseconds, title: "run queue",
@@ -118,15 +137,15 @@ extension HandshakeField {
         ) { $0.parts.unread.map(FieldValue.nanoseconds) },
         HandshakeField(
             "peer_ns", .nanoseconds, title: "peer",
-            "Rest of the wait: the network and the other side. `duration_ns` is the sum of `cpu_ns`, `runqueue_ns`, "
-                + "`unread_ns` and `peer_ns`",
+            "Rest of the wait: the network and the other side. `duration_ns` is the sum of `busy_ns`, `unread_ns` and "
+                + "`peer_ns`",
             absentIf: "`unread_ns` is"
         ) { $0.parts.peer.map(FieldValue.nanoseconds) },
         HandshakeField(
             "cause", .words(HandshakeCause.self), title: "cause",
             "What the duration is mostly due to, by the rule in docs/sessions.md: `compute`, `cpu_starved`, `program_late`, "
                 + "`network`, `loss`, `peer`, or `none` for a session shorter than the median",
-            absentIf: "`peer_ns` is"
+            absentIf: "`peer_ns` is, or the largest part is not known (Go: `busy_ns` is larger than the others)"
         ) { $0.cause.map { .text($0.rawValue) } },
         HandshakeField(
             "rtt_ns", .nanoseconds, title: "round trip",
@@ -160,6 +179,11 @@ extension HandshakeField {
             "Protocol negotiated by ALPN, as the peer sent it, with unsafe characters replaced",
             absentIf: "the session did not complete, no protocol was negotiated, or it could not be read"
         ) { $0.alpn.map(FieldValue.text) },
+        HandshakeField(
+            "alpn_offered", .text(.atMost(255)), title: "ALPN offered",
+            "Protocols that the client offered, with commas between them and unsafe characters replaced",
+            absentIf: "none were offered, or the ClientHello was not seen by the wire"
+        ) { $0.alpnOffered.map { .text(String($0.joined(separator: ",").prefix(255))) } },
         HandshakeField(
             "sni", .text(.atMost(255)), title: "server name",
             "Server name requested by the client, with unsafe characters replaced",

@@ -118,11 +118,11 @@ package enum MetricCatalogue {
     package static let events = MetricDescriptor(
         "tlswatch_events_total", .counter, labels: ["program"],
         help: "Events submitted by the kernel programs.",
-        cost: "8, one for each kernel program")
+        cost: "9, one for each kernel program")
     package static let eventsDropped = MetricDescriptor(
         "tlswatch_events_dropped_total", .counter, labels: ["program", "reason"],
         help: "Events lost in the kernel programs: the ring buffer was full, or memory was short.",
-        cost: "16, two for each kernel program")
+        cost: "18, two for each kernel program")
     package static let eventsSkipped = MetricDescriptor(
         "tlswatch_events_skipped_total", .counter, labels: ["program", "reason"],
         help: "Probe hits that need no event, by reason; nothing is lost.",
@@ -136,7 +136,7 @@ package enum MetricCatalogue {
     package static let probeHits = MetricDescriptor(
         "tlswatch_probe_hits_total", .counter, labels: ["stack", "library"],
         help: "Probe hits, by TLS library; stack=\"kernel\" are the tracepoints.",
-        cost: "1 for each library, and 6")
+        cost: "1 for each library, and 7")
     package static let probes = MetricDescriptor(
         "tlswatch_probes", .gauge, labels: ["stack", "library", "state"],
         help: "Probes in TLS libraries, by state.",
@@ -145,6 +145,20 @@ package enum MetricCatalogue {
         "tlswatch_observed_processes", .gauge, labels: ["state", "reason"],
         help: "Processes that use TLS, by state and the reason why they are not observed.",
         cost: "1, and 1 for each reason")
+    package static let wireSessions = MetricDescriptor(
+        "tlswatch_wire_sessions_total", .counter, labels: ["state"],
+        help:
+            "Handshakes seen in packets, by state: own (a session with stack=wire), merged (a library's session has their "
+            + "socket), unmatched (perhaps one of a library's whose socket is unknown; not counted as a session), untracked.",
+        cost: "4 with --wire, at 0 from the start")
+    package static let wirePackets = MetricDescriptor(
+        "tlswatch_wire_packets_total", .counter, labels: ["path"],
+        help:
+            "Packets of the observed control groups, by how far they were looked at: old (64 KB both ways), done, plain (no "
+            + "ClientHello so far), handshake, other (not TCP). Approximate: may miss some.",
+        cost: "5 with --wire")
+    package static let wireGroups = MetricDescriptor(
+        "tlswatch_wire_cgroups", .gauge, help: "Control groups whose packets are looked at.", cost: "1 with --wire")
     package static let librariesEvicted = MetricDescriptor(
         "tlswatch_libraries_evicted_total", .counter,
         help: "Unused TLS libraries that were released to make room for others.")
@@ -193,7 +207,8 @@ package enum MetricCatalogue {
         handshakeWindow, handshakeWindowSessions, handshakeParameters,
         keyExchanges, keyExchangeDuration, keyExchangeFailureRatio, alpnNegotiation, alpnShare, tcpConnect,
         firstRecordDelay, sessionsStarted, handshakesInFlight, events, eventsDropped, eventsSkipped, eventsRejected,
-        eventsDecoded, probeHits, probes, observedProcesses, librariesEvicted, windowIncomplete, seriesCapped,
+        eventsDecoded, probeHits, probes, observedProcesses, wireSessions, wirePackets, wireGroups, librariesEvicted,
+        windowIncomplete, seriesCapped,
         seriesEvicted,
         buildInfo, configReloadSuccessful, scrapes, scrapeDuration, requestsRejected, logLinesSuppressed, processCPU,
         processResidentMemory, processVirtualMemory,

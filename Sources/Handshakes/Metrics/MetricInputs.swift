@@ -133,6 +133,37 @@ package struct CoverageSample: Sendable, Equatable {
     }
 }
 
+/// What packets are looked at, and what came of it; counts are cumulative since the start.
+package struct WireSample: Sendable, Equatable {
+    /// What there is of one kind, by the value of the family's label.
+    package struct Count: Sendable, Equatable {
+        package var name: String
+        package var count: UInt64
+
+        package init(name: String, count: UInt64) {
+            self.name = name
+            self.count = count
+        }
+    }
+
+    /// Handshakes by what became of them.
+    package var sessions: [Count] = []
+    /// By how far they were looked at.
+    package var packets: [Count] = []
+    /// Control groups.
+    package var groups: UInt64 = 0
+
+    package init() {}
+
+    var samples: [FamilySample] {
+        [
+            FamilySample(MetricCatalogue.wireSessions, sessions.map { (LabelValues($0.name), $0.count) }),
+            FamilySample(MetricCatalogue.wirePackets, packets.map { (LabelValues($0.name), $0.count) }),
+            FamilySample(MetricCatalogue.wireGroups, groups),
+        ]
+    }
+}
+
 /// The session table's own count of the sessions of one role and stack: an account independent of the finished ones,
 /// so that conservation is a check and not a tautology.
 package struct SessionTally: Sendable, Equatable {

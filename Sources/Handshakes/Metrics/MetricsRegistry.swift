@@ -119,6 +119,11 @@ public struct MetricsRegistry: ~Copyable, Sendable {
         update(coverage.samples)
     }
 
+    /// Takes what is seen of packets, all of it.
+    package mutating func update(wire: WireSample) {
+        update(wire.samples)
+    }
+
     /// Takes what the series of these families are now, all of them.
     package mutating func update(_ samples: [FamilySample]) {
         for sample in samples {

@@ -17,6 +17,16 @@ public enum Outcome: String, Sendable, Codable, CaseIterable {
 public enum Observer: String, Sendable, Codable, CaseIterable {
     /// The TLS library's calls.
     case library
+    /// Packets on the socket.
+    case wire
+}
+
+/// How surely it is known when a session ended, and how: of sessions that the wire saw.
+public enum EndConfidence: String, Sendable, Codable, CaseIterable {
+    /// Messages that cannot be anything else.
+    case exact
+    /// What packets show is mostly this, and may be something else.
+    case inferred
 }
 
 /// How surely a session's socket is known.
@@ -80,8 +90,12 @@ public struct Handshake: Sendable, Equatable {
     /// The library's own word for the failure where it says more than `reason`: `no_shared_cipher`, `hostname_mismatch`.
     public var libraryReason: String?
 
+    /// Of sessions that the wire saw.
+    public var endConfidence: EndConfidence?
+
     /// Start to end.
     public var duration: UInt64
+    /// 0 where packets were seen and no calls.
     public var calls: Int
     /// Where the duration went.
     public var parts = HandshakeParts.unknown
@@ -103,6 +117,8 @@ public struct Handshake: Sendable, Equatable {
     /// Whether the place of the protocol was read: without one in it, none was negotiated.
     public var alpnWasRead = false
     public var sni: String?
+    /// The protocols that the client offered, where its ClientHello was seen; each made safe like `alpn`.
+    public var alpnOffered: [String]?
     public var resumed: Bool?
     /// Set where the client offered early data.
     public var earlyData: EarlyData?

@@ -17,7 +17,7 @@ public enum HandshakeCause: String, Sendable, CaseIterable {
     /// The kernel's least retransmission timeout (TCP_RTO_MIN), nanoseconds.
     static let leastRetransmissionTimeout: UInt64 = 200_000_000
 
-    /// The cause of a session; `nil` unless all its parts are known.
+    /// The cause of a session; `nil` where its largest part is not known.
     ///
     /// - Parameter median: the P50 of its like, nanoseconds; `nil` where there are too few.
     init?(of handshake: Handshake, median: UInt64?) {

@@ -18,6 +18,8 @@ public struct HandshakeParts: Sendable, Equatable {
     public let cpu, runqueue, unread, peer: UInt64?
     /// Not in calls, or blocked in them: unread plus peer, also where it is not known how much is whose.
     public let wait: UInt64?
+    /// In calls and not blocked in them: cpu plus runqueue, also where it is not known how much is which.
+    public let busy: UInt64?
 
     public static let unknown = HandshakeParts(of: 0, cpu: nil, runqueue: nil, unread: nil)
 
@@ -32,10 +34,18 @@ public struct HandshakeParts: Sendable, Equatable {
         self.unread = unread
         peer = wait.flatMap { wait in unread.map { wait - $0 } }
         self.wait = wait
+        busy = wait.map { duration - $0 }
     }
 
-    /// In calls and not blocked in them: cpu plus runqueue.
-    public var busy: UInt64? { cpu.flatMap { cpu in runqueue.map { cpu + $0 } } }
+    /// The same of calls that no thread is kept by: how long one was blocked is known, and no more.
+    public init(of duration: UInt64, busy: UInt64, unread: UInt64?) {
+        let busy = min(busy, duration)
+        let wait = duration - busy
+        let unread = unread.map { min($0, wait) }
+        (cpu, runqueue) = (nil, nil)
+        (self.busy, self.wait, self.unread) = (busy, wait, unread)
+        peer = unread.map { wait - $0 }
+    }
 
     public subscript(part: HandshakePart) -> UInt64? {
         switch part {
@@ -46,9 +56,14 @@ public struct HandshakeParts: Sendable, Equatable {
         }
     }
 
-    /// The largest part, the first of equal ones; `nil` unless all are known.
+    /// The largest part, the first of equal ones; `nil` where that is not known.
     public var largest: (part: HandshakePart, duration: UInt64)? {
-        guard let cpu, let runqueue, let unread, let peer else { return nil }
+        guard let busy, let unread, let peer else { return nil }
+        guard let cpu, let runqueue else {
+            // It may be less than busy, and no more.
+            let waits = unread >= peer ? (part: HandshakePart.unread, duration: unread) : (part: .peer, duration: peer)
+            return waits.duration > busy ? waits : nil
+        }
         var largest = (part: HandshakePart.cpu, duration: cpu)
         for (part, duration) in [(HandshakePart.runqueue, runqueue), (.unread, unread), (.peer, peer)]
         where duration > largest.duration { largest = (part, duration) }

@@ -19,6 +19,9 @@ struct ObservationOptions: ParsableArguments {
     @Option(help: Setting.phases.help(), completion: .list(["off", "on", "full"]))
     var phases: String?
 
+    @Option(help: Setting.wire.help(), completion: .list(WireMode.allCases.map(\.rawValue)))
+    var wire: String?
+
     @Option(help: Setting.probes.help(), completion: .list(ProbeRung.allCases.map(\.rawValue)))
     var probes: String?
 
@@ -40,7 +43,8 @@ struct ObservationOptions: ParsableArguments {
     /// Those that were given.
     var texts: SettingTexts {
         SettingTexts(
-            (.library, library), (.phases, phases.texts), (.probes, probes.texts),
+            (.library, library), (.phases, phases.texts), (.wire, wire.texts),
+            (.probes, probes.texts),
             (.handshakeTimeout, handshakeTimeout.texts), (.ringSize, ringSize.texts),
             (.sweepInterval, sweepInterval.texts), (.maxSessions, maxSessions.texts),
             (.maxLibraries, maxLibraries.texts))
@@ -57,6 +61,10 @@ struct ObservationOptions: ParsableArguments {
         }
         var options = settings.engine
         options.processes = pid
+        if options.wire != .off, !options.libraries.isEmpty {
+            throw CommandFailure(
+                .usage, "--wire sees programs without a library, and --library selects some: use one of them")
+        }
         return options
     }
 }

@@ -121,7 +121,9 @@ struct CaptureCommand: ParsableCommand {
             inFlight: snapshot?.inFlight ?? 0, lost: snapshot?.lost ?? 0, unprinted: inbox.refused, failure: failure)
         let isWholeHost = options.processes.isEmpty
         let sightings = engine.catalog.sightings(observed: isWholeHost ? nil : printer.processes)
-        for line in UnobservedReport.lines(sightings.list, omitted: sightings.omitted) { tell(line) }
+        let lines = UnobservedReport.lines(
+            sightings.list, omitted: sightings.omitted, byWire: options.wire == .all)
+        for line in lines { tell(line) }
         if let failure { throw ExitCode(failure.status.rawValue) }
         if let failure = engine.recordingFailure { throw CommandFailure(.system, failure) }
         if let status = inbox.childStatus, status != 0 { throw ExitCode(status) }

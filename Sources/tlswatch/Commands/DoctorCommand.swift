@@ -93,6 +93,8 @@ struct DoctorCommand: ParsableCommand {
                     (capability.held ? "held" : capability.required ? "MISSING" : "not held")
                         + " (\(capability.purpose))"))
         }
+        lines.append("Packets (--wire, off by default)")
+        for (good, name, detail) in PacketSupport.probe().sentences { lines.append(mark(good, name, detail)) }
         lines.append("TLS libraries")
         if libraries.isEmpty { lines.append("  none found in the linker cache or in running processes") }
         for library in libraries {
@@ -134,6 +136,9 @@ struct DoctorCommand: ParsableCommand {
         object.literal("return_probes_safe", "\(returnProbes.allowed)")
         object.text("return_probes", returnProbes.sentence)
         object.literal("capabilities_missing", JSONObject.array(privileges.missing))
+        let packets = PacketSupport.probe()
+        object.text("control_groups", packets.root)
+        object.literal("packets_permitted", "\(packets.isPermitted)")
         object.literal("libraries", "[" + libraries.map(\.json).joined(separator: ",") + "]")
         return String(decoding: object.finish(), as: UTF8.self) + "\n"
     }

@@ -7,18 +7,20 @@ enum UnobservedReport {
     /// Lines, at most, and one that counts the rest.
     private static let limit = 10
 
-    static func lines(_ sightings: [Sighting], omitted: Int) -> [String] {
-        var lines = sightings.prefix(limit).map(line)
+    /// - Parameter byWire: whether handshakes of all programs were seen in packets.
+    static func lines(_ sightings: [Sighting], omitted: Int, byWire: Bool = false) -> [String] {
+        var lines = sightings.prefix(limit).map { line($0, byWire: byWire) }
         let rest = sightings.count - lines.count + omitted
         if rest > 0 { lines.append("not observed: \(rest) more; see 'tlswatch targets'") }
         return lines
     }
 
-    private static func line(_ sighting: Sighting) -> String {
+    private static func line(_ sighting: Sighting, byWire: Bool) -> String {
         let path = PeerText.clean(sighting.path)
         switch sighting.kind {
         case .unobserved(let reason, let detail):
-            return "not observed: \(path)\(user(sighting)): \(PeerText.clean(detail)) (\(reason))"
+            let how = byWire ? "observed by packets only" : "not observed"
+            return "\(how): \(path)\(user(sighting)): \(PeerText.clean(detail)) (\(reason))"
         case .late(let delay):
             let when = delay.map { "\(max(1, $0 / 1_000_000)) ms after" } ?? "after"
             return "observed late: \(path)\(user(sighting)): probes were attached \(when) the library was loaded; "

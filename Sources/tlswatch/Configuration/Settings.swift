@@ -5,7 +5,8 @@ import Kernel
 /// The one table of settings. Flags, environment, file, documentation and default file all follow it.
 extension Setting {
     static let all: [Setting] = [
-        listen, webConfigurationFile, logFormat, library, phases, probes, handshakeTimeout, ringSize, sweepInterval,
+        listen, webConfigurationFile, logFormat, library, phases, wire, probes, handshakeTimeout, ringSize,
+        sweepInterval,
         maxSessions, maxLibraries, window, label, exemplars, slow, maxSeries,
     ]
 
@@ -48,6 +49,19 @@ extension Setting {
             "Probes inside the handshake. on: key exchange and ALPN times; full: compute times and finished_ns as well.",
         cost: "Each has more hits per handshake than the one before it.", at: \.engine.phases
     ) { name in Phases.names.first { $0.key == name }?.value }
+
+    static let wire = Setting(
+        "wire", standard: "off", accepts: names(WireMode.allCases),
+        meaning:
+            "Observe TLS over TCP from packets as well, for programs whose TLS library cannot be observed. unobserved: the "
+            + "control groups of programs with connections on well-known TLS ports and no observed library; all: every "
+            + "program of the host.",
+        cost:
+            "Requires CAP_NET_ADMIN and cgroup v2. About 0.2 µs per packet of those control groups, about 450 bytes of "
+            + "kernel memory per connection until its handshake is over, and up to 16384 handshakes of at most 9 kB each in "
+            + "tlswatch.",
+        at: \.engine.wire
+    ) { WireMode(rawValue: $0) }
 
     static let probes = Setting(
         "probes", standard: nil, standardMeaning: "the best one available", accepts: names(ProbeRung.allCases),

@@ -47,6 +47,8 @@ struct TableFormat {
         let largest: (name: String, duration: UInt64)?
         if let part = parts.largest {
             largest = (part.part.rawValue, part.duration)
+        } else if parts.cpu == nil, let busy = parts.busy, let wait = parts.wait {
+            largest = busy >= wait ? ("busy", busy) : ("wait", wait)
         } else if let cpu = parts.cpu, let runqueue = parts.runqueue, let wait = parts.wait {
             largest = [("cpu", cpu), ("runqueue", runqueue), ("wait", wait)].max { $0.1 < $1.1 }
         } else {

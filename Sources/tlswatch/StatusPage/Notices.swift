@@ -58,6 +58,7 @@ extension StatusPage {
         case .permission?: "the kernel refused the probes: CAP_BPF, CAP_PERFMON or CAP_SYS_ADMIN is missing"
         case .noDescriptors?: "tlswatch ran out of file descriptors"
         case .unsupportedStack?: "a TLS stack that is not supported yet"
+        case .goTooOld?: "made with Go before 1.18"
         case .thirtyTwoBit?: "32-bit programs are not supported yet"
         case .unreadable?:
             "a file that they map may not be read: CAP_SYS_PTRACE or CAP_DAC_READ_SEARCH is missing, or its file system "

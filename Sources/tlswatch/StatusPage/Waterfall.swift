@@ -78,7 +78,11 @@ struct Waterfall {
             : [
                 ("unread", "unread", parts.unread), ("peer", "peer", parts.peer),
             ]
-        return ([("cpu", "CPU", parts.cpu), ("runqueue", "run queue", parts.runqueue)] + waits)
+        let busy =
+            parts.cpu == nil
+            ? [("cpu", "busy", parts.busy)]
+            : [("cpu", "CPU", parts.cpu), ("runqueue", "run queue", parts.runqueue)]
+        return (busy + waits)
             .compactMap { style, name, duration in duration.map { (style, name, $0) } }
     }
 

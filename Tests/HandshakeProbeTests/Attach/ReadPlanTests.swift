@@ -83,6 +83,10 @@ import Testing
     @Test("Where there are more reads than the kernel side does, the least telling facts go, and are named")
     func theLeastUsefulFactsGiveWay() {
         var paths = Self.paths
+        // Each at a distance of its own.
+        for (index, fact) in [Fact.resumed, .alpnLength, .sessionGroup, .flags, .certificateRequest].enumerated() {
+            paths[fact] = FactPath(offsets: [0x10000 * Int32(index + 1)], size: 4)
+        }
         paths[.references] = FactPath(offsets: [0x4000], size: 4)
         paths[.flags] = FactPath(offsets: [0x8000], size: 4)
         paths[.verifyMode] = FactPath(offsets: [0x20, 0x4000], size: 4)

@@ -128,6 +128,8 @@ import Testing
         let four: UInt64 = 1 << 39 | 1 << 38 | 1 << 19 | 1 << 2
         for rung in [ProbeRung.session, .multi] {
             #expect(Privileges(effective: four, rung: rung).missing.isEmpty)
+            #expect(Privileges(effective: four, rung: rung, wire: true).missing == ["CAP_NET_ADMIN"])
+            #expect(Privileges(effective: four | 1 << 12, rung: rung, wire: true).missing.isEmpty)
         }
         #expect(Privileges(effective: four, rung: .perf).missing == ["CAP_SYS_ADMIN"])
         #expect(Privileges(effective: 1 << 21 | 1 << 19 | 1 << 2, rung: .perf).missing.isEmpty)

@@ -325,7 +325,8 @@ import Testing
         {
             table.callEntered(enter(100, server: server))
             let steps = [step(180, .keyChange, argument: argument)]
-            table.callReturned(back(200, from: 100, result: 1, flow: Flow.finished, steps: steps))
+            table.callReturned(
+                back(200, from: 100, result: 1, flow: Flow.finished, scalars: [.version: 0x0304], steps: steps))
             #expect(table.takeFinished().map(\.finished) == [expected])
         }
     }

@@ -22,7 +22,10 @@ import Testing
 
     @Test("What is always there is so for a session of which nothing is known, and no value is out of its kind")
     func values() {
-        let bare = unfinishedHandshake(end: second, outcome: .timeout, reason: nil)
+        // Seen by the wire alone, of a process that sent nothing.
+        var bare = unfinishedHandshake(end: second, outcome: .timeout, reason: nil)
+        bare.observedBy = .wire
+        bare.pid = 0
         for field in HandshakeField.all {
             #expect((field.value(bare) != nil) == (field.absence == nil), "\(field.name)")
             guard let value = field.value(completedHandshake(end: second)) else { continue }

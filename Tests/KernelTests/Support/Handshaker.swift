@@ -109,7 +109,7 @@ struct Witness: Codable, Sendable {
     }
 }
 
-/// An OpenSSL build to run `handshaker` on.
+/// A build of OpenSSL or BoringSSL to run `handshaker` on.
 struct TLSBuild: Sendable, CustomStringConvertible {
     var description: String
     /// Directory with the build's libssl and libcrypto; `nil` for the distribution's.
@@ -117,6 +117,10 @@ struct TLSBuild: Sendable, CustomStringConvertible {
     var suffix: String
 
     static let distribution = TLSBuild(description: "the distribution's OpenSSL 3.0", directory: nil, suffix: "3")
+
+    /// Debian's BoringSSL, of 2022.
+    static let boringSSL = TLSBuild(
+        description: "Debian's BoringSSL", directory: "/usr/lib/x86_64-linux-gnu/android", suffix: "0")
 
     /// A build that `make deps` fetched.
     static func fetched(_ name: String, suffix: String = "3") throws -> TLSBuild {

@@ -11,6 +11,9 @@ struct SessionRow: Codable, Equatable, Sendable {
     var thread: String?
     var exe: String?
     var stack: String?
+    var observedBy: String?
+    var endConfidence: String?
+    var alpnOffered: String?
     var library: String?
     var libraryVersion: String?
     var role: String?
@@ -55,6 +58,9 @@ struct SessionRow: Codable, Equatable, Sendable {
     enum CodingKeys: String, CodingKey {
         case time, pid, tid, comm, thread, exe, stack, library
         case libraryVersion = "library_version"
+        case observedBy = "observed_by"
+        case endConfidence = "end_confidence"
+        case alpnOffered = "alpn_offered"
         case role, outcome, reason, alert
         case alertDirection = "alert_direction"
         case libraryReason = "library_reason"

@@ -17,11 +17,20 @@ extension KernelTests {
                 ["-O2", "-Wall", "-Wextra", "-Werror", "-pthread"])
         }
 
-        @Test("Every stack keeps to what the others build on", arguments: ["openssl", "toy"])
+        @Test("Every stack keeps to what the others build on", arguments: ["boringssl", "go", "openssl", "toy"])
         func everyStackConforms(_ name: String) throws {
             let stacks = TLSStacks(TLSStacks.builtIn.all + [Toy.self])
             let stack = try #require(stacks.named(name))
-            let path = name == "toy" ? try Self.toy() : Machine.libssl
+            // Its file goes with it.
+            let go = name == "go" ? try GoProgram(GoToolchain.versions[2]) : nil
+            defer { withExtendedLifetime(go) {} }
+            let path =
+                switch name {
+                case "toy": try Self.toy()
+                case "go": try #require(go?.path)
+                case "boringssl": try #require(TLSBuild.boringSSL.libssl)
+                default: Machine.libssl
+                }
             #expect(Set(stacks.all.map { $0.name }).count == stacks.all.count)
             #expect(name.wholeMatch(of: /[a-z0-9_]+/) != nil)
             let title = stack.title
@@ -59,7 +68,7 @@ extension KernelTests {
             }
 
             let states = stack.rules.states
-            #expect(!states.end.isEmpty)
+            #expect(!states.end.isEmpty || !states.ended.isEmpty, "an end is told by the state, or by something else")
             #expect(states.ended.count <= Int(TLSWATCH_TESTS))
             #expect(states.ended.allSatisfy { $0.fact.isOfState })
             #expect(states.start.map(states.dead.isDisjoint) ?? true)
@@ -116,8 +125,8 @@ extension KernelTests {
                 #expect(handshake.alpn == (refused ? nil : "toy"), text)
                 #expect(handshake.tlsVersion == (refused ? nil : "TLSv1.3"), text)
                 #expect(handshake.cipher == (refused ? nil : "TLS_AES_128_GCM_SHA256"), text)
-                #expect(handshake.busy ?? 0 > 0, text)
-                #expect(handshake.busy ?? 0 <= handshake.duration, text)
+                // What a goroutine waited is known where it waits for a socket of its own.
+                #expect(handshake.busy == nil, text)
             }
         }
     }

@@ -20,6 +20,7 @@ struct SettingExample: CustomTestStringConvertible, Sendable {
         SettingExample(key: "log-format", right: [["json"], ["text"], ["json"]], wrong: ["xml", "JSON"]),
         SettingExample(key: "library", right: [["/a", "/b"], ["/c"], ["/d"]], wrong: []),
         SettingExample(key: "phases", right: [["off"], ["full"], ["on"]], wrong: ["true", "OFF"]),
+        SettingExample(key: "wire", right: [["all"], ["unobserved"], ["off"]], wrong: ["on", "ALL", "true"]),
         SettingExample(key: "probes", right: [["perf"], ["multi"], ["session"]], wrong: ["magic"]),
         SettingExample(
             key: "handshake-timeout", right: [["250ms"], ["5m"], ["1.5h"]],

@@ -102,7 +102,7 @@ struct HandshakeFunctions {
         if let recordLayer = finder.recordLayerFatal(besides: fatal.address) {
             // Its object is the record layer, not the connection: the call on the thread tells whose it is.
             sites.add(
-                .fatal, "ossl_rlayer_fatal", recordLayer, object: false, argument: .parameter1,
+                .fatal, "ossl_rlayer_fatal", recordLayer, object: nil, argument: .parameter1,
                 argument2: .parameter2)
         }
     }

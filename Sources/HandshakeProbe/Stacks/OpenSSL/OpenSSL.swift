@@ -13,16 +13,14 @@ package enum OpenSSL: TLSStack {
     package static var marks: [String] { ["client finished\0", "ssl/statem/statem.c\0"] }
     package static var rules: SessionRules { .openSSL }
 
-    /// Exported by BoringSSL alone, which shares many of OpenSSL's names and none of its insides.
-    private static let boringMarkers = ["SSL_CTX_set_grease_enabled", "BORINGSSL_self_test"]
+    /// Names that others have not who share OpenSSL's interface, but none of its insides.
+    private static let exports = ["SSL_stateless", "ASYNC_pause_job"]
+    /// The same in the static table of a program: what its linker cannot leave out.
+    private static let insides = ["ossl_statem_accept", "ASYNC_pause_job"]
 
     package static func recognises(_ file: ELFFile) -> Bool {
-        let own = ["TLS_method", "ASYNC_pause_job"]
         // Exports are found by hash; the static table is read only where they do not tell.
-        if file.exportsAny(of: own) { return !file.exportsAny(of: boringMarkers) }
-        let symbols = file.functions(named: own + boringMarkers)
-        if boringMarkers.contains(where: { symbols[$0] != nil }) { return false }
-        return !symbols.isEmpty || StrippedOpenSSL.recognises(file)
+        file.exportsAny(of: exports) || !file.functions(named: insides).isEmpty || StrippedOpenSSL.recognises(file)
     }
 
     package static func analyse(_ file: ELFFile) throws(AnalysisError) -> LibraryAnalysis {
@@ -55,7 +53,7 @@ package enum OpenSSL: TLSStack {
             result.isCompanion = true
         }
         if let pause = symbols["ASYNC_pause_job"] {
-            sites.add(.pause, "ASYNC_pause_job", pause.address, size: pause.size, object: false)
+            sites.add(.pause, "ASYNC_pause_job", pause.address, size: pause.size, object: nil)
         }
         result.transport = TransportFinder(code: code, symbols: symbols).layout()
         result.sites = sites.sites
@@ -108,7 +106,7 @@ package enum OpenSSL: TLSStack {
             return
         }
         sites.add(
-            hook, name, symbol.address, size: symbol.size, object: hook == .objectFree,
+            hook, name, symbol.address, size: symbol.size, object: hook == .objectFree ? .parameter0 : nil,
             phases: hook == .objectFree ? .all : [.on, .full])
     }
 }
@@ -130,56 +128,10 @@ enum SymbolNames {
     ]
 }
 
-/// Collects probe sites, and the reasons for those that are missing or dear.
-struct SiteList {
-    let code: CodeReader
-    private(set) var sites: [ProbeSite] = []
-    var notes: [String] = []
-
-    init(code: CodeReader) { self.code = code }
-
-    /// Adds a site at the beginning of the function at `address`; `size` bounds it where the file has no unwind
-    /// information. With `object`, the first parameter is the TLS object.
-    mutating func add(
-        _ hook: HookKind, _ symbol: String, _ address: UInt64, size: UInt64 = 0, object: Bool = true,
-        argument: ValuePlace? = nil, argument2: ValuePlace? = nil, returns: Bool = false, phases: Phases = .all
-    ) {
-        let end = code.file.functionExtent(containing: address)?.upperBound ?? address.addingClamped(size)
-        guard address < end, code.file.isCode(address) else {
-            notes.append("\(symbol) is left out: the file does not say where it ends")
-            return
-        }
-        let object = object ? ObjectPlace(.parameter0) : nil
-        let needed = [object, argument, argument2].compactMap { place in
-            place.flatMap { Register.parameters.firstIndex(of: Int($0.register)) }
-        }
-        let chooser = SiteChooser(code: code)
-        guard let site = chooser.choose(address..<end, parameters: needed, needsReturn: returns),
-            let offset = code.file.fileOffset(ofAddress: site.address)
-        else {
-            notes.append("\(symbol) is left out: a loop leads back to its first instruction")
-            return
-        }
-        if let note = site.note { notes.append("\(symbol) is single-stepped: \(note)") }
-        append(
-            ProbeSite(
-                hook: hook, symbol: symbol, fileOffset: offset, mode: site.mode, object: object, argument: argument,
-                argument2: argument2, returns: returns, phases: phases))
-    }
-
-    /// Adds a site inside a function, at an instruction that the kernel emulates.
+extension SiteList {
     mutating func add(
         _ hook: HookKind, _ symbol: String, _ site: InnerSites.Site, argument: ValuePlace? = nil, phases: Phases = .all
     ) {
-        guard let offset = code.file.fileOffset(ofAddress: site.address) else { return }
-        append(
-            ProbeSite(
-                hook: hook, symbol: symbol, fileOffset: offset, mode: .emulated, object: site.object,
-                argument: argument, phases: phases))
-    }
-
-    private mutating func append(_ site: ProbeSite) {
-        guard !sites.contains(where: { $0.hook == site.hook && $0.fileOffset == site.fileOffset }) else { return }
-        sites.append(site)
+        add(hook, symbol, at: site.address, object: site.object, argument: argument, phases: phases)
     }
 }

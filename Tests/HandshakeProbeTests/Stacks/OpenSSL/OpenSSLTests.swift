@@ -127,7 +127,7 @@ struct OpenSSLTests {
         guard Machine.has(Machine.compiler) else { return }
         let path = try Machine.compile(
             "void *TLS_method(void) { return 0; } void *TLS_client_method(void) { return TLS_method; }"
-                + "void *TLS_server_method(void) { return TLS_method; }",
+                + "void *TLS_server_method(void) { return TLS_method; } void SSL_stateless(void) {}",
             ["-shared", "-fPIC", "-nostdlib"])
         let file = try ELFFile(path: path)
         #expect(OpenSSL.recognises(file))

@@ -22,6 +22,8 @@ void load_libraries(const char *libssl, const char *libcrypto)
 #define LOAD_CRYPTO(type, name, parameters) name = (type(*) parameters)dlsym(crypto, #name);
 	LIBSSL(LOAD_SSL)
 	LIBCRYPTO(LOAD_CRYPTO)
+	if (is_boringssl(crypto))
+		adapt_boringssl(ssl, crypto);
 	/* 1.1.1 has what all the scenarios stand on. */
 	NEED(TLS_method);
 	NEED(SSL_CTX_set_ciphersuites);

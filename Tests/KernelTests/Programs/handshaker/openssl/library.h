@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -186,6 +187,10 @@ enum {
 #define ERR_SYSTEM_FLAG 0x80000000UL
 
 void load_libraries(const char *libssl, const char *libcrypto);
+
+/* boringssl.c: what BoringSSL has under other names. */
+bool is_boringssl(void *libcrypto);
+void adapt_boringssl(void *libssl, void *libcrypto);
 
 /* 3.0 or later: errors, groups and much else changed with it. */
 int is_openssl_3(void);

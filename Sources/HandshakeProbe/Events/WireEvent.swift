@@ -1,0 +1,46 @@
+import CEvents
+
+/// The record of a segment: the fixed part by value, the bytes still where the kernel wrote them.
+package struct WireEvent: ~Escapable {
+    let fixed: tlswatch_wire
+    private let content: RawSpan
+
+    static let size = MemoryLayout<tlswatch_wire>.size
+
+    /// `nil` if the record's length is not what its bytes make it, or a record in it has no known type.
+    @_lifetime(copy bytes)
+    init?(_ bytes: RawSpan) {
+        let fixed = unsafe bytes.unsafeLoadUnaligned(as: tlswatch_wire.self)
+        guard Int(fixed.byte_count) <= Int(TLSWATCH_WIRE_BYTES), Int(fixed.records) <= Int(TLSWATCH_WIRE_RECORDS),
+            bytes.byteCount == Self.size + Int(fixed.byte_count)
+        else { return nil }
+        self.fixed = fixed
+        content = bytes
+    }
+
+    func has(_ flag: tlswatch_wire_flag) -> Bool { UInt32(fixed.flags) & flag.rawValue != 0 }
+
+    /// The plaintext handshake records' bytes.
+    var bytes: [UInt8] {
+        let count = Int(fixed.byte_count)
+        guard count > 0 else { return [] }
+        return unsafe content.extracting(Self.size..<Self.size + count).withUnsafeBytes { unsafe Array($0) }
+    }
+
+    /// - Precondition: `index` is below `fixed.records`.
+    func record(_ index: Int) -> tlswatch_wire_record {
+        precondition(index >= 0 && index < Int(fixed.records))
+        let offset = Self.records + MemoryLayout<tlswatch_wire_record>.stride * index
+        return unsafe content.unsafeLoadUnaligned(fromByteOffset: offset, as: tlswatch_wire_record.self)
+    }
+
+    /// The length that the record itself tells, of one that lies in more memory than it needs.
+    static func length(of record: UnsafeRawBufferPointer) -> Int {
+        guard record.count >= size else { return record.count }
+        let header = unsafe record.loadUnaligned(as: tlswatch_header.self)
+        guard UInt32(header.kind) == TLSWATCH_WIRE.rawValue, Int(header.size) >= size else { return record.count }
+        return min(record.count, Int(header.size))
+    }
+
+    private static let records = MemoryLayout<tlswatch_wire>.offset(of: \.record) ?? 0
+}

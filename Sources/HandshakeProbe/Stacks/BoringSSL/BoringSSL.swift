@@ -1,0 +1,110 @@
+import Code
+
+/// BoringSSL, since 2022, and AWS-LC, which share everything that matters here: as shared libraries and inside programs, with
+/// symbols or without.
+///
+/// There are no versions, and the offsets differ in nearly every build: all of them are read from the code.
+package enum BoringSSL: TLSStack {
+    package static var name: String { "boringssl" }
+    package static var title: String { "BoringSSL" }
+    package static var libraries: [String] { ["libboringssl"] }
+    package static var marks: [String] { ["ssl/ssl_lib.cc"] }
+    package static var rules: SessionRules { .boringSSL }
+
+    package static func recognises(_ file: ELFFile) -> Bool { ExtensionRows.find(file) != nil }
+
+    package static func analyse(_ file: ELFFile) throws(AnalysisError) -> LibraryAnalysis {
+        guard let rows = ExtensionRows.find(file) else {
+            throw AnalysisError("it has no table of extensions of BoringSSL's shape")
+        }
+        let code = CodeReader(file)
+        let symbols = symbols(file)
+        let marks = CodeMarks(
+            file, errors: [HandshakeCalls.notSet, ConnectionLayout.cipherNotReturned, HandshakeMoments.noProtocol])
+        let calls = try HandshakeCalls(code, marks, named: symbols["SSL_do_handshake"]?.address)
+        var layout = ConnectionLayout(code, calls, rows)
+        let tables = MethodTable.find(file, near: rows.address, confirmed: layout.dispatchesAlert)
+        if !tables.isEmpty { layout.confirmAlert() }
+        layout.readCipher(marks.errors[ConnectionLayout.cipherNotReturned] ?? [])
+        layout.readGetters(symbols)
+        try layout.require()
+
+        var result = LibraryAnalysis(stack: name, version: nil, sites: [], notes: layout.notes)
+        result.take(facts: layout.paths(state: calls.state, handshake: calls.handshake), expendable: expendable)
+        var sites = SiteList(code: code)
+        for (number, copy) in calls.copies.enumerated() {
+            let name = calls.copies.count == 1 ? "SSL_do_handshake" : "SSL_do_handshake (\(number + 1))"
+            sites.add(.call, name, at: copy.call, object: copy.object)
+            sites.add(.callExit, "\(name) exit", at: copy.exit, object: copy.object, argument: copy.result)
+        }
+        if calls.unread > 0 {
+            sites.notes.append("\(calls.unread) calls of ssl_run_handshake are of no known shape: those are not seen")
+        }
+        for table in tables {
+            result.identity.append(
+                KernelStates.Test(
+                    fact: BoringSSLFact.method, mask: pageMask,
+                    value: UInt32(truncatingIfNeeded: table.address) & pageMask))
+            addMethods(&sites, table, layout.flush)
+        }
+        if tables.isEmpty {
+            sites.notes.append("no key changes and no end of objects: no SSL_PROTOCOL_METHOD of the known shape")
+        }
+        if let parser = rows.function(file, ExtensionRows.applicationProtocol, .parseServerHello) {
+            // Its parameter is the handshake, whose first field is the connection.
+            sites.add(
+                .alpnAnswer, "ext_alpn_parse_serverhello", parser, size: shortest, object: .memory(.parameter0),
+                phases: [.on, .full])
+        }
+        addMoments(&sites, HandshakeMoments(code: code, marks: marks))
+        result.sites = sites.sites
+        result.notes += sites.notes
+        return result
+    }
+
+    /// Where a file is loaded is a multiple of a page.
+    private static let pageMask: UInt32 = 0xfff
+    /// Bytes that a function has at least, where the file does not tell where it ends.
+    private static let shortest: UInt64 = 32
+
+    private static func addMethods(_ sites: inout SiteList, _ table: MethodTable, _ flush: Int32?) {
+        let prefix = table.isDatagram ? "dtls1" : "tls"
+        if let flush, let read = table.setReadState(flush: flush), let write = table.setWriteState(flush: flush) {
+            sites.add(
+                .keyChange, "\(prefix)_set_read_state", read, size: shortest, argument: .parameter1,
+                phases: [.on, .full])
+            sites.add(
+                .keyChange, "\(prefix)_set_write_state", write, size: shortest,
+                argument: ValuePlace(.parameter1, offset: Int16(BoringSSLState.writes)), phases: [.on, .full])
+        } else {
+            sites.notes.append("no key changes: the protocol's functions are not in their places")
+        }
+        if let free = table.free { sites.add(.objectFree, "\(prefix)_free", free, size: shortest) }
+    }
+
+    private static func addMoments(_ sites: inout SiteList, _ moments: HandshakeMoments) {
+        if let (site, object) = moments.decision() {
+            sites.add(.alpnSelect, "ssl_negotiate_alpn decision", at: site, object: object, phases: [.on, .full])
+        } else {
+            sites.notes.append("a server's ALPN decision is seen at its next key change: no callback of a known shape")
+        }
+        if let function = moments.masterSecret() {
+            sites.add(
+                .masterSecret, "tls1_generate_master_secret", function, size: shortest, object: .memory(.parameter0),
+                phases: [.on, .full])
+        } else {
+            sites.notes.append("no key-exchange time of servers below TLS 1.3: not one function has the secret's label")
+        }
+    }
+
+    /// Functions that have a name in most builds, and what swift-nio-ssl puts before it.
+    private static let named = ["SSL_do_handshake", "SSL_used_hello_retry_request", "SSL_get_verify_mode"]
+    private static let prefixes = ["", "CNIOBoringSSL_"]
+
+    private static func symbols(_ file: ELFFile) -> [String: ELFSymbol] {
+        let found = file.symbols(named: prefixes.flatMap { prefix in named.map { prefix + $0 } })
+        return named.reduce(into: [:]) { symbols, name in
+            symbols[name] = prefixes.lazy.compactMap { found[$0 + name] }.first
+        }
+    }
+}

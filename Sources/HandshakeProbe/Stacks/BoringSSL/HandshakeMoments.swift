@@ -1,0 +1,84 @@
+import CCapstone
+import Code
+
+/// Moments inside a handshake that hidden functions show, by what only they refer to.
+struct HandshakeMoments {
+    let code: CodeReader
+    let marks: CodeMarks
+
+    /// `SSL_R_NO_APPLICATION_PROTOCOL`, which `ssl_negotiate_alpn` reports where the application's callback wants it.
+    static let noProtocol: UInt32 = 307
+
+    /// Behind a server's call of the callback that `SSL_CTX_set_alpn_select_cb` sets: the protocol is decided there.
+    func decision() -> (site: UInt64, object: ObjectPlace?)? {
+        let found = marks.beginnings(of: marks.errors[Self.noProtocol] ?? []).compactMap(decision)
+        return found.count == 1 ? found.first : nil
+    }
+
+    private func decision(in function: UInt64) -> (site: UInt64, object: ObjectPlace?)? {
+        var interpreter = AbstractInterpreter(code: code)
+        interpreter.followsTailJumps = false
+        interpreter.stepLimit = 2000
+        interpreter.mergesPaths = true
+        let walk = interpreter.walk(function)
+        // The handshake's connection's context's callback, of the connection.
+        let calls = walk.targets.filter { address, target in
+            guard let read = target.field, read.root == 0, read.offsets.count == 3, read.offsets[0] == 0,
+                read.width == 8, let first = walk.arguments[address]?.first?.field
+            else { return false }
+            return first.root == 0 && first.offsets == [0] && first.width == 8
+        }.keys
+        guard calls.count == 1, let call = calls.first, let instruction = code.instruction(at: call),
+            let site = emulated(behind: instruction.end)
+        else { return nil }
+        let held = Register.first(of: walk.passed[site] ?? 0)
+        return (site, held.map { ObjectPlace.memory(ObjectPlace(register: UInt8($0))) })
+    }
+
+    /// Instructions from the call to the one under the probe.
+    private static let reach = 12
+
+    /// The first instruction from here on that the kernel emulates, as long as the code is straight.
+    private func emulated(behind start: UInt64) -> UInt64? {
+        var address = start
+        for _ in 0..<Self.reach {
+            guard let instruction = code.instruction(at: address), instruction.kind != TLSWATCH_OP_RET else {
+                return nil
+            }
+            if SiteChooser.isEmulated(instruction) { return address }
+            address = instruction.end
+        }
+        return nil
+    }
+
+    /// The label of the master secret's derivation, which one function of libssl has.
+    private static let label = "extended master secret"
+
+    /// `tls1_generate_master_secret`: below TLS 1.3 the peer's share has been read and used. Its parameter is the handshake.
+    func masterSecret() -> UInt64? {
+        var labels: [UInt64] = []
+        DataSearch.findAddresses(code.file, Self.label, limit: 64 << 20) { address in
+            labels.append(address)
+            return labels.count >= 8
+        }
+        var places: [UInt64] = []
+        // `lea register, [rip + distance]`: the byte behind the opcode says which register.
+        CodeSearch.visit(code.file, opcode: 0x8d) { address, number in
+            guard number & 0xc7 == 5 else { return }
+            let distance = number >> 8
+            for label in labels where UInt32(truncatingIfNeeded: label &- address &- 6) & 0xff_ffff == distance {
+                places.append(address)
+            }
+        }
+        let functions = marks.beginnings(of: places.filter { refers($0, labels) })
+        return functions.count == 1 ? functions.first : nil
+    }
+
+    private func refers(_ opcode: UInt64, _ labels: [UInt64]) -> Bool {
+        guard opcode > 0, let instruction = code.instruction(at: opcode - 1), instruction.kind == TLSWATCH_OP_LEA,
+            instruction.second.rip_relative || instruction.second.isMemory
+        else { return false }
+        let address = UInt64(bitPattern: instruction.second.value)
+        return labels.contains(address) || labels.contains(instruction.end &+ address)
+    }
+}

@@ -1,0 +1,55 @@
+import Code
+
+/// Collects probe sites, and the reasons for those that are missing or dear.
+struct SiteList {
+    let code: CodeReader
+    private(set) var sites: [ProbeSite] = []
+    var notes: [String] = []
+
+    init(code: CodeReader) { self.code = code }
+
+    /// Adds a site at the beginning of the function at `address`; `size` bounds it where the file has no unwind
+    /// information. The TLS object is the first parameter, unless another place is named.
+    mutating func add(
+        _ hook: HookKind, _ symbol: String, _ address: UInt64, size: UInt64 = 0, object: ObjectPlace? = .parameter0,
+        argument: ValuePlace? = nil, argument2: ValuePlace? = nil, returns: Bool = false, phases: Phases = .all
+    ) {
+        let end = code.file.functionExtent(containing: address)?.upperBound ?? address.addingClamped(size)
+        guard address < end, code.file.isCode(address) else {
+            notes.append("\(symbol) is left out: the file does not say where it ends")
+            return
+        }
+        let needed = [object, argument, argument2].compactMap { place in
+            place.flatMap { Register.parameters.firstIndex(of: Int($0.register)) }
+        }
+        let chooser = SiteChooser(code: code)
+        guard let site = chooser.choose(address..<end, parameters: needed, needsReturn: returns),
+            let offset = code.file.fileOffset(ofAddress: site.address)
+        else {
+            notes.append("\(symbol) is left out: a loop leads back to its first instruction")
+            return
+        }
+        if let note = site.note { notes.append("\(symbol) is single-stepped: \(note)") }
+        append(
+            ProbeSite(
+                hook: hook, symbol: symbol, fileOffset: offset, mode: site.mode, object: object, argument: argument,
+                argument2: argument2, returns: returns, phases: phases))
+    }
+
+    /// Adds a site inside a function, at an instruction that the kernel emulates.
+    mutating func add(
+        _ hook: HookKind, _ symbol: String, at address: UInt64, object: ObjectPlace?, argument: ValuePlace? = nil,
+        phases: Phases = .all
+    ) {
+        guard let offset = code.file.fileOffset(ofAddress: address) else { return }
+        append(
+            ProbeSite(
+                hook: hook, symbol: symbol, fileOffset: offset, mode: .emulated, object: object, argument: argument,
+                phases: phases))
+    }
+
+    private mutating func append(_ site: ProbeSite) {
+        guard !sites.contains(where: { $0.hook == site.hook && $0.fileOffset == site.fileOffset }) else { return }
+        sites.append(site)
+    }
+}

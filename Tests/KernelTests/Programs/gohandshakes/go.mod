@@ -1,0 +1,3 @@
+module gohandshakes
+
+go 1.19

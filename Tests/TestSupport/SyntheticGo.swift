@@ -1,0 +1,136 @@
+/// A Go file made by hand, as small as one can be: a table of functions, moduledata, and a few type descriptors.
+package struct SyntheticGo {
+    package static let dataAddress: UInt64 = 0x500_0000
+    package static let textAddress: UInt64 = 0x40_1000
+
+    /// The first byte of the table's magic number.
+    package var magic: UInt8 = 0xf1
+    /// As Go stored offsets of fields up to 1.18.
+    package var shiftsOffsets = false
+    package var functions = [
+        "main.main", "crypto/tls.(*Conn).handshakeContext", "crypto/tls.(*Conn).Handshake", "runtime.main",
+    ]
+    /// Types beside those that are asked for: the base of names and the way of offsets are told by the many.
+    package var others = 40
+
+    private var data: [UInt8] = []
+
+    private mutating func align(_ size: Int) { while data.count % size != 0 { data.append(0) } }
+    private mutating func word(_ value: UInt64) { append(value, 8) }
+    private mutating func append(_ value: UInt64, _ size: Int) {
+        for index in 0..<size { data.append(UInt8(truncatingIfNeeded: value >> (8 * UInt64(index)))) }
+    }
+    private mutating func patch(_ value: UInt64, at offset: Int) {
+        for index in 0..<8 { data[offset + index] = UInt8(truncatingIfNeeded: value >> (8 * UInt64(index))) }
+    }
+    private var here: UInt64 { Self.dataAddress + UInt64(data.count) }
+
+    /// internal/abi.Name; returns its offset in the data.
+    private mutating func name(_ text: String) -> UInt64 {
+        defer {
+            data.append(0)
+            data.append(UInt8(text.utf8.count))
+            data += Array(text.utf8)
+        }
+        return UInt64(data.count)
+    }
+
+    private mutating func structure(
+        _ package: String, _ name: String, _ fields: [(name: String, offset: UInt64)], size: UInt64
+    )
+        -> UInt64
+    {
+        let short = package.split(separator: "/").last.map(String.init) ?? package
+        let text = self.name("*\(short).\(name)")
+        let path = self.name(package)
+        let names = fields.map { self.name($0.name) }
+        align(8)
+        let number = here
+        append(8, 8); word(0); append(0, 4); data += [4, 8, 8, 2]; word(0); word(0)
+        append(self.name(padding: "*int"), 4); append(0, 4)
+        let members = here
+        for (index, field) in fields.enumerated() {
+            word(Self.dataAddress + names[index]); word(number)
+            word(shiftsOffsets ? field.offset << 1 : field.offset)
+        }
+        let type = here
+        word(size); word(0); append(0x1234, 4); data += [6, 8, 8, 25]; word(0); word(0)
+        append(text, 4); append(0, 4)
+        word(Self.dataAddress + path); word(members); word(UInt64(fields.count)); word(UInt64(fields.count))
+        return type
+    }
+
+    /// A name that stands before all else.
+    private func name(padding: String) -> UInt64 { 0 }
+
+    package init() {}
+
+    package mutating func bytes() -> [UInt8] {
+        data = []
+        _ = name("*int")
+        align(16)
+        let table = data.count
+        let head = data.count
+        data += [magic, 0xff, 0xff, 0xff, 0, 0, 1, 8]
+        for _ in 0..<8 { word(0) }
+        patch(UInt64(functions.count), at: head + 8)
+        patch(UInt64(data.count - table), at: head + 32)
+        data.append(0)
+        var names: [UInt64] = []
+        for function in functions {
+            names.append(UInt64(data.count - table - 72))
+            data += Array(function.utf8) + [0]
+        }
+        for place in [40, 48, 56] { patch(UInt64(data.count - table), at: head + place) }
+        align(8)
+        let entries = data.count
+        patch(UInt64(entries - table), at: head + 64)
+        let bodies = 8 * functions.count + 8
+        for index in functions.indices {
+            append(UInt64(index * 64), 4); append(UInt64(bodies + 16 * index), 4)
+        }
+        append(UInt64(functions.count * 64), 4); append(0, 4)
+        for index in functions.indices {
+            append(UInt64(index * 64), 4); append(names[index], 4); word(0)
+        }
+        align(8)
+        let module = data.count
+        for _ in 0..<60 { word(0) }
+        patch(Self.dataAddress + UInt64(table), at: module)
+        patch(Self.dataAddress + UInt64(entries), at: module + 8 * 16)
+        patch(UInt64(functions.count) + 1, at: module + 8 * 17)
+        patch(Self.textAddress, at: module + 8 * 22)
+        // What names are relative to, behind words that are something else.
+        patch(Self.dataAddress + UInt64(module), at: module + 8 * 30)
+        patch(Self.dataAddress, at: module + 8 * 37)
+        for index in 0..<others {
+            _ = structure("pkg/other", "Type\(index)", [("first", 0), ("last", 40)], size: 48)
+        }
+        _ = structure(
+            "crypto/tls", "Conn", [("conn", 0), ("isClient", 16), ("handshakeFn", 24), ("last", 120)], size: 128)
+        return Self.file(text: [UInt8](repeating: 0x90, count: 64 * functions.count), data)
+    }
+
+    /// Linked to fixed addresses, without sections.
+    private static func file(text: [UInt8], _ data: [UInt8]) -> [UInt8] {
+        var bytes: [UInt8] = [0x7f, 0x45, 0x4c, 0x46, 2, 1, 1] + Array(repeating: 0, count: 9)
+        func append<T: FixedWidthInteger>(_ value: T) {
+            for shift in stride(from: 0, to: T.bitWidth, by: 8) {
+                bytes.append(UInt8(truncatingIfNeeded: value >> shift))
+            }
+        }
+        append(UInt16(2)); append(UInt16(62)); append(UInt32(1))
+        append(UInt64(0)); append(UInt64(64)); append(UInt64(0))
+        append(UInt32(0)); append(UInt16(64)); append(UInt16(56)); append(UInt16(2))
+        append(UInt16(64)); append(UInt16(0)); append(UInt16(0))
+        let start = UInt64(64 + 2 * 56)
+        for (flags, offset, address, size) in [
+            (UInt32(5), start, textAddress, UInt64(text.count)),
+            (6, start + UInt64(text.count), dataAddress, UInt64(data.count)),
+        ] {
+            append(UInt32(1)); append(flags); append(offset); append(address); append(address)
+            append(size); append(size); append(UInt64(1))
+        }
+        return bytes + text + data
+    }
+}
