@@ -17,10 +17,6 @@ struct SessionFacts {
     var clientCertificateGiven: Bool?
     /// What verifying the peer's certificate gave.
     var verification: UInt32?
-    /// Why it failed, where the object itself tells: as a step of `HookKind.fatal` does.
-    var fatal: (alert: Int32, reason: Int32)?
-    /// The object was made for a look at the ClientHello, and was to fail.
-    var wasOnlyALook = false
 }
 
 extension Session {

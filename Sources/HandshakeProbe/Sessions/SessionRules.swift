@@ -25,9 +25,9 @@ package struct SessionRules: Sendable {
     var usualReasons: [String]
     /// For the programs' own early tests.
     var states: KernelStates
-    /// What a return itself tells of a failure, as alert and reason for `failure`; `nil` where nothing.
+    /// What a failed return itself tells, as alert and reason for `failure`; `nil` where nothing.
     var fatal: @Sendable (_ event: borrowing CallReturn) -> (alert: Int32, reason: Int32)? = { _ in nil }
-    /// Whether a failed call that was entered as `tentative` was no handshake.
+    /// Whether a failed call that was entered as `tentative` or `look` was no handshake.
     var isNone: @Sendable (_ event: borrowing CallReturn, _ role: Role) -> Bool = { _, _ in false }
 }
 

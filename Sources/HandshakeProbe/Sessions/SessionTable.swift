@@ -255,18 +255,13 @@ extension SessionTable: EventSink {
         for index in 0..<Int(fixed.steps) {
             step(event.step(index), at: place, in: fixed.enter_ns, rules: profile.rules)
         }
-        if sessions[place].fatal == nil { sessions[place].fatal = profile.rules.fatal(event) }
         if !sessions[place].isConfirmed {
             let isShown =
                 switch sessions[place].kind {
-                case .tentative: true
+                case .tentative: kind != .failed
                 case .renegotiate: sessions[place].hasMoved(state: state[.state], detail: state[.detail])
                 default: exit.isUnderWay
                 }
-            if sessions[place].isTentative, kind == .failed, profile.rules.isNone(event, role) {
-                withdraw(key)
-                return nil
-            }
             if isShown {
                 confirm(place)
             } else if kind != .wants, sessions[place].isRenegotiation {
@@ -283,15 +278,15 @@ extension SessionTable: EventSink {
             let facts = profile.rules.facts(event, role, sessions[place].isRenegotiation)
             end(key, at: time, outcome: .completed, facts: facts, inOneCall: whole)
         case .failed:
-            let facts = profile.rules.facts(event, role, sessions[place].isRenegotiation)
             if !sessions[place].isConfirmed {
-                if facts.wasOnlyALook {
+                if profile.rules.isNone(event, role) {
                     withdraw(key)
                     return nil
                 }
                 confirm(place)
             }
-            if sessions[place].fatal == nil { sessions[place].fatal = facts.fatal }
+            if sessions[place].fatal == nil { sessions[place].fatal = profile.rules.fatal(event) }
+            let facts = profile.rules.facts(event, role, sessions[place].isRenegotiation)
             let reason = sessions[place].failure(
                 rules: profile.rules, io: io, version: facts.version, closeNotify: exit.peerHasEnded)
             end(

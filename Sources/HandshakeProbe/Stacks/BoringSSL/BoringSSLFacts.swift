@@ -147,7 +147,6 @@ extension SessionFacts {
         }
         isQUIC = event.scalar(BoringSSLFact.quic).map { $0 != 0 } ?? false
         fillClientCertificate(event, role)
-        fillFailure(event, role)
     }
 
     private mutating func fillClientCertificate(_ event: borrowing CallReturn, _ role: Role) {
@@ -163,20 +162,30 @@ extension SessionFacts {
             if mode & 1 != 0 { clientCertificateGiven = false }
         }
     }
+}
 
-    private mutating func fillFailure(_ event: borrowing CallReturn, _ role: Role) {
+extension BoringSSLState {
+    /// Why a handshake failed, as the object and its error rows tell it; `nil` where they tell nothing.
+    static func fatal(_ event: borrowing CallReturn) -> (alert: Int32, reason: Int32)? {
         let state = BoringSSLState(event.state)
-        guard state.finalized != 1 else { return }
+        guard state.finalized != 1 else { return nil }
         var alert: Int32 = -1
         // The level first: 2 fatal.
         if let sent = event.scalar(BoringSSLFact.sentAlert), sent & 0xff == 2 { alert = Int32(sent >> 8) }
-        let isOwn = state.wait == BoringSSLState.failed
+        let isOwn = state.wait == failed
         var reason = (isOwn ? BoringSSLFact.errors : BoringSSLFact.readErrors).reason(event)
-        // An alert like any other, but for how the library tells it.
-        if state.want == BoringSSLState.wantsNoMore { (reason, alert) = (BoringSSLState.receivedAlertOffset, -1) }
-        guard reason != nil || alert >= 0 else { return }
-        fatal = (alert, reason ?? 0)
-        wasOnlyALook =
-            role == .server && isQUIC && reason == BoringSSLState.rejected && state.step == BoringSSLState.readingHello
+        // An alert like any other, but for how the library tells it: without an error, and up to 2022 without a wait.
+        let isTold = state.want == wantsNoMore
+        let isEnd = event.fixed.result == 0 && state.want == wantsNothing && !isOwn && reason == nil
+        if isTold || isEnd { (reason, alert) = (receivedAlertOffset, -1) }
+        guard reason != nil || alert >= 0 else { return nil }
+        return (alert, reason ?? 0)
+    }
+
+    /// Whether a failed call was a look at the ClientHello, with a connection that was made for it and was to fail.
+    static func wasOnlyALook(_ event: borrowing CallReturn, _ role: Role) -> Bool {
+        let state = BoringSSLState(event.state)
+        return role == .server && event.scalar(BoringSSLFact.quic).map { $0 != 0 } ?? false
+            && state.step == readingHello && fatal(event)?.reason == rejected
     }
 }

@@ -37,7 +37,9 @@ extension SessionRules {
         usualReasons: BoringSSLState.usualReasons,
         states: KernelStates(
             start: [0], end: [], overWithoutState: true,
-            ended: [KernelStates.Test(fact: BoringSSLFact.want, mask: ~0, value: BoringSSLState.wantsNothing)])
+            ended: [KernelStates.Test(fact: BoringSSLFact.want, mask: ~0, value: BoringSSLState.wantsNothing)]),
+        fatal: { event in BoringSSLState.fatal(event) },
+        isNone: { event, role in BoringSSLState.wasOnlyALook(event, role) }
     )
 }
 
