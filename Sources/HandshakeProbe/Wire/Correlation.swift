@@ -23,9 +23,7 @@ struct Correlation: EventSink {
     mutating func socketClosed(_ event: tlswatch_socket_closed) { table.socketClosed(event) }
     mutating func processStarted(_ event: tlswatch_process) { table.processStarted(event) }
 
-    mutating func processEnded(_ event: tlswatch_process) {
-        table.processEnded(event)
-    }
+    mutating func processEnded(_ event: tlswatch_process) { table.processEnded(event) }
 
     mutating func segmentSeen(_ event: borrowing WireEvent) -> Rejection? {
         guard wire.isEnabled else { return nil }
@@ -48,6 +46,7 @@ struct Correlation: EventSink {
         var finished = table.takeFinished()
         guard wire.isEnabled else { return finished }
         for handshake in finished { wire.note(handshake) }
+        guard wire.holdsSome else { return finished }
         finished += wire.takeFinished(
             now: now, wallClockOffset: table.wallClockOffset, processes: table.processes,
             hasSocketless: { [table] in table.hasSessionWithoutSocket(pid: $0) })

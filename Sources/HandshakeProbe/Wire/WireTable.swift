@@ -108,22 +108,23 @@ struct WireTable {
         libraries[handshake.pid] = spans
     }
 
-    mutating func forget(pid: UInt32) { libraries[pid] = nil }
-
     mutating func note(loss: LossSpan) { if isEnabled { losses.add(loss) } }
 
     // MARK: ends
 
     /// Ends what time ends.
-    mutating func expire(now: UInt64, timeout: UInt64) {
+    mutating func expire(now: UInt64, timeout: UInt64) { holdEnded { $0.expire(now: now, timeout: timeout) } }
+
+    private mutating func holdEnded(after change: (inout WireConnection) -> Void) {
         for number in Array(connections.keys) {
-            connections[number]?.expire(now: now, timeout: timeout)
-            if let connection = connections[number], connection.end != nil {
-                connections[number] = nil
-                hold(connection)
-            }
+            guard var connection = connections.removeValue(forKey: number) else { continue }
+            change(&connection)
+            if connection.end == nil { connections[number] = connection } else { hold(connection) }
         }
     }
+
+    /// Whether some have ended whose owner is not decided.
+    var holdsSome: Bool { !held.isEmpty }
 
     /// Decides whose they are that have ended, and hands over the sessions that are its own.
     ///
@@ -131,7 +132,6 @@ struct WireTable {
     mutating func takeFinished(
         now: UInt64, wallClockOffset: Int64, processes: ProcessNames, hasSocketless: (UInt32) -> Bool
     ) -> [Handshake] {
-        guard !held.isEmpty else { return [] }
         var waiting: [WireConnection] = []
         for connection in held {
             if isClaimed(connection) {
@@ -149,13 +149,7 @@ struct WireTable {
 
     /// At the end of the stream: nothing more is waited for.
     mutating func settle(now: UInt64) {
-        for number in Array(connections.keys) {
-            connections[number]?.settle(now: now)
-            if let connection = connections[number], connection.end != nil {
-                connections[number] = nil
-                hold(connection)
-            }
-        }
+        holdEnded { $0.settle(now: now) }
         for index in held.indices { held[index].heldUntil = 0 }
     }
 
