@@ -108,29 +108,7 @@ package struct SyntheticGo {
         }
         _ = structure(
             "crypto/tls", "Conn", [("conn", 0), ("isClient", 16), ("handshakeFn", 24), ("last", 120)], size: 128)
-        return Self.file(text: [UInt8](repeating: 0x90, count: 64 * functions.count), data)
-    }
-
-    /// Linked to fixed addresses, without sections.
-    private static func file(text: [UInt8], _ data: [UInt8]) -> [UInt8] {
-        var bytes: [UInt8] = [0x7f, 0x45, 0x4c, 0x46, 2, 1, 1] + Array(repeating: 0, count: 9)
-        func append<T: FixedWidthInteger>(_ value: T) {
-            for shift in stride(from: 0, to: T.bitWidth, by: 8) {
-                bytes.append(UInt8(truncatingIfNeeded: value >> shift))
-            }
-        }
-        append(UInt16(2)); append(UInt16(62)); append(UInt32(1))
-        append(UInt64(0)); append(UInt64(64)); append(UInt64(0))
-        append(UInt32(0)); append(UInt16(64)); append(UInt16(56)); append(UInt16(2))
-        append(UInt16(64)); append(UInt16(0)); append(UInt16(0))
-        let start = UInt64(64 + 2 * 56)
-        for (flags, offset, address, size) in [
-            (UInt32(5), start, textAddress, UInt64(text.count)),
-            (6, start + UInt64(text.count), dataAddress, UInt64(data.count)),
-        ] {
-            append(UInt32(1)); append(flags); append(offset); append(address); append(address)
-            append(size); append(size); append(UInt64(1))
-        }
-        return bytes + text + data
+        let text = [UInt8](repeating: 0x90, count: 64 * functions.count)
+        return CodeImage.bytes(type: 2, (Self.textAddress, flags: 5, text), (Self.dataAddress, flags: 6, data))
     }
 }

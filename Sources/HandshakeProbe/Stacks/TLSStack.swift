@@ -279,11 +279,20 @@ package struct TLSStacks: Sendable {
 
     init(_ all: [any TLSStack.Type]) { self.all = all }
 
-    /// The analysis by the first stack that recognises the file; `nil` where none does.
+    /// The analysis by the first stack that recognises the file and can read it; `nil` where none recognises it.
+    ///
+    /// - Throws: the first one's error where none can read it.
     package func analyse(_ file: ELFFile) throws(AnalysisError) -> LibraryAnalysis? {
+        var failure: AnalysisError?
         for stack in all where stack.recognises(file) {
-            return try stack.analyse(file)
+            do throws(AnalysisError) {
+                return try stack.analyse(file)
+            } catch {
+                // Texts are in what looks for a stack, too, and it may have another inside.
+                failure = failure ?? error
+            }
         }
+        if let failure { throw failure }
         return nil
     }
 
