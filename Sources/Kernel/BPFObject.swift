@@ -1,6 +1,7 @@
 import CBPF
 import CEvents
 import Glibc
+import Synchronization
 
 /// How the entry and the return of one function are observed together, best first.
 package enum ProbeRung: String, Sendable, CaseIterable, Codable {
@@ -193,6 +194,8 @@ package enum ProbeRung: String, Sendable, CaseIterable, Codable {
     private let sitesMap: Int32
     private let observedMap: Int32
     private let typesMap: Int32
+    /// What stands in it, by profile: a walk over the map would pass all files' types for each file.
+    private let types = Mutex<[UInt32: [UInt32]]>([:])
     private let packetsMap: Int32
     private let lossesPage: LossesPage?
     private let processors: Int
@@ -247,20 +250,15 @@ package enum ProbeRung: String, Sendable, CaseIterable, Codable {
         var (key, value) = (key, type)
         let result = unsafe bpf_map_update_elem(typesMap, &key, &value, 0)
         guard result == 0 else { throw .from(errno, operation: "store a type of profile \(key.profile)") }
+        types.withLock { $0[key.profile, default: []].append(key.type) }
     }
 
     /// Takes what `setType` has stored for a profile.
     package func forgetTypes(profile: UInt32) {
-        var keys: [tlswatch_type_key] = []
-        var key = tlswatch_type_key()
-        var result = unsafe bpf_map_get_next_key(typesMap, nil, &key)
-        while result == 0, keys.count < Int(TLSWATCH_TYPES) {
-            keys.append(key)
-            var next = tlswatch_type_key()
-            result = unsafe bpf_map_get_next_key(typesMap, &key, &next)
-            key = next
+        for type in types.withLock({ $0.removeValue(forKey: profile) }) ?? [] {
+            var key = tlswatch_type_key(type: type, profile: profile)
+            _ = unsafe bpf_map_delete_elem(typesMap, &key)
         }
-        for var key in keys where key.profile == profile { _ = unsafe bpf_map_delete_elem(typesMap, &key) }
     }
 
     package func observe(process pid: UInt32) throws(BPFError) {

@@ -86,28 +86,15 @@ extension CatalogState {
         guard let analysis = library.analysis else { return nil }
         let transport = analysis.transport ?? library.companionTransport
         let (profile, sites, deferred) = (library.profile, library.chosen, library.deferred)
-        let maker = attacher.maker
-        let returned = attacher.returned
-        // The kernel reads the file's code.
-        let answer = reader.look(
-            at: .device(library.inode.device),
-            late: { (made: Result<Attacher.Links, BPFError>) in
-                // The profile goes to no other library before its probes are off.
-                if case .success(let links) = made { links.letGo() }
-                returned.add(profile)
-            },
-            { [kernel] in
-                do throws(BPFError) {
-                    let links = try maker.make(
-                        sites, deferred: deferred, of: analysis, transport: transport, states: states, profile: profile,
-                        path: file.magicPath, object: kernel.object)
-                    // The path is good while the file is open.
-                    withExtendedLifetime(file) {}
-                    return .success(links)
-                } catch {
-                    return .failure(error)
-                }
-            })
+        let (maker, returned) = (attacher.maker, attacher.returned)
+        // The profile goes to no other library before its probes are off.
+        let answer = make(library, afterLate: { returned.add(profile) }) { [kernel] () throws(BPFError) in
+            // The path is good while the file is open.
+            defer { withExtendedLifetime(file) {} }
+            return try maker.make(
+                sites, deferred: deferred, of: analysis, transport: transport, states: states, profile: profile,
+                path: file.magicPath, object: kernel.object)
+        }
         switch answer {
         case .value(.success(let links)):
             attacher.keep(links, profile: profile)
@@ -123,6 +110,21 @@ extension CatalogState {
         }
     }
 
+    /// Makes links on the reader's thread, since the kernel reads the file's code. Those that come after it was given up on are
+    /// let go of.
+    private func make(
+        _ library: ObservedLibrary, afterLate: @escaping @Sendable () -> Void = {},
+        _ body: @escaping @Sendable () throws(BPFError) -> Attacher.Links
+    ) -> ForeignReader.Answer<Result<Attacher.Links, BPFError>> {
+        reader.look(
+            at: .device(library.inode.device),
+            late: { (made: Result<Attacher.Links, BPFError>) in
+                if case .success(let links) = made { links.letGo() }
+                afterLate()
+            },
+            { Result(catching: body) })
+    }
+
     /// Puts the probes of a library that have waited. Without them a session whose socket is not known ends later: nothing is
     /// wrong with it where they cannot be put.
     mutating func probeDeferred(_ identifier: Int) {
@@ -131,20 +133,9 @@ extension CatalogState {
         else { return }
         let (profile, sites, deferred) = (library.profile, library.chosen, library.deferred)
         let maker = attacher.maker
-        let answer = reader.look(
-            at: .device(library.inode.device),
-            late: { (made: Result<Attacher.Links, BPFError>) in
-                if case .success(let links) = made { links.letGo() }
-            },
-            { [kernel] in
-                do throws(BPFError) {
-                    return .success(
-                        try maker.makeDeferred(
-                            sites, deferred: deferred, profile: profile, path: path, object: kernel.object))
-                } catch {
-                    return .failure(error)
-                }
-            })
+        let answer = make(library) { [kernel] () throws(BPFError) in
+            try maker.makeDeferred(sites, deferred: deferred, profile: profile, path: path, object: kernel.object)
+        }
         guard case .value(.success(let links)) = answer else { return }
         attacher.keep(links, profile: profile)
         libraries[identifier]?.deferred = []
