@@ -226,6 +226,8 @@ static __noinline struct frame *push_frame(struct frames *frames, __u64 object, 
 	frame->detail = NO_STATE;
 	frame->after = 0;
 	frame->waiting_ns = 0;
+	frame->sends = 0;
+	frame->receives = 0;
 	frame->goroutine = frames->next_goroutine;
 	frame->bias = frames->next_bias;
 	start_clocks(frame, now);
@@ -278,6 +280,18 @@ __noinline int settle_steps(struct frames *frames, bool alone)
 			count_drop(program_of(&frames->step[i]), TLSWATCH_DROP_NOTED);
 	}
 	frame->steps = 0;
+	return 0;
+}
+
+/* Counts what a call used its own socket for. Where a call is given up, neither the hits nor why they made no record are told. */
+static __noinline int settle_uses(struct frame *frame)
+{
+	if (frame->sends)
+		count_skipped_hits(TLSWATCH_PROGRAM_SOCKET_SEND, TLSWATCH_DROP_NOTED, frame->sends);
+	if (frame->receives)
+		count_skipped_hits(TLSWATCH_PROGRAM_SOCKET_RECEIVE, TLSWATCH_DROP_NOTED, frame->receives);
+	frame->sends = 0;
+	frame->receives = 0;
 	return 0;
 }
 

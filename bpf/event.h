@@ -491,7 +491,8 @@ struct tlswatch_knobs {
 	__u32 wake_bytes;      /* the consumer is woken at this fill of the ring; else it polls */
 	__u8 filter_processes; /* only processes in observed_processes */
 	__u8 tell_programs;    /* which programs begin, in `programs` */
-	__u16 reserved;
+	__u8 has_cast;         /* the kernel has bpf_rdonly_cast (Linux 6.2) */
+	__u8 reserved;
 };
 
 /* ---- counters: one struct a program, one a CPU ---- */
@@ -523,7 +524,7 @@ enum tlswatch_drop {
 };
 
 struct tlswatch_counters {
-	__u64 hits;
+	__u64 hits; /* of tracepoints: those of a library are counted by its profile */
 	__u64 submitted;
 	__u64 dropped[TLSWATCH_DROP_COUNT];
 };

@@ -53,7 +53,17 @@ __noinline __u32 read_state(const struct tlswatch_profile *profile, struct frame
 	if (!profile || !frames)
 		return 0;
 	done = do_read(&profile->reads[0], frames, object, 0, 0);
-	return profile->state_reads ? read_more(profile, frames, object, profile->state_reads, done) : done;
+	if (profile->state_reads)
+		done = read_more(profile, frames, object, profile->state_reads, done);
+	frames->read_object = object;
+	frames->read_done = done;
+	return done;
+}
+
+/* The reads of the object's state that the scratch still has of this call's entry: its transport stays what it was then. */
+static __always_inline __u32 state_read(const struct tlswatch_profile *profile, struct frames *frames, __u64 object)
+{
+	return frames->read_object == object ? frames->read_done : read_state(profile, frames, object);
 }
 
 /* Where in the scratch a fact is, or a negative number where it is absent. */

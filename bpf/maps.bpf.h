@@ -13,6 +13,16 @@ const volatile struct tlswatch_knobs knobs = { .wake_bytes = 256 * 1024 };
 /* A bound where the verifier sees it: what the compiler proves for itself it leaves out, and Linux 6.1 does not follow it. */
 #define BOUND(value, mask) asm volatile("%0 &= %1" : "+r"(value) : "i"(mask))
 
+extern void *bpf_rdonly_cast(const void *address, __u32 type) __ksym __weak; /* Linux 6.2 */
+
+/*
+ * A member of a kernel's structure whose address is but a number: read as the kernel itself does, with its own handling of
+ * faults, where that can be had; a helper takes 45 ns.
+ */
+#define KERNEL_MEMBER(type, address, member)                                                                           \
+	(knobs.has_cast ? ((type *)bpf_rdonly_cast((void *)(address), bpf_core_type_id_kernel(type)))->member :        \
+			  BPF_CORE_READ((type *)(address), member))
+
 /* Read by the consumer from mapped memory: all of .bss. */
 struct tlswatch_shared shared = {};
 
@@ -107,7 +117,9 @@ struct frame {
 	__u32 bias; /* low half of what an address of the target is above the file's own; 0 where it does not matter */
 	__u64 waiting_ns; /* kept by goroutine: since when it has waited for its socket; 0: it does not */
 	__u32 goroutine;
-	__u32 reserved;
+	/* Sends and receives on the own socket that are in no count yet. */
+	__u16 sends;
+	__u16 receives;
 	__u64 run_delay_ns; /* the thread's, as it stood at the entry */
 	/* Neither run nor ready to run, from the entry to the last receive, and when that was. */
 	__u64 blocked_ns;
@@ -138,6 +150,10 @@ struct frames {
 	__u64 next_object;
 	__u32 next_bias;
 	__u32 next_goroutine;
+	/* Whose state the scratch has, and the reads that were done of it. */
+	__u64 read_object;
+	__u32 read_done;
+	__u32 reserved;
 	struct frame frame[FRAMES];
 	__u8 scratch[TLSWATCH_SCRATCH_SIZE];
 	struct tlswatch_call_return record;
@@ -304,15 +320,20 @@ static __always_inline void count_drop(__u32 program, enum tlswatch_drop why)
 	count(program, __builtin_offsetof(struct tlswatch_counters, dropped[0]) + sizeof(__u64) * why);
 }
 
-/* Both at once, where a hit is that cheap. */
-static __always_inline void count_skipped_hit(__u32 program, enum tlswatch_drop why)
+/* Both at once, where hits are that cheap. */
+static __always_inline void count_skipped_hits(__u32 program, enum tlswatch_drop why, __u64 number)
 {
 	struct tlswatch_counters *counter = bpf_map_lookup_elem(&counters, &program);
 
 	if (!counter)
 		return;
-	__sync_fetch_and_add(&counter->hits, 1);
-	__sync_fetch_and_add(&counter->dropped[why], 1);
+	__sync_fetch_and_add(&counter->hits, number);
+	__sync_fetch_and_add(&counter->dropped[why], number);
+}
+
+static __always_inline void count_skipped_hit(__u32 program, enum tlswatch_drop why)
+{
+	count_skipped_hits(program, why, 1);
 }
 
 static __always_inline void count_library_hit(__u32 profile)

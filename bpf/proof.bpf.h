@@ -55,6 +55,15 @@ static __noinline bool is_own_kind(const struct tlswatch_transport *layout, __u6
 	return false;
 }
 
+/* The file that stands for a socket; 0: none. */
+static __always_inline __u64 file_of(struct sock *sk)
+{
+	struct socket *socket = KERNEL_MEMBER(struct sock, sk, sk_socket);
+
+	/* By a helper in any case: it is compared as a number. */
+	return (__u64)BPF_CORE_READ(socket, file);
+}
+
 /* Whether a descriptor of this process is of that file. */
 static __always_inline bool is_of_file(__u32 descriptor, __u64 file)
 {
@@ -80,7 +89,7 @@ __noinline int transport_tells(const struct tlswatch_profile *profile, struct fr
 	layout = &profile->transport;
 	if (!layout->known)
 		return NOT_TOLD;
-	done = read_state(profile, frames, object);
+	done = state_read(profile, frames, object);
 	done = read_more(profile, frames, object, profile->transport_reads, done);
 	if (profile->transport_reads & ~done)
 		return NOT_TOLD;
@@ -188,9 +197,9 @@ static __noinline __u32 proof(struct frames *frames, struct frame *frame, struct
 	if (!profile)
 		return TLSWATCH_NO_PROOF;
 	if (profile->interfaces.known)
-		told = connection_tells(profile, frames, frame, (__u64)BPF_CORE_READ(sk, sk_socket, file));
+		told = connection_tells(profile, frames, frame, file_of(sk));
 	else
-		told = transport_tells(profile, frames, frame->object, (__u64)BPF_CORE_READ(sk, sk_socket, file));
+		told = transport_tells(profile, frames, frame->object, file_of(sk));
 	if (told == IS_THE_ONE)
 		return TLSWATCH_PROOF_DESCRIPTOR;
 	/*

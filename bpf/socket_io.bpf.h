@@ -187,34 +187,43 @@ static __noinline int socket_io(__u64 sk, int length, __u32 program)
 	/* The handshake call that this thread is in, if any. */
 	if (!frame || frame->after)
 		return 0;
+	if ((frame->sends | frame->receives) >> 15)
+		settle_uses(frame);
 	if (frame->stranger == sk) {
 		count_skipped_hit(program, TLSWATCH_DROP_OUTSIDE_HANDSHAKE);
 		return 0;
 	}
+	/* A later send tells nothing more, unless it fails. */
+	if (program == TLSWATCH_PROGRAM_SOCKET_SEND && frame->socket == sk && frame->first_send_ns && length > 0) {
+		frame->sends++;
+		return 0;
+	}
 	now = bpf_ktime_get_ns();
-	if (frame->socket == sk) {
-		count_skipped_hit(program, TLSWATCH_DROP_NOTED);
-	} else {
+	if (frame->socket != sk) {
 		count_hit(program);
 		if (!first_use(frames, frame, sk, now, program | (__u64)(__u32)length << 32))
 			return 0;
+	} else if (program == TLSWATCH_PROGRAM_SOCKET_SEND) {
+		frame->sends++;
+	} else {
+		frame->receives++;
 	}
 	if (program == TLSWATCH_PROGRAM_SOCKET_SEND) {
 		if (length > 0 && !frame->first_send_ns)
 			frame->first_send_ns = now;
 		if (length < 0 && length != -EAGAIN)
 			frame->io_result = length;
-	} else {
-		if (frame->goroutine)
-			note_wait(frames, frame, sk, length, now);
-		else if (may_have_waited(frame, sk))
-			note_receive(frames, frame, sk, length, now);
-		else
-			frame->mark_ns = now;
-		frame->io_result = length;
-		if (length > 0)
-			frame->input_ns = now;
+		return 0;
 	}
+	if (frame->goroutine)
+		note_wait(frames, frame, sk, length, now);
+	else if (may_have_waited(frame, sk))
+		note_receive(frames, frame, sk, length, now);
+	else
+		frame->mark_ns = now;
+	frame->io_result = length;
+	if (length > 0)
+		frame->input_ns = now;
 	return 0;
 }
 

@@ -114,47 +114,41 @@ static __noinline int forget_socket(__u64 sk)
 
 static __always_inline __u16 protocol_of(__u64 sk)
 {
-	struct sock *socket = (void *)sk;
-
-	return BPF_CORE_READ(socket, sk_protocol);
+	return KERNEL_MEMBER(struct sock, sk, sk_protocol);
 }
 
 /* Segments that were sent again on a TCP socket, SYN and SYN-ACK among them. */
 static __always_inline __u32 retransmits_of(__u64 sk)
 {
-	struct tcp_sock *tcp = (void *)sk;
-
-	return BPF_CORE_READ(tcp, total_retrans);
+	return KERNEL_MEMBER(struct tcp_sock, sk, total_retrans);
 }
 
 /* Its round-trip time, smoothed. */
 static __always_inline __u32 rtt_us_of(__u64 sk)
 {
-	struct tcp_sock *tcp = (void *)sk;
-
-	return BPF_CORE_READ(tcp, srtt_us) >> 3;
+	return KERNEL_MEMBER(struct tcp_sock, sk, srtt_us) >> 3;
 }
 
 /* Whose connection it is. */
 static __always_inline void fill_socket(struct tlswatch_socket *record, struct sock *sk)
 {
-	record->family = BPF_CORE_READ(sk, __sk_common.skc_family);
-	record->protocol = BPF_CORE_READ(sk, sk_protocol);
+	record->family = KERNEL_MEMBER(struct sock, sk, __sk_common.skc_family);
+	record->protocol = KERNEL_MEMBER(struct sock, sk, sk_protocol);
 	__builtin_memset(record->local, 0, sizeof(record->local));
 	__builtin_memset(record->remote, 0, sizeof(record->remote));
 	record->local_port = 0;
 	record->remote_port = 0;
 	if (record->family == AF_INET) {
-		bpf_probe_read_kernel(record->local, 4, &sk->__sk_common.skc_rcv_saddr);
-		bpf_probe_read_kernel(record->remote, 4, &sk->__sk_common.skc_daddr);
+		*(__be32 *)record->local = KERNEL_MEMBER(struct sock, sk, __sk_common.skc_rcv_saddr);
+		*(__be32 *)record->remote = KERNEL_MEMBER(struct sock, sk, __sk_common.skc_daddr);
 	} else if (record->family == AF_INET6) {
 		bpf_probe_read_kernel(record->local, 16, &sk->__sk_common.skc_v6_rcv_saddr);
 		bpf_probe_read_kernel(record->remote, 16, &sk->__sk_common.skc_v6_daddr);
 	} else {
 		return;
 	}
-	record->local_port = BPF_CORE_READ(sk, __sk_common.skc_num);
-	record->remote_port = bpf_ntohs(BPF_CORE_READ(sk, __sk_common.skc_dport));
+	record->local_port = KERNEL_MEMBER(struct sock, sk, __sk_common.skc_num);
+	record->remote_port = bpf_ntohs(KERNEL_MEMBER(struct sock, sk, __sk_common.skc_dport));
 }
 
 #endif

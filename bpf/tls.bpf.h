@@ -31,7 +31,6 @@ static __always_inline int enter(struct pt_regs *ctx)
 	program = hook == TLSWATCH_HOOK_CALL_EXIT || hook == TLSWATCH_HOOK_KEY_AGREEMENT_EXIT ?
 			  TLSWATCH_PROGRAM_RETURN :
 			  TLSWATCH_PROGRAM_ENTER;
-	count_hit(program);
 	count_library_hit(site->profile);
 	if (knobs.filter_processes && !is_observed(bpf_get_current_pid_tgid() >> 32)) {
 		count_drop(program, TLSWATCH_DROP_OTHER_PROCESS);
@@ -69,7 +68,6 @@ static __always_inline void leave(struct pt_regs *ctx)
 
 	if (!site)
 		return;
-	count_hit(TLSWATCH_PROGRAM_RETURN);
 	count_library_hit(site->profile);
 	return_call(ctx, site, now);
 }

@@ -22,7 +22,10 @@ static __noinline int fill_process(struct tlswatch_call_enter *record)
 
 	record->parent_pid = own && parent->mm->exe_file->f_inode == own ? parent->tgid : 0;
 	bpf_get_current_comm(record->thread, sizeof(record->thread));
-	bpf_probe_read_kernel(record->comm, sizeof(record->comm), &leader->comm);
+	if (task == leader)
+		__builtin_memcpy(record->comm, record->thread, sizeof(record->comm));
+	else
+		bpf_probe_read_kernel(record->comm, sizeof(record->comm), &leader->comm);
 	return 0;
 }
 
@@ -286,6 +289,7 @@ static __noinline int end_call(struct frames *frames, struct tlswatch_profile *p
 	else
 		submit_return(frames, profile, frame, now, result);
 	settle_steps(frames, false);
+	settle_uses(frame);
 	/* Left in any case: a frame that stays would claim the thread's later I/O. */
 	frames->depth--;
 	return 0;
@@ -364,6 +368,7 @@ static __noinline int pause_call(struct pt_regs *ctx, const struct tlswatch_site
 	step->hook = TLSWATCH_HOOK_PAUSE;
 	step->detail = TLSWATCH_NO_STATE;
 	submit_step(step, frame->object, frame->profile, TLSWATCH_PROGRAM_ENTER);
+	settle_uses(frame);
 	frames->depth--;
 	return leave_frames(ctx, site, frames);
 }

@@ -121,6 +121,7 @@ static __noinline int step_facts(struct tlswatch_step *step, struct frames *fram
 		   !(profile->alpn_hooked & (frame->server ? TLSWATCH_ALPN_OF_SERVER : TLSWATCH_ALPN_OF_CLIENT))) {
 		/* A server decides before it changes keys: one look in a call is enough. */
 		frame->alpn_looked = frame->server;
+		frames->read_object = 0; /* the scratch may have another's until here */
 		done = read_more(profile, frames, frame->object, profile->alpn_reads, 0);
 		if (read_field(profile, frames, done, TLSWATCH_ALPN_LENGTH, &value) && value) {
 			step->argument2 = value;

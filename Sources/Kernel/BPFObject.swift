@@ -141,6 +141,7 @@ package enum ProbeRung: String, Sendable, CaseIterable, Codable {
         rung: ProbeRung, features: KernelFeatures, wire: Bool = false
     ) throws(BPFError) -> LoadedBPFObject {
         if !wire { leaveOutWire() }
+        if features.castsPointers { try set(\.has_cast) }
         let wanted: [(name: String, load: Bool, type: UInt32)] = [
             ("tls_session", rung == .session, ProbeLink.AttachType.session),
             ("tls_enter", true, rung == .perf ? 0 : ProbeLink.AttachType.multi),

@@ -69,6 +69,8 @@ package struct KernelFeatures: Sendable {
     /// Whether the kernel keeps how long each thread waited for a processor (CONFIG_SCHED_INFO; without it `struct sched_info`
     /// is empty).
     package var keepsRunDelay = false
+    /// Whether programs can read its structures without a helper (bpf_rdonly_cast, Linux 6.2).
+    package var castsPointers = false
 
     /// What becomes of that, for `doctor`.
     package var runDelaySentence: String {
@@ -148,6 +150,8 @@ package struct KernelFeatures: Sendable {
         features.rungs.append(.perf)
         features.listsProcesses =
             unsafe btf__find_by_name_kind(btf, "bpf_iter__task_vma", UInt32(TLSWATCH_BTF_STRUCT)) > 0
+        features.castsPointers =
+            unsafe btf__find_by_name_kind(btf, "bpf_rdonly_cast", UInt32(TLSWATCH_BTF_FUNC)) > 0
         features.keepsRunDelay = unsafe tlswatch_btf_has_member(btf, "sched_info", "run_delay")
         for tracepoint in Tracepoint.allCases
         where unsafe btf__find_by_name_kind(btf, "btf_trace_" + tracepoint.rawValue, UInt32(TLSWATCH_BTF_TYPEDEF)) > 0 {

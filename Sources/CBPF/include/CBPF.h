@@ -88,7 +88,7 @@ void tlswatch_read_losses(const struct tlswatch_losses *mapped, struct tlswatch_
 void tlswatch_unmap_losses(const struct tlswatch_losses *mapped);
 
 /* BTF kinds that CBPF's users look up; the headers define them both as macro and enumerator. */
-enum { TLSWATCH_BTF_STRUCT = 4, TLSWATCH_BTF_TYPEDEF = 8 };
+enum { TLSWATCH_BTF_STRUCT = 4, TLSWATCH_BTF_TYPEDEF = 8, TLSWATCH_BTF_FUNC = 12 };
 
 /* Whether an enumeration of the kernel has this enumerator. */
 bool tlswatch_btf_has_enumerator(const struct btf *btf, const char *enumeration, const char *enumerator);

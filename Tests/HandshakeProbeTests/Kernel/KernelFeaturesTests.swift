@@ -77,6 +77,22 @@ import Testing
         #expect(KernelFeatures.probe().keepsRunDelay == has("sched_info", "run_delay"))
     }
 
+    private func readLine(of file: UnsafeMutablePointer<FILE>) -> String? {
+        unsafe withUnsafeTemporaryAllocation(of: CChar.self, capacity: 1024) { buffer in
+            guard unsafe fgets(buffer.baseAddress!, 1024, file) != nil else { return nil }
+            return unsafe String(cString: buffer.baseAddress!)
+        }
+    }
+
+    @Test("Structures are read without a helper where the kernel's symbols have the function for it")
+    func castsAreFoundByName() throws {
+        let file = try unsafe #require(unsafe fopen("/proc/kallsyms", "r"))
+        defer { unsafe fclose(file) }
+        var has = false
+        while let line = unsafe readLine(of: file) { has = has || line.hasSuffix(" T bpf_rdonly_cast\n") }
+        #expect(KernelFeatures.probe().castsPointers == has)
+    }
+
     @Test("What becomes of a handshake's parts without the kernel's account of waiting threads is said")
     func aMissingRunDelayIsExplained() {
         var features = Self.kernel([.perf])
