@@ -41,7 +41,7 @@ enum tlswatch_kind {
 enum tlswatch_hook {
 	TLSWATCH_HOOK_CALL = 1, /* the call begins; object, argument = the role, where the object does not tell it */
 	TLSWATCH_HOOK_KEY_CHANGE = 2,    /* object, argument = which keys (change_cipher_state) */
-	TLSWATCH_HOOK_KEY_AGREEMENT = 3, /* begins; object, argument = output buffer, 0 asks the size */
+	TLSWATCH_HOOK_KEY_AGREEMENT = 3, /* begins; object, argument = output buffer, 0 asks the size; or none */
 	TLSWATCH_HOOK_ALPN_SELECT = 4,   /* a server chooses the protocol */
 	TLSWATCH_HOOK_ALPN_ANSWER = 5,   /* a client processes the server's answer */
 	TLSWATCH_HOOK_FATAL = 6,         /* object, argument = alert to send (-1 none), argument2 = reason */
@@ -51,7 +51,7 @@ enum tlswatch_hook {
 	 * interface value, and the result is 0 where there is none, else 1.
 	 */
 	TLSWATCH_HOOK_CALL_EXIT = 8,
-	TLSWATCH_HOOK_KEY_AGREEMENT_EXIT = 9, /* the instruction behind it; object, argument = what it returned */
+	TLSWATCH_HOOK_KEY_AGREEMENT_EXIT = 9, /* behind it; object, argument = what it returned, or none */
 	TLSWATCH_HOOK_PAUSE = 10,             /* the thread leaves the call without ending it (ASYNC_pause_job) */
 	TLSWATCH_HOOK_MASTER_SECRET = 11,     /* object; below TLS 1.3: the peer's share has been read and used */
 	TLSWATCH_HOOK_NEW_KEYS = 12, /* object; KEY_CHANGE below TLS 1.3 where phases are off: a handshake took place */

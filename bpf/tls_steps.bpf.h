@@ -27,7 +27,7 @@ static __noinline int enter_agreement(struct pt_regs *ctx, const struct tlswatch
 		count_drop(program, TLSWATCH_DROP_OUTSIDE_HANDSHAKE);
 		return 1;
 	}
-	if (value_at(ctx, &site->argument) == 0) {
+	if (site->argument.kind != TLSWATCH_NOWHERE && value_at(ctx, &site->argument) == 0) {
 		count_drop(program, TLSWATCH_DROP_SIZE_QUERY);
 		return 1;
 	}
@@ -53,7 +53,8 @@ static __noinline int exit_agreement(struct pt_regs *ctx, const struct tlswatch_
 	step->time_ns = now;
 	step->input_ns = frame->input_ns;
 	step->argument = 0;
-	step->argument2 = value_at(ctx, &site->argument);
+	/* Where it is not known what it returned, the handshake's end tells whether it failed. */
+	step->argument2 = site->argument.kind == TLSWATCH_NOWHERE ? 1 : value_at(ctx, &site->argument);
 	step->duration_ns = duration >> 32 ? ~0U : duration;
 	step->hook = TLSWATCH_HOOK_KEY_AGREEMENT;
 	step->detail = TLSWATCH_NO_STATE;

@@ -8,9 +8,14 @@ package enum CodeSearch {
 
     /// Calls `visit` with the address of each `opcode` byte, and the four bytes behind it as a number. Most are no instructions:
     /// whoever asks has to look.
-    package static func visit(_ file: ELFFile, opcode: UInt8, _ visit: (UInt64, UInt32) -> Void) {
+    ///
+    /// - Parameter area: of the addresses that are looked at, where not all are.
+    package static func visit(
+        _ file: ELFFile, opcode: UInt8, in area: Range<UInt64> = 0..<UInt64.max, _ visit: (UInt64, UInt32) -> Void
+    ) {
         var left = limit
-        for range in file.codeRanges {
+        for whole in file.codeRanges {
+            let range = whole.clamped(to: area)
             var start = range.lowerBound
             while start < range.upperBound, left > 0 {
                 let count = min(UInt64(slice), range.upperBound - start, left)

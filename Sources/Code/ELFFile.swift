@@ -66,6 +66,18 @@ package struct ELFFile: Sendable {
         let symbols = Mutex<[String: ELFSymbol?]>([:])
         let relocations = Mutex<ELFRelocations?>(nil)
         let unwind = Mutex<UnwindTable?>(nil)
+        /// What others have found out about the file, by what it is.
+        let remembered = Mutex<[String: any Sendable]>([:])
+    }
+
+    /// What `find` says of the file, asked once for each `key`, copies of this value included: a stack that has recognised a
+    /// file has most of what it needs to analyse it.
+    package func remembered<Found: Sendable>(_ key: String, _ find: () -> Found) -> Found {
+        let known = tables.remembered.withLock { $0[key] }
+        if let known, let found = known as? Found { return found }
+        let found = find()
+        tables.remembered.withLock { $0[key] = found }
+        return found
     }
 
     /// Opens the file at `path`.

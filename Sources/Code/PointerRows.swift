@@ -10,6 +10,13 @@ extension ELFFile {
         }
     }
 
+    /// Whether a pointer to this address is in the file's data, by the relocations: never for a file linked to fixed addresses.
+    package func hasPointer(to address: UInt64) -> Bool {
+        let relocations = relocations
+        return relocations.values.contains(address)
+            || relocations.packed.contains { bytes(at: $0, count: 8)?.u64(at: 0) == address }
+    }
+
     private static func rows(_ addresses: [UInt64], _ pointers: Int, _ stride: UInt64, _ rows: Int) -> [[UInt64]] {
         var tables: [[UInt64]] = []
         var table: [UInt64] = []

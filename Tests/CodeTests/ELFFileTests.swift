@@ -124,6 +124,25 @@ struct ELFFileTests {
         #expect(throws: ELFError(.read, "ELF header", "the file has 0 bytes")) { try ELFFile(bytes: []) }
     }
 
+    @Test("What was found out about a file is asked for once, also where it is nothing, and by copies too")
+    func remembers() throws {
+        let file = try ELFFile(path: "/proc/self/exe")
+        let copy = file
+        var asked = 0
+        for file in [file, copy, file] {
+            let none: Int? = file.remembered("none") {
+                asked += 1
+                return nil
+            }
+            #expect(none == nil)
+            #expect(file.remembered("some") { 7 } == 7)
+        }
+        #expect(asked == 1)
+        #expect(copy.remembered("some") { 8 } == 7)
+        // Another kind of answer is another question.
+        #expect(copy.remembered("some") { "text" } == "text")
+    }
+
     /// The same file without `PT_GNU_EH_FRAME`, as static musl programs are.
     static func withoutUnwindIndex(_ bytes: [UInt8]) -> [UInt8] {
         var bytes = bytes

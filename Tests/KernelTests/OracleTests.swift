@@ -65,26 +65,48 @@ extension KernelTests {
             try compare(.fetched("openssl-3.5.4"), Self.everywhere + more)
         }
 
-        /// Its servers ask for no renegotiation and for no certificate behind the handshake, it has no jobs, no BIO for datagrams, and
-        /// early data in a way of its own; objects have one owner. Its transport is not read: a ClientHello on another socket inside a
-        /// call is taken for its own, and a reset that comes between two calls is not seen.
+        /// Its servers ask for no renegotiation and for no certificate behind the handshake, it has no jobs, early data is what a call
+        /// writes or reads, and Debian's build counts no references.
         private static let onlyOpenSSLs: Set<String> = [
             "up-ref", "early-data", "early-data-rejected", "async-interleaved", "renegotiate", "post-handshake-auth",
-            "refused-renegotiation", "dtls", "callback-asks-first", "reset",
+            "refused-renegotiation",
         ]
+
+        /// What BoringSSL alone has, and what differs in it.
+        private static let onlyBoringSSLs: [[String]] =
+            ["early-data", "early-data-rejected", "false-start"].map {
+                ["--scenario", $0, "--implicit", "--count", "3"] + offers
+            }
+            + ["key-suspends", "verify-suspends"].flatMap { scenario in
+                ["1.2", "1.3"].map {
+                    ["--scenario", scenario, "--hold-ms", "5", "--tls", $0, "--count", "2"] + offers
+                }
+            } + ["ech", "ech-rejected", "quic"].map { ["--scenario", $0, "--count", "2"] + offers }
+            + ["memory", "unix", "pipe", "custom", "tcp6"].map { ["--io", $0, "--count", "3"] + offers }
+            + ["P-256", "P-384"].flatMap { group in
+                ["1.2", "1.3"].map { ["--group", group, "--tls", $0, "--count", "2"] }
+            }
+            + [
+                "silent-client", "address-reuse", "thread-handoff", "reset-in-call", "nested", "close-fd-mid-handshake",
+            ].map { ["--scenario", $0, "--count", "2"] + offers }
+            + [
+                ["--alpn", "h2", "--server-alpn", "none", "--count", "2"],
+                ["--scenario", "callback-asks", "--hold-ms", "5", "--io", "memory", "--count", "2"] + offers,
+                ["--scenario", "callback-asks-first", "--hold-ms", "5", "--io", "unix", "--count", "2"] + offers,
+                ["--scenario", "callback-asks", "--hold-ms", "5", "--io", "custom", "--count", "3"] + offers,
+            ]
 
         @Test("BoringSSL")
         func boringSSL() throws {
             let lines = Self.everywhere.filter { Self.onlyOpenSSLs.isDisjoint(with: $0) }
-            let more =
-                ["memory", "unix"].map { ["--io", $0, "--count", "3"] + Self.offers }
-                + ["P-256", "P-384"].flatMap { group in
-                    ["1.2", "1.3"].map { ["--group", group, "--tls", $0, "--count", "2"] }
-                }
-                + ["silent-client", "address-reuse", "thread-handoff", "reset-in-call"].map {
-                    ["--scenario", $0, "--count", "2"] + Self.offers
-                } + [["--alpn", "h2", "--server-alpn", "none", "--count", "2"]]
-            try compare(.boringSSL, lines + more)
+            try compare(.boringSSL, lines + Self.onlyBoringSSLs)
+        }
+
+        /// AWS-LC is in no package that these machines can be given: who has a build of it names its directory.
+        @Test("AWS-LC", .enabled(if: TLSBuild.awsLC != nil))
+        func awsLC() throws {
+            let lines = Self.everywhere.filter { Self.onlyOpenSSLs.isDisjoint(with: $0) }
+            try compare(#require(TLSBuild.awsLC), lines + Self.onlyBoringSSLs)
         }
 
         // MARK: the comparison

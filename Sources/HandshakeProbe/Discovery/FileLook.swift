@@ -72,7 +72,7 @@ struct FileLook: Sendable {
         }
         var failure: AnalysisError?
         do {
-            if let analysis = try stacks.analyse(elf), !analysis.sites.isEmpty {
+            if let analysis = try stacks.analyse(elf), analysis.isCompanion || !analysis.sites.isEmpty {
                 return .analysed(analysis)
             }
         } catch {

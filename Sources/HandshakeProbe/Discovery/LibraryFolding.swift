@@ -19,6 +19,8 @@ enum LibraryFolding {
     static func isCompanion(_ library: ObservedLibrary) -> Bool { library.analysis?.isCompanion == true }
 
     private static func omitted(_ companion: ObservedLibrary) -> [String] {
+        // It may have nothing to probe: only how its library's transports are read.
+        guard companion.analysis?.sites.isEmpty != true else { return [] }
         guard case .unobserved(_, let detail) = companion.state else { return companion.omitted }
         return ["\(companion.path): \(detail)"]
     }

@@ -19,7 +19,7 @@ leaf() { # name, common name, authority, more arguments of openssl x509
 	shift 3
 	key "$name"
 	openssl req -new -key "$name.key" -subj "/CN=$subject" -out "$name.csr"
-	printf 'subjectAltName=DNS:%s,DNS:a.example,IP:127.0.0.1,IP:::1\n' "$subject" >"$name.ext"
+	printf 'subjectAltName=DNS:%s,DNS:a.example,DNS:public.example,IP:127.0.0.1,IP:::1\n' "$subject" >"$name.ext"
 	openssl x509 -req -in "$name.csr" -CA "$authority.pem" -CAkey "$authority.key" -CAcreateserial \
 		-sha256 -extfile "$name.ext" -out "$name.pem" "$@" 2>/dev/null
 	rm -f "$name.csr" "$name.ext"

@@ -122,6 +122,11 @@ struct TLSBuild: Sendable, CustomStringConvertible {
     static let boringSSL = TLSBuild(
         description: "Debian's BoringSSL", directory: "/usr/lib/x86_64-linux-gnu/android", suffix: "0")
 
+    /// AWS-LC's shared libraries, in the directory that TLSWATCH_TEST_AWS_LC names.
+    static let awsLC = ProcessInfo.processInfo.environment["TLSWATCH_TEST_AWS_LC"].map {
+        TLSBuild(description: "AWS-LC", directory: $0, suffix: "")
+    }
+
     /// A build that `make deps` fetched.
     static func fetched(_ name: String, suffix: String = "3") throws -> TLSBuild {
         let directory = try cache() + "/\(name)/lib"
@@ -140,8 +145,9 @@ struct TLSBuild: Sendable, CustomStringConvertible {
         return home + "/.cache/tlswatch-tests"
     }
 
-    var libssl: String? { directory.map { $0 + "/libssl.so.\(suffix)" } }
-    var libcrypto: String? { directory.map { $0 + "/libcrypto.so.\(suffix)" } }
+    private var version: String { suffix.isEmpty ? "" : "." + suffix }
+    var libssl: String? { directory.map { $0 + "/libssl.so" + version } }
+    var libcrypto: String? { directory.map { $0 + "/libcrypto.so" + version } }
 }
 
 /// `handshaker` and the certificates that it needs, made once.

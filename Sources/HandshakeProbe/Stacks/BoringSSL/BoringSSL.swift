@@ -8,24 +8,34 @@ package enum BoringSSL: TLSStack {
     package static var name: String { "boringssl" }
     package static var title: String { "BoringSSL" }
     package static var libraries: [String] { ["libboringssl"] }
+    /// A shared libssl has not the code of the transport.
+    package static var companion: CompanionName? { CompanionName(of: "libssl", companion: "libcrypto") }
     package static var marks: [String] { ["ssl/ssl_lib.cc"] }
     package static var rules: SessionRules { .boringSSL }
 
-    package static func recognises(_ file: ELFFile) -> Bool { ExtensionRows.find(file) != nil }
+    /// What its libcrypto exports, and OpenSSL's does not.
+    private static let cryptoExports = ["BORINGSSL_self_test"]
+
+    package static func recognises(_ file: ELFFile) -> Bool {
+        ExtensionRows.find(file) != nil || file.exportsAny(of: cryptoExports)
+    }
 
     package static func analyse(_ file: ELFFile) throws(AnalysisError) -> LibraryAnalysis {
-        guard let rows = ExtensionRows.find(file) else {
-            throw AnalysisError("it has no table of extensions of BoringSSL's shape")
-        }
         let code = CodeReader(file)
+        guard let rows = ExtensionRows.find(file) else { return try companion(code) }
         let symbols = symbols(file)
         let marks = CodeMarks(
-            file, errors: [HandshakeCalls.notSet, ConnectionLayout.cipherNotReturned, HandshakeMoments.noProtocol])
+            file,
+            errors: [
+                HandshakeCalls.notSet, ConnectionLayout.cipherNotReturned, ConnectionLayout.noTransport,
+                HandshakeMoments.noProtocol,
+            ])
         let calls = try HandshakeCalls(code, marks, named: symbols["SSL_do_handshake"]?.address)
         var layout = ConnectionLayout(code, calls, rows)
         let tables = MethodTable.find(file, near: rows.address, confirmed: layout.dispatchesAlert)
         if !tables.isEmpty { layout.confirmAlert() }
         layout.readCipher(marks.errors[ConnectionLayout.cipherNotReturned] ?? [])
+        layout.readTransport(marks.beginnings(of: marks.errors[ConnectionLayout.noTransport] ?? []))
         layout.readGetters(symbols)
         try layout.require()
 
@@ -57,8 +67,22 @@ package enum BoringSSL: TLSStack {
                 phases: [.on, .full])
         }
         addMoments(&sites, HandshakeMoments(code: code, marks: marks))
+        let near = rows.functions(file) + [calls.stateMachine] + calls.copies.map(\.function)
+        addAgreements(&sites, AgreementCalls(code: code, marks: marks).sites(near: near))
         result.sites = sites.sites
         result.notes += sites.notes
+        result.transport = TransportKinds(code).layout()
+        return result
+    }
+
+    /// Of a libcrypto: how its transports are read.
+    private static func companion(_ code: CodeReader) throws(AnalysisError) -> LibraryAnalysis {
+        guard code.file.exportsAny(of: cryptoExports) else {
+            throw AnalysisError("it has no table of extensions of BoringSSL's shape")
+        }
+        var result = LibraryAnalysis(stack: name, version: nil, sites: [], notes: [])
+        result.isCompanion = true
+        result.transport = TransportKinds(code).layout()
         return result
     }
 
@@ -97,8 +121,25 @@ package enum BoringSSL: TLSStack {
         }
     }
 
+    /// Calls of the key agreement: a client's and a server's, of TLS 1.3 and below.
+    private static let mostAgreements = 4
+
+    private static func addAgreements(_ sites: inout SiteList, _ agreements: [AgreementCalls.Site]) {
+        guard (1...mostAgreements).contains(agreements.count) else {
+            sites.notes.append("no key-exchange compute time: \(agreements.count) calls have the known shape")
+            return
+        }
+        for (number, agreement) in agreements.enumerated() {
+            let name = "SSLKeyShare call (\(number + 1))"
+            sites.add(.keyAgreement, name, at: agreement.begin, object: nil, phases: .full)
+            sites.add(.keyAgreementExit, "\(name) result", at: agreement.exit, object: nil, phases: .full)
+        }
+    }
+
     /// Functions that have a name in most builds, and what swift-nio-ssl puts before it.
-    private static let named = ["SSL_do_handshake", "SSL_used_hello_retry_request", "SSL_get_verify_mode"]
+    private static let named = [
+        "SSL_do_handshake", "SSL_used_hello_retry_request", "SSL_get_verify_mode", "SSL_get_rbio",
+    ]
     private static let prefixes = ["", "CNIOBoringSSL_"]
 
     private static func symbols(_ file: ELFFile) -> [String: ELFSymbol] {

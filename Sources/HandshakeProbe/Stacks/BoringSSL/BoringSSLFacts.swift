@@ -84,6 +84,7 @@ extension ConnectionLayout {
         put(BoringSSLFact.step, inHandshake, wait.map { $0 + 4 }, size: 4)
         put(BoringSSLFact.wait, inHandshake, wait, size: 4)
         put(.role, [], server)
+        if let transport { paths[.transport] = FactPath(offsets: [transport, 0], size: 0) }
         put(BoringSSLFact.finalized, inHandshake, finalized)
         put(BoringSSLFact.want, [state], want, size: 4)
         put(BoringSSLFact.quic, [], quic, size: 4)

@@ -22,6 +22,8 @@ struct ConnectionLayout {
     private(set) var server: Bit?
     private(set) var quic: Int32?
     private(set) var clientName: Int32?
+    /// The `BIO` that it reads from.
+    private(set) var transport: Int32?
     // Of its state (`SSL3_STATE`).
     private(set) var want: Int32?
     private(set) var established: Int32?
@@ -151,11 +153,11 @@ struct ConnectionLayout {
             return field.offsets[2]
         }.max()
         if flush == nil { note("key changes", "ssl_run_handshake", 0) }
-        readTransport(events)
+        readQUIC(events)
     }
 
     /// `if (ssl->quic_method)`, here or in a function that does nothing else: the one pointer of the connection that is looked at.
-    private mutating func readTransport(_ events: [AbstractInterpreter.Event]) {
+    private mutating func readQUIC(_ events: [AbstractInterpreter.Event]) {
         var found: Set<Int32> = []
         for event in events {
             switch event {
@@ -172,7 +174,7 @@ struct ConnectionLayout {
             default: break
             }
         }
-        quic = only(found, "transport", "ssl_run_handshake")
+        quic = only(found, "QUIC", "ssl_run_handshake")
     }
 
     /// The pointer of its first parameter's that a function tests, where that is all that it does.
@@ -277,10 +279,34 @@ struct ConnectionLayout {
     /// Takes the alert's place for certain: a function was found that sends it.
     mutating func confirmAlert() { sentAlert = established.map { $0 - Self.alertDistance } }
 
+    // MARK: transport
+
+    /// `SSL_R_BIO_NOT_SET`: who reads and who writes looks first whether there is anything to read from, or to write to.
+    static let noTransport: UInt32 = 119
+
+    /// Reads where a connection has its transports, from the functions that report that it has none: side by side, the one that
+    /// is read from first.
+    mutating func readTransport(_ functions: [UInt64]) {
+        let looked = functions.flatMap { Self.compared(interpreter.run($0), [], width: 8) }
+        let tested = Set(looked.lazy.filter { $0.with == 0 }.map(\.offset))
+        transport = only(
+            tested.filter { $0 > 0 && tested.contains($0 + 8) }, "transport", "the report that there is none")
+    }
+
     // MARK: getters
 
     /// What functions with names tell besides.
     mutating func readGetters(_ symbols: [String: ELFSymbol]) {
+        if transport == nil, let getter = symbols["SSL_get_rbio"] {
+            let fields = interpreter.run(getter.address).compactMap { event -> Int32? in
+                guard case .returned(let value) = event, let field = value.field, field.root == 0, field.width == 8,
+                    field.offsets.count == 1
+                else { return nil }
+                return field.offsets[0]
+            }
+            if Set(fields).count == 1 { transport = fields.first }
+            if transport != nil { notes.removeAll { $0.hasPrefix("no transport") } }
+        }
         if retried == nil, let getter = symbols["SSL_used_hello_retry_request"] {
             retried = returnedBit(getter.address)
             if retried != nil { notes.removeAll { $0.hasPrefix("no helloRetry") } }

@@ -2,7 +2,7 @@ import Code
 
 /// `kExtensions` of ssl/extensions.cc: how each TLS extension is written and parsed. Rows of a u16 and four code pointers, which
 /// no other library has, and whose functions tell where a connection's fields are.
-struct ExtensionRows {
+struct ExtensionRows: Sendable {
     /// A row's functions, in order; the parameter of each is the handshake (`SSL_HANDSHAKE`), whose first field is the connection.
     enum Slot: UInt64 {
         case addClientHello = 0
@@ -31,7 +31,12 @@ struct ExtensionRows {
     /// Next protocol negotiation's row, whose number is text.
     private static let nextProtocol = "t3\0\0\0\0\0\0"
 
+    /// The file's table; searched once for a file.
     static func find(_ file: ELFFile) -> ExtensionRows? {
+        file.remembered("BoringSSL's extensions") { search(file) }
+    }
+
+    private static func search(_ file: ELFFile) -> ExtensionRows? {
         let code = file.codeRanges.reduce(UInt64(0)) { $0.addingClamped($1.upperBound - $1.lowerBound) }
         guard code >= smallestCode else { return nil }
         guard file.kind == .fixedAddress else {
@@ -81,6 +86,11 @@ struct ExtensionRows {
             (1...4).allSatisfy({ file.pointer(at: row &+ UInt64($0) * 8).map(file.isCode) ?? false })
         else { return nil }
         return UInt16(head)
+    }
+
+    /// The functions of all rows.
+    func functions(_ file: ELFFile) -> [UInt64] {
+        rows.values.flatMap { row in (1...4).compactMap { file.pointer(at: row &+ UInt64($0) * 8) } }
     }
 
     func function(_ file: ELFFile, _ number: UInt16, _ slot: Slot) -> UInt64? {

@@ -21,18 +21,34 @@ struct HandshakeMoments {
         interpreter.stepLimit = 2000
         interpreter.mergesPaths = true
         let walk = interpreter.walk(function)
-        // The handshake's connection's context's callback, of the connection.
-        let calls = walk.targets.filter { address, target in
-            guard let read = target.field, read.root == 0, read.offsets.count == 3, read.offsets[0] == 0,
-                read.width == 8, let first = walk.arguments[address]?.first?.field
+        // The callback of the context's, or one that the library has for want of it, of the connection: a place for the protocol
+        // and one for its length, both the caller's.
+        let calls = walk.arguments.filter { address, arguments in
+            guard let first = arguments[0].field, first.root == 0, first.offsets == [0], first.width == 8,
+                case .stack = arguments[1], case .stack = arguments[2]
             else { return false }
-            return first.root == 0 && first.offsets == [0] && first.width == 8
+            return code.instruction(at: address)?.directTarget == nil
         }.keys
         guard calls.count == 1, let call = calls.first, let instruction = code.instruction(at: call),
             let site = emulated(behind: instruction.end)
         else { return nil }
-        let held = Register.first(of: walk.passed[site] ?? 0)
-        return (site, held.map { ObjectPlace.memory(ObjectPlace(register: UInt8($0))) })
+        if let held = Register.first(of: walk.passed[site] ?? 0) {
+            return (site, ObjectPlace.memory(ObjectPlace(register: UInt8(held))))
+        }
+        return (site, connection(handedTo: call, in: function, until: site).map { ObjectPlace(register: UInt8($0)) })
+    }
+
+    /// The register that a call's first argument was copied from, where it still holds that at the site.
+    private func connection(handedTo call: UInt64, in function: UInt64, until site: UInt64) -> Int? {
+        let body = code.instructions(in: function..<site, limit: 4000)
+        guard
+            let copied = body.last(where: { $0.address < call && $0.written >> UInt16(Register.parameters[0]) & 1 != 0 }
+            ),
+            copied.kind == TLSWATCH_OP_MOV, copied.second.isRegister, copied.second.width == 8,
+            !Register.clobbered.contains(Int(copied.second.reg)),
+            !body.contains(where: { $0.address > copied.address && $0.written >> UInt16(copied.second.reg) & 1 != 0 })
+        else { return nil }
+        return Int(copied.second.reg)
     }
 
     /// Instructions from the call to the one under the probe.
@@ -70,8 +86,18 @@ struct HandshakeMoments {
                 places.append(address)
             }
         }
-        let functions = marks.beginnings(of: places.filter { refers($0, labels) })
-        return functions.count == 1 ? functions.first : nil
+        let references = places.filter { refers($0, labels) }
+        let functions = marks.beginnings(of: references)
+        if functions.count == 1 { return functions.first }
+        // Whoever looks for the label has it, too; the derivation's sixth parameter is the label.
+        let handed = marks.beginnings(of: references.filter { hands($0) })
+        return handed.count == 1 ? handed.first : nil
+    }
+
+    private static let sixth = Register.parameters[5]
+
+    private func hands(_ opcode: UInt64) -> Bool {
+        code.instruction(at: opcode - 1).map { $0.first.isRegister && Int($0.first.reg) == Self.sixth } ?? false
     }
 
     private func refers(_ opcode: UInt64, _ labels: [UInt64]) -> Bool {

@@ -170,7 +170,7 @@ struct call drive(struct side *side, enum operation operation)
 		delay(side);
 		one = call(side, operation);
 		carry_out(side);
-		if (!wants_more(&one))
+		if (!wants_more(&one) || one.want == WANT_ALL_AGAIN)
 			return one;
 		if (one.want == WANT_JOB) {
 			sleep_ms(1);
@@ -212,6 +212,10 @@ bool exchange(struct side *side)
 	for (int i = 0; i < 2; i++) {
 		struct call last = drive(side, order[i]);
 
+		if (last.want == WANT_ALL_AGAIN) {
+			i = -1;
+			continue;
+		}
 		if (side->implicit && !side->witness.has_facts && side->witness.outcome == COMPLETED)
 			note_facts(side);
 		if (last.result <= 0) {
@@ -219,6 +223,12 @@ bool exchange(struct side *side)
 				fail(side, &last);
 			return false;
 		}
+	}
+	/* A server may have answered early data: the client's end comes behind the rest of the handshake. */
+	if (!side->witness.ended) {
+		drive(side, READ);
+		if (side->witness.outcome == COMPLETED)
+			note_facts(side);
 	}
 	return true;
 }

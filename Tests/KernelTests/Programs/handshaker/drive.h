@@ -9,7 +9,15 @@
 #include "stack.h"
 
 /* What a call waits for before it can be made again. */
-enum want { WANT_NOTHING, WANT_READ, WANT_WRITE, WANT_JOB, WANT_CALLBACK };
+enum want {
+	WANT_NOTHING,
+	WANT_READ,
+	WANT_WRITE,
+	WANT_JOB,
+	WANT_CALLBACK,
+	/* What was written before the handshake was over is lost. */
+	WANT_ALL_AGAIN,
+};
 
 struct call {
 	struct side *side;

@@ -101,6 +101,7 @@ bool hold_handshake(struct witness *witness)
 		witness->held += sleep_ms(options.hold_ms);
 		return true;
 	case HOLD_SUSPENDS:
+	case HOLD_VERIFY:
 		if (witness->held)
 			return true;
 		/* Whoever drives the handshake waits, and tells how long. */
@@ -108,6 +109,7 @@ bool hold_handshake(struct witness *witness)
 		return false;
 	case HOLD_NOTHING:
 	case HOLD_ASKS_FIRST:
+	case HOLD_KEY:
 		break;
 	}
 	return true;

@@ -18,9 +18,14 @@ enum hold {
 	HOLD_VERIFIES_LATE,
 	/* Says "not yet": whoever drives the handshake waits, and calls again. */
 	HOLD_SUSPENDS,
+	/* The same of the server's private key, and of the client's verification. */
+	HOLD_KEY,
+	HOLD_VERIFY,
 };
 
 enum early_data_offer { EARLY_NEVER, EARLY_TAKEN, EARLY_REFUSED };
+
+enum encrypted_hello { ECH_NEVER, ECH_TAKEN, ECH_REFUSED };
 
 enum client_certificate { CLIENT_NOT_ASKED, CLIENT_MUST_PROVE, CLIENT_ASKED_LATER };
 
@@ -41,6 +46,9 @@ struct scenario {
 	/* Of what the application does meanwhile. */
 	enum hold hold;
 	enum early_data_offer early;
+	enum encrypted_hello ech;
+	/* The client writes before the server's Finished has come. */
+	bool false_start;
 	/* The server's job stops in the middle, as an accelerator's engine does while it computes. */
 	bool pauses;
 	/* The server refuses the name before its library has stored it. */

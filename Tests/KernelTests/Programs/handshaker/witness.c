@@ -109,6 +109,7 @@ static const char *const alert_names[] = {
 	[112] = "unrecognized_name",
 	[116] = "certificate_required",
 	[120] = "no_application_protocol",
+	[121] = "ech_required",
 };
 
 const char *alert_name(int alert)

@@ -7,8 +7,9 @@
 #include <dlfcn.h>
 #include <stdio.h>
 
+#include "../options.h"
 #include "../support.h"
-#include "library.h"
+#include "boringssl.h"
 
 /* clang-format off */
 #define BORINGSSL(X)                                                                     \
@@ -22,6 +23,7 @@
 	X(void, SSL_CTX_sess_set_new_cb, (SSL_CTX *, int (*)(SSL *, SSL_SESSION *)))     \
 	X(int, SSL_get_ex_new_index, (long, void *, void *, void *, void *))             \
 	X(int, SSL_early_data_accepted, (const SSL *))                                   \
+	X(BIO *, BIO_new_socket, (int, int))                                             \
 	X(int, BIO_set_mem_eof_return, (BIO *, int))
 /* clang-format on */
 
@@ -34,6 +36,8 @@ static struct {
 
 /* Where a connection keeps the session that it was given last: TLS 1.3's come behind the handshake. */
 static int session_index;
+/* Not NULL on a client whose early data the server did not take. */
+static int rejected_index;
 
 static int keep_session(SSL *ssl, SSL_SESSION *session)
 {
@@ -104,7 +108,54 @@ static const char *group_name(SSL *ssl)
 
 static int early_data_status(const SSL *ssl)
 {
-	return boring.SSL_early_data_accepted(ssl) ? SSL_EARLY_DATA_ACCEPTED : 0;
+	if (boring.SSL_early_data_accepted(ssl))
+		return SSL_EARLY_DATA_ACCEPTED;
+	return SSL_get_ex_data(ssl, rejected_index) ? SSL_EARLY_DATA_REJECTED : 0;
+}
+
+void note_rejection(SSL *ssl)
+{
+	SSL_set_ex_data(ssl, rejected_index, &rejected_index);
+}
+
+/* Early data is what a call writes, or reads, before the handshake is over: `--implicit` makes none but such calls. */
+static int no_call_before(void)
+{
+	if (!options.implicit)
+		unsupported("early data in calls of its own");
+	return 1;
+}
+
+static int write_nothing_before(SSL *ssl, const void *bytes, size_t length, size_t *written)
+{
+	(void)ssl;
+	(void)bytes;
+	(void)length;
+	(void)written;
+	return no_call_before();
+}
+
+static int read_nothing_before(SSL *ssl, void *bytes, size_t length, size_t *read)
+{
+	(void)ssl;
+	(void)bytes;
+	(void)length;
+	(void)read;
+	return no_call_before() ? SSL_READ_EARLY_DATA_FINISH : 0;
+}
+
+/* Each connection is asked for it, not the context. */
+static int no_limit(SSL_CTX *context, uint32_t bytes)
+{
+	(void)context;
+	(void)bytes;
+	return 1;
+}
+
+/* A connected socket's reads and writes are datagrams. */
+static BIO *new_datagrams(int fd, int closes)
+{
+	return boring.BIO_new_socket(fd, closes);
 }
 
 /* The names of the reasons are constants' there. */
@@ -135,6 +186,8 @@ static void set_client_hello_callback(SSL_CTX *context, client_hello_callback *c
 
 static long control_bio(BIO *bio, int command, long number, void *pointer)
 {
+	if (command == BIO_CTRL_DGRAM_SET_CONNECTED)
+		return 1;
 	if (command == BIO_C_SET_BUF_MEM_EOF_RETURN)
 		return boring.BIO_set_mem_eof_return(bio, (int)number);
 	return ((long (*)(BIO *, int, long, void *))boring.BIO_ctrl)(bio, command, number, pointer);
@@ -157,6 +210,8 @@ void adapt_boringssl(void *libssl, void *libcrypto)
 	boring.ERR_reason_error_string = ERR_reason_error_string;
 	boring.BIO_ctrl = (void (*)(void))BIO_ctrl;
 	session_index = boring.SSL_get_ex_new_index(0, NULL, NULL, NULL, NULL);
+	rejected_index = boring.SSL_get_ex_new_index(0, NULL, NULL, NULL, NULL);
+	load_boringssl(libssl, libcrypto, boring.SSL_get_ex_new_index(0, NULL, NULL, NULL, NULL));
 
 	SSL_CTX_ctrl = control_context;
 	SSL_ctrl = control_connection;
@@ -165,6 +220,10 @@ void adapt_boringssl(void *libssl, void *libcrypto)
 	SSL_get1_session = last_session;
 	SSL_get0_group_name = group_name;
 	SSL_get_early_data_status = early_data_status;
+	SSL_write_early_data = write_nothing_before;
+	SSL_read_early_data = read_nothing_before;
+	SSL_CTX_set_max_early_data = no_limit;
+	BIO_new_dgram = new_datagrams;
 	ERR_reason_error_string = reason_string;
 	BIO_ctrl = control_bio;
 }

@@ -34,9 +34,12 @@ static void on_info(const SSL *ssl, int where, int value)
 	/* A warning ends nothing. */
 	if ((where & SSL_CB_ALERT) && value >> 8 == ALERT_LEVEL_FATAL)
 		stamp_fatal_alert(witness, value & 255, where & SSL_CB_WRITE);
-	/* The exit of the state machine, once a call: SSL_CB_ACCEPT_EXIT, SSL_CB_CONNECT_EXIT. */
+	/*
+	 * The exit of the state machine, once a call: SSL_CB_ACCEPT_EXIT, SSL_CB_CONNECT_EXIT. BoringSSL's may come back with
+	 * the handshake still to be made, for data to be written or read.
+	 */
 	if ((where & SSL_ST_MASK) && (where & ~SSL_ST_MASK) == SSL_CB_EXIT)
-		stamp_exit(witness, time, value == 1);
+		stamp_exit(witness, time, value == 1 && SSL_is_init_finished(ssl));
 }
 
 static void on_message(int written, int version, int type, const void *bytes, size_t length, SSL *ssl, void *argument)
@@ -139,8 +142,16 @@ void set_server_callbacks(SSL_CTX *server)
 		SSL_CTX_set_alpn_select_cb(server, on_alpn, NULL);
 	if (scenario->pauses)
 		SSL_CTX_set_cert_cb(server, on_certificate_pause, NULL);
-	if (scenario->hold != HOLD_NOTHING && scenario->hold != HOLD_ASKS_FIRST && scenario->hold != HOLD_VERIFIES_LATE)
+	switch (scenario->hold) {
+	case HOLD_NOTHING:
+	case HOLD_ASKS_FIRST:
+	case HOLD_VERIFIES_LATE:
+	case HOLD_KEY:
+	case HOLD_VERIFY:
+		break;
+	default:
 		SSL_CTX_set_cert_cb(server, on_certificate_hold, NULL);
+	}
 	if (scenario->refuses_hello)
 		SSL_CTX_set_client_hello_cb(server, on_client_hello_refuse, NULL);
 }

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "../options.h"
 #include "../scenarios.h"
+#include "boringssl.h"
 #include "openssl.h"
 
 void begin(void *object, bool server)
 {
+	begin_boringssl(object, server);
 	if (server) {
 		SSL_set_accept_state(object);
 		return;
@@ -56,7 +58,11 @@ static enum want want_of(int error)
 	case SSL_ERROR_WANT_ASYNC:
 		return WANT_JOB;
 	case SSL_ERROR_WANT_X509_LOOKUP:
+	case SSL_ERROR_WANT_PRIVATE_KEY_OPERATION:
+	case SSL_ERROR_WANT_CERTIFICATE_VERIFY:
 		return WANT_CALLBACK;
+	case SSL_ERROR_EARLY_DATA_REJECTED:
+		return WANT_ALL_AGAIN;
 	default:
 		return WANT_NOTHING;
 	}
@@ -69,6 +75,8 @@ void after_call(void *object, struct call *call)
 	unsigned long reason = error & (is_openssl_3() ? ERR_REASON_MASK : ERR_REASON_MASK_1_1);
 
 	call->want = want_of(result);
+	if (call->want == WANT_ALL_AGAIN)
+		go_on_without_early_data(object);
 	call->library_error = error;
 	call->is_system = result == SSL_ERROR_SYSCALL || (is_openssl_3() && (error & ERR_SYSTEM_FLAG));
 	call->is_end_of_input = reason == SSL_R_UNEXPECTED_EOF;

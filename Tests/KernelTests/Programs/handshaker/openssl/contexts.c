@@ -5,6 +5,7 @@
 #include "../options.h"
 #include "../scenarios.h"
 #include "../support.h"
+#include "boringssl.h"
 #include "openssl.h"
 
 static SSL_CTX *contexts[2];
@@ -132,6 +133,7 @@ void open_contexts(void)
 	contexts[true] = new_context(true);
 	configure_client(contexts[false]);
 	configure_server(contexts[true]);
+	configure_boringssl(contexts[false], contexts[true]);
 }
 
 void close_contexts(void)

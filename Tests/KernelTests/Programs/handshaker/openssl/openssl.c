@@ -2,6 +2,7 @@
 #include "openssl.h"
 #include "../options.h"
 #include "../support.h"
+#include "boringssl.h"
 
 static void load(void)
 {
@@ -78,6 +79,14 @@ static bool ask_for_proof(void *server)
 	return SSL_verify_client_post_handshake(server) == 1;
 }
 
+static void run_quic(void)
+{
+	if (boringssl_is_loaded())
+		run_boringssl_quic();
+	else
+		run_quic_pairs();
+}
+
 const struct stack_ops stack = {
 	.load = load,
 	.open_contexts = open_contexts,
@@ -108,5 +117,5 @@ const struct stack_ops stack = {
 	.allow_late_proof = allow_late_proof,
 	.ask_for_proof = ask_for_proof,
 	.attach_inside = attach_inside,
-	.run_quic = run_quic_pairs,
+	.run_quic = run_quic,
 };
