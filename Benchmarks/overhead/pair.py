@@ -18,8 +18,7 @@ class Bench:
 
     def __init__(self, directory, libraries):
         self.directory = directory
-        self.program = compile_tool(os.path.join(directory, "pair"), f"-I{HERE}", os.path.join(HERE, "pair.c"),
-                                    os.path.join(HERE, "probes.c"), "-lssl", "-lcrypto", "-lbpf")
+        self.program = compile_tool(os.path.join(directory, "pair"), *self.link(libraries))
         self.certificate, self.key = make_certificate(directory)
         self.used = os.path.join(directory, "used")
         self.unused = os.path.join(directory, "unused")
@@ -34,6 +33,10 @@ class Bench:
             raise BenchmarkError("needs two processors: one for the handshakes, one for what observes them")
         self.processor = processors[-1]
         self.other_processors = ",".join(str(number) for number in processors[:-1])
+
+    def link(self, _libraries):
+        """What the compiler makes the program of: here with the libraries that it links by itself."""
+        return [f"-I{HERE}", os.path.join(HERE, "pair.c"), os.path.join(HERE, "probes.c"), "-lssl", "-lcrypto", "-lbpf"]
 
     def _linked(self):
         found = re.findall(r"lib(?:ssl|crypto)\S* => (\S+)", run("ldd", self.program))

