@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Which processes hold TCP sockets on ports where TLS is spoken from the first byte, so that those without a TLS
+ * Which processes hold TCP or UDP sockets on ports where TLS is spoken from the first byte, so that those without a TLS
  * library that is known can be told.
  */
 #ifndef TLSWATCH_CONNECTIONS_BPF_H
@@ -50,6 +50,7 @@ int list_connections(struct bpf_iter__task_file *context)
 	struct sock *sk;
 	__u16 peer;
 	__u8 state;
+	bool listening;
 
 	if (!task || !file)
 		return 0;
@@ -57,12 +58,14 @@ int list_connections(struct bpf_iter__task_file *context)
 	if (!socket)
 		return 0;
 	sk = socket->sk;
-	if (!sk || sk->sk_protocol != IPPROTO_TCP)
+	if (!sk || (sk->sk_protocol != IPPROTO_TCP && sk->sk_protocol != IPPROTO_UDP))
 		return 0;
 	if (sk->__sk_common.skc_family != AF_INET && sk->__sk_common.skc_family != AF_INET6)
 		return 0;
 	state = sk->__sk_common.skc_state;
-	if (state != TCP_ESTABLISHED && state != TCP_LISTEN)
+	/* A server's UDP socket is not connected. */
+	listening = state == (sk->sk_protocol == IPPROTO_TCP ? TCP_LISTEN : TCP_CLOSE);
+	if (state != TCP_ESTABLISHED && !listening)
 		return 0;
 	record.port = sk->__sk_common.skc_num;
 	peer = bpf_ntohs(sk->__sk_common.skc_dport);
@@ -72,7 +75,7 @@ int list_connections(struct bpf_iter__task_file *context)
 		record.port = peer;
 	}
 	record.pid = task->tgid;
-	record.listening = state == TCP_LISTEN;
+	record.listening = listening;
 	/* A socket belongs to the group that it was made in, an accepted one to its listener's. */
 	if (bpf_core_field_exists(sk->sk_cgrp_data.cgroup))
 		record.group = BPF_CORE_READ(sk, sk_cgrp_data.cgroup, kn, id);

@@ -48,7 +48,7 @@ enum { BPF_ANY = 0, BPF_NOEXIST = 1 };
 enum { EAGAIN = 11 };
 enum { SCHED_NORMAL = 0, SCHED_BATCH = 3, SCHED_IDLE = 5 };
 enum { S_IFMT = 0170000, S_IFSOCK = 0140000 };
-enum { AF_INET = 2, AF_INET6 = 10, IPPROTO_TCP = 6, IPPROTO_MPTCP = 262 };
+enum { AF_INET = 2, AF_INET6 = 10, IPPROTO_TCP = 6, IPPROTO_UDP = 17, IPPROTO_MPTCP = 262 };
 enum {
 	TCP_ESTABLISHED = 1,
 	TCP_SYN_SENT = 2,
@@ -95,8 +95,11 @@ struct bpf_sock {
 
 struct __sk_buff {
 	__u32 len;
-	__u32 before_socket[41];
+	__u32 before_protocol[3];
+	__u32 protocol;
+	__u32 before_socket[37];
 	struct bpf_sock *sk __attribute__((aligned(8)));
+	__u32 gso_size;
 };
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
@@ -261,7 +264,9 @@ struct tcp_sock {
 	__u32 write_seq;      /* behind the last byte that the program has written */
 	__u64 bytes_received; /* without the peer's SYN */
 	__u64 bytes_acked;    /* by the peer: the SYN is one of them */
-	__u32 srtt_us;        /* smoothed round-trip time, times eight */
+	__u32 data_segs_in;   /* with payload */
+	__u32 data_segs_out;
+	__u32 srtt_us; /* smoothed round-trip time, times eight */
 	__u32 total_retrans;
 	__u64 tcp_mstamp; /* the newest packet's arrival, microseconds of CLOCK_MONOTONIC, until the next one is sent */
 	__u8 fastopen_connect : 1; /* TCP_FASTOPEN_CONNECT is set */

@@ -33,8 +33,9 @@ enum tlswatch_kind {
 	TLSWATCH_SOCKET_CLOSED = 5,
 	TLSWATCH_PROCESS_EXEC = 6,
 	TLSWATCH_PROCESS_EXIT = 7,
-	TLSWATCH_NAME = 8, /* a failure, with the server name of a ClientHello that the library has not stored */
-	TLSWATCH_WIRE = 9, /* a TCP segment of a handshake, seen by the programs on packets */
+	TLSWATCH_NAME = 8,      /* a failure, with the server name of a ClientHello that the library has not stored */
+	TLSWATCH_WIRE = 9,      /* a TCP segment of a handshake, seen by the programs on packets */
+	TLSWATCH_DATAGRAM = 10, /* a datagram of a QUIC handshake, seen by them */
 };
 
 /* What a probe site stands for: see struct tlswatch_site. */
@@ -93,7 +94,10 @@ enum tlswatch_fact {
 	TLSWATCH_ERROR = 21,
 	TLSWATCH_INCOMING_ERROR = 22,
 	TLSWATCH_OUTGOING_ERROR = 23,
-	TLSWATCH_SLOTS = 24,
+	/* The last eight bytes of the ClientHello's random, which packets show as well: read where these are looked at. */
+	TLSWATCH_RANDOM = 24,
+	TLSWATCH_RANDOM_END = 25,
+	TLSWATCH_SLOTS = 26,
 	/* addresses: of a text (see tlswatch_shape), or of another object */
 	TLSWATCH_ALPN = TLSWATCH_SLOTS,
 	TLSWATCH_SERVER_NAME,
@@ -253,7 +257,9 @@ struct tlswatch_wire_record {
  */
 struct tlswatch_wire {
 	struct tlswatch_header header;
-	__u64 start_ns;    /* of the ClientHello's first segment */
+	__u64 start_ns;      /* of the ClientHello's first segment */
+	__u64 connecting_ns; /* as in tlswatch_socket; with the first record of a connection alone */
+	__u64 established_ns;
 	__u32 sequence;    /* TCP's, of the first of the bytes that follow */
 	__u32 rtt_us;      /* as in tlswatch_call_return */
 	__u32 retransmits; /* of this side's, since the connection was made */
@@ -269,9 +275,30 @@ struct tlswatch_wire {
 	struct tlswatch_wire_record record[TLSWATCH_WIRE_RECORDS];
 };
 
+#define TLSWATCH_DATAGRAM_BYTES 2048
+
+/*
+ * A datagram with long headers of QUIC (RFC 9000), of which `byte_count` bytes follow: all of it where it begins with an Initial
+ * packet, whose keys are on the wire, else the headers. The header's object is the socket's number; pid, tid and
+ * process_start_ns are 0 in one that was received.
+ */
+struct tlswatch_datagram {
+	struct tlswatch_header header;
+	__u16 flags; /* TLSWATCH_WIRE_SENT; TLSWATCH_WIRE_GAP: some before it were left out */
+	__u16 byte_count;
+	__u16 length; /* of the whole datagram, in bytes */
+	__u16 family; /* AF_INET, AF_INET6 */
+	__u16 local_port;
+	__u16 remote_port;
+	__u32 reserved;
+	__u8 local[16]; /* as in tlswatch_socket */
+	__u8 remote[16];
+	char comm[TLSWATCH_COMM_SIZE]; /* of the process that sent it: its main thread's */
+};
+
 /* Packets by how far the programs looked at them: the cheapest first. */
 enum tlswatch_wire_path {
-	TLSWATCH_WIRE_PATH_OTHER = 0, /* not TCP's, or of no full socket */
+	TLSWATCH_WIRE_PATH_OTHER = 0, /* neither TCP's nor of QUIC's handshake, or of no full socket */
 	TLSWATCH_WIRE_PATH_OLD,       /* its connection has carried 64 KB both ways */
 	TLSWATCH_WIRE_PATH_DONE,      /* its connection's handshake is over, or it began before the programs */
 	TLSWATCH_WIRE_PATH_PLAIN,     /* no ClientHello so far on its connection */
@@ -551,7 +578,7 @@ struct tlswatch_shared {
 
 _Static_assert(sizeof(struct tlswatch_header) == 40, "header");
 _Static_assert(sizeof(struct tlswatch_call_enter) == 120, "call_enter");
-_Static_assert(sizeof(struct tlswatch_call_return) == 232, "call_return");
+_Static_assert(sizeof(struct tlswatch_call_return) == 240, "call_return");
 _Static_assert(sizeof(struct tlswatch_step) == 32, "step");
 _Static_assert(sizeof(struct tlswatch_step_record) == 72, "step_record");
 _Static_assert(sizeof(struct tlswatch_socket) == 112, "socket");
@@ -560,7 +587,8 @@ _Static_assert(sizeof(struct tlswatch_process) == 312, "process");
 _Static_assert(sizeof(struct tlswatch_name) == 336, "name");
 _Static_assert(sizeof(struct tlswatch_connection) == 16, "connection");
 _Static_assert(sizeof(struct tlswatch_wire_record) == 12, "wire_record");
-_Static_assert(sizeof(struct tlswatch_wire) == 264, "wire");
+_Static_assert(sizeof(struct tlswatch_wire) == 280, "wire");
+_Static_assert(sizeof(struct tlswatch_datagram) == 104, "datagram");
 _Static_assert(sizeof(struct tlswatch_transport) == 88, "transport");
 _Static_assert(sizeof(struct tlswatch_read) == 12, "read");
 _Static_assert(sizeof(struct tlswatch_field) == 8, "field");

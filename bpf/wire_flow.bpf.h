@@ -6,12 +6,16 @@
 #include "maps.bpf.h"
 #include <bpf/bpf_endian.h>
 
+#define ETHERTYPE_IPV4 0x0800
+
 /* Once a connection has carried so much both ways, its handshake is over, or there was none. */
 #define WIRE_PAST 65536
 /* A ClientHello begins in one of so many segments with payload (STARTTLS and the like come before it). */
 #define WIRE_PLAIN_SEGMENTS 40
 /* And a handshake has no more than so many. */
 #define WIRE_SEGMENTS 64
+/* So many with payload, both ways, are more than those two, whatever was sent again. */
+#define WIRE_PAST_SEGMENTS 256
 
 /* Of one direction, which is one processor's at a time. By enum tlswatch_direction. */
 struct wire_direction {
@@ -42,8 +46,12 @@ struct wire_flow {
 	__u8 phase;     /* enum wire_phase */
 	__u8 client;    /* enum tlswatch_direction: what the client sends */
 	__u8 encrypted; /* TLS 1.3's encrypted records were seen */
-	__u8 reserved[3];
+	__u8 open;      /* 1 << direction: where its first record begins is not known yet (TCP Fast Open) */
+	__u8 reserved[2];
 };
+
+/* With what the kernel adds: 708 bytes a socket, until its handshake is over. */
+_Static_assert(sizeof(struct wire_flow) <= 216, "memory of a socket");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
@@ -51,6 +59,9 @@ struct {
 	__type(key, int);
 	__type(value, struct wire_flow);
 } wire_flows SEC(".maps");
+
+/* 6.1 follows no other bound of a count that is not 0 than this one; `most` is a power of two. */
+#define COPY_BOUND(count, most) asm volatile("%0 += -1\n\t%0 &= %1\n\t%0 += 1" : "+r"(count) : "i"((most)-1))
 
 struct wire_packets {
 	__u64 path[TLSWATCH_WIRE_PATH_COUNT];
@@ -201,11 +212,15 @@ static __noinline int wire_begin(struct wire_flow *flow, struct tcp_sock *tcp, _
 	flow->start_ns = now;
 	flow->client = direction;
 	flow->segments = 0;
+	flow->open = 0;
 	flow->direction[0].left = TLSWATCH_WIRE_BYTES;
 	flow->direction[1].left = TLSWATCH_WIRE_BYTES;
 	if (direction == TLSWATCH_SEND) {
 		flow->direction[TLSWATCH_SEND].next = next;
 		flow->direction[TLSWATCH_RECEIVE].next = tcp->rcv_nxt;
+		/* In the SYN: the peer has not told where it begins. */
+		if (((struct sock *)tcp)->__sk_common.skc_state == TCP_SYN_SENT)
+			flow->open = 1 << TLSWATCH_RECEIVE;
 	} else {
 		flow->direction[TLSWATCH_RECEIVE].next = next;
 		flow->direction[TLSWATCH_SEND].next = tcp->write_seq;
@@ -213,6 +228,18 @@ static __noinline int wire_begin(struct wire_flow *flow, struct tcp_sock *tcp, _
 	flow->direction[0].plain_begin = flow->direction[0].plain_end = flow->direction[0].next;
 	flow->direction[1].plain_begin = flow->direction[1].plain_end = flow->direction[1].next;
 	flow->phase = WIRE_CLIENT_HELLO;
+	return 0;
+}
+
+/* The first segment that tells where a direction's bytes begin: a SYN, or one with payload. */
+static __noinline int wire_open(struct wire_flow *flow, const struct wire_segment *segment, __u32 direction)
+{
+	struct wire_direction *own = direction ? &flow->direction[1] : &flow->direction[0];
+
+	if (!(flow->open >> direction & 1) || (!segment->payload && !(segment->flags & TCP_FLAG_SYN)))
+		return 0;
+	flow->open &= ~(1 << direction);
+	own->next = own->plain_begin = own->plain_end = segment->sequence;
 	return 0;
 }
 

@@ -5,6 +5,7 @@
 #define TLSWATCH_WIRE_RECORDS_BPF_H
 
 #include "records.bpf.h"
+#include "socket_table.bpf.h"
 #include "wire_flow.bpf.h"
 
 enum { CHANGE_CIPHER_SPEC = 20, ALERT, HANDSHAKE, APPLICATION_DATA, HEARTBEAT };
@@ -206,6 +207,18 @@ static __noinline int wire_addresses(struct tlswatch_wire *out, struct sock *sk)
 	return 0;
 }
 
+/* When the connection came about, as far as it was seen. */
+static __noinline int wire_connected(struct tlswatch_wire *out, struct sock *sk)
+{
+	struct socket_state *state = state_of((__u64)sk);
+
+	if (!state)
+		return 0;
+	out->connecting_ns = state->connecting_ns;
+	out->established_ns = state->established_ns;
+	return 0;
+}
+
 /* All but the records, the bytes and the addresses. `what`: the record's flags. */
 __noinline int wire_fill(struct tlswatch_wire *out, struct wire_flow *flow, __u64 now, __u64 what)
 {
@@ -221,6 +234,8 @@ __noinline int wire_fill(struct tlswatch_wire *out, struct wire_flow *flow, __u6
 	out->header.size = sizeof(*out);
 	out->header.hook = 0;
 	out->start_ns = flow->start_ns;
+	out->connecting_ns = 0;
+	out->established_ns = 0;
 	out->sequence = 0;
 	out->rtt_us = 0;
 	out->retransmits = TLSWATCH_NO_COUNT;

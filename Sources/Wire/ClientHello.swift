@@ -22,6 +22,13 @@ package struct ClientHello: Sendable, Equatable {
 
     package init() {}
 
+    /// The last eight bytes of the random, in the machine's order: what a library's session has of it.
+    package var randomEnd: UInt64? {
+        guard random.count == 32 else { return nil }
+        let end = random[24...].reversed().reduce(0) { $0 << 8 | UInt64($1) }
+        return end == 0 ? nil : end
+    }
+
     /// - Parameter body: what follows the message's four-byte header.
     /// - Parameter length: the message's own length.
     /// - Returns: `nil` for what is no ClientHello.

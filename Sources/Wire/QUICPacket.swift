@@ -34,7 +34,8 @@ package struct QUICPacket: Sendable {
         return packets
     }
 
-    private init?(_ datagram: ArraySlice<UInt8>) {
+    /// The first packet of a datagram; `nil` where it is none.
+    package init?(_ datagram: ArraySlice<UInt8>) {
         guard let first = datagram.first else { return nil }
         guard first & 0x80 != 0 else {
             // The fixed bit; without it what follows is padding.

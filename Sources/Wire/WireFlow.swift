@@ -14,6 +14,8 @@ package struct WireFlow: Sendable {
     private var messages = [HandshakeMessages(), HandshakeMessages()]
     private var phase = Phase.clientHello
     private var clientHello: ClientHello?
+    /// As far as it was seen.
+    package var hello: ClientHello? { clientHello }
     private var serverHello: ServerHello?
     private var retried = false
     private var sides = [Side(), Side()]

@@ -1,40 +1,10 @@
 import Foundation
 import Handshakes
 import Kernel
-import Synchronization
 import TestSupport
 import Testing
 
 @testable import HandshakeProbe
-
-/// Handshakes seen from packets, by an engine in this process that knows no TLS library: everything is the wire's.
-private final class WireObserver {
-    let engine: Engine
-    private let collected = Collected()
-
-    private final class Collected: Sendable {
-        let handshakes = Mutex<[Handshake]>([])
-    }
-
-    init(stacks: TLSStacks = TLSStacks([Stages.self])) throws {
-        var options = EngineOptions(version: "test")
-        options.stacks = stacks
-        options.wire = .all
-        engine = try Engine(options: options)
-        try engine.start { [collected] finished in collected.handshakes.withLock { $0 += finished } }
-    }
-
-    deinit { engine.stop() }
-
-    var handshakes: [Handshake] { collected.handshakes.withLock { $0 } }
-
-    /// All, once there are so many that belong.
-    func finish(expecting count: Int, where belongs: (Handshake) -> Bool) -> [Handshake] {
-        _ = eventually(within: .seconds(10)) { handshakes.filter(belongs).count >= count }
-        engine.stop()
-        return handshakes.filter(belongs)
-    }
-}
 
 extension KernelTests {
     @Suite("The wire", .serialized) struct WireKernelTests {
@@ -186,13 +156,8 @@ extension KernelTests {
                 clients.insert(Int(client.pid))
                 #expect(client.status == .exited(0), "\(client.errors)")
             }
-            // Its bytes are carried by the program: the library does not know the socket.
-            let asyncio = try ChildProcess.run(
-                "python3",
-                [script("asyncio_tls.py"), certificates.authority, certificates.certificate, certificates.key, "5"])
-            #expect(asyncio.status == .exited(0), "\(asyncio.errors)")
-            let rows = try capture.finish(expecting: 2 * count + 10) {
-                $0.pid == Int(server.child.pid) || clients.contains($0.pid ?? -1) || $0.pid == Int(asyncio.pid)
+            let rows = try capture.finish(expecting: 2 * count) {
+                $0.pid == Int(server.child.pid) || clients.contains($0.pid ?? -1)
             }
             let wire = rows.filter { $0.observedBy == "wire" }
             #expect(Set(wire.compactMap(\.pid)) == clients)
@@ -208,9 +173,6 @@ extension KernelTests {
             // The same connections.
             #expect(Set(wire.compactMap(\.local)) == Set(servers.compactMap(\.remote)))
             #expect(Set(wire.compactMap(\.cipher)) == Set(servers.compactMap(\.cipher)))
-            let carried = rows.filter { $0.pid == Int(asyncio.pid) }
-            #expect(carried.count == 10)
-            #expect(carried.allSatisfy { $0.observedBy == "library" })
         }
 
         @Test(

@@ -38,6 +38,7 @@ struct Attacher: ~Copyable {
     /// Files that are probed at once, at most.
     let limit: Int
     private let rung: ProbeRung
+    private let readsRandom: Bool
     /// By profile: those that were made first, and those that were made once they were wanted.
     private var links: [Int: [Links]] = [:]
     private var nextProfile = 1
@@ -52,9 +53,11 @@ struct Attacher: ~Copyable {
     private var returnProbes: ReturnProbes?
 
     init(
-        rung: ProbeRung, phases: Phases, limit: Int = LibraryLimit.most, tryReturnProbes: (() -> ReturnProbes)? = nil
+        rung: ProbeRung, phases: Phases, limit: Int = LibraryLimit.most, readsRandom: Bool = false,
+        tryReturnProbes: (() -> ReturnProbes)? = nil
     ) {
         self.limit = limit
+        self.readsRandom = readsRandom
         self.rung = rung
         self.phases = phases
         self.tryReturnProbes = tryReturnProbes ?? { ReturnProbes.tried(rung: rung) }
@@ -102,7 +105,7 @@ struct Attacher: ~Copyable {
     }
 
     /// What puts probes, on any thread: it may have to wait for the file system.
-    var maker: LinkMaker { LinkMaker(rung: rung) }
+    var maker: LinkMaker { LinkMaker(rung: rung, readsRandom: readsRandom) }
 
     /// Takes over probes of a library.
     mutating func keep(_ made: Links, profile: Int) { links[profile, default: []].append(made) }
@@ -158,6 +161,8 @@ struct Attacher: ~Copyable {
 /// Puts probes on files.
 struct LinkMaker: Sendable {
     let rung: ProbeRung
+    /// Whether the ClientHello's random is among the facts.
+    let readsRandom: Bool
 
     /// Attaches to those of `sites` that are wanted now, in the file at `path` (a path that leads to the mapped file itself).
     ///
@@ -171,8 +176,8 @@ struct LinkMaker: Sendable {
         try object.setProfile(
             UInt32(profile),
             tlswatch_profile(
-                plan: analysis.plan, facts: analysis.facts, transport: transport, interfaces: analysis.interfaces,
-                states: states, sites: sites))
+                plan: readsRandom ? analysis.randomPlan : analysis.plan, facts: analysis.facts,
+                transport: transport, interfaces: analysis.interfaces, states: states, sites: sites))
         // Those of a library that had this profile before, if anybody has left them.
         object.forgetTypes(profile: UInt32(profile))
         for (type, entry) in analysis.interfaces?.types ?? [:] {

@@ -4,6 +4,8 @@ struct CatalogOptions: Sendable {
     var phases: Phases
     /// As `EngineOptions.defersObjectFree`.
     var defersObjectFree = false
+    /// Whether the ClientHello's random is read, to tell sessions from those that packets show.
+    var readsRandom = false
     /// Files that are probed at once, at most.
     var maxLibraries: Int
     /// Only these processes and their children; empty observes all.

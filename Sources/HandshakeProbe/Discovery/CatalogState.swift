@@ -54,7 +54,8 @@ struct CatalogState: ~Copyable {
         self.kernel = kernel
         self.announce = announce
         mappings = HostMappings(kernel: kernel)
-        attacher = Attacher(rung: rung, phases: options.phases, limit: options.maxLibraries)
+        attacher = Attacher(
+            rung: rung, phases: options.phases, limit: options.maxLibraries, readsRandom: options.readsRandom)
         defersObjectFree = options.defersObjectFree
         inspector = FileInspector(reader: reader, mappings: mappings, stacks: options.stacks)
         retention = LibraryRetention(reader: reader)

@@ -74,8 +74,8 @@ package struct EngineOptions: Sendable {
 extension CatalogOptions {
     init(_ options: EngineOptions) {
         self.init(
-            phases: options.phases, defersObjectFree: options.defersObjectFree, maxLibraries: options.maxLibraries,
-            processes: options.processes,
+            phases: options.phases, defersObjectFree: options.defersObjectFree, readsRandom: options.wire != .off,
+            maxLibraries: options.maxLibraries, processes: options.processes,
             notesSightings: options.notesSightings, stacks: options.stacks)
     }
 }

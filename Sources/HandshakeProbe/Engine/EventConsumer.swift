@@ -79,7 +79,7 @@ final class EventConsumer {
         guard (1..<Int(TLSWATCH_MAX_PROFILES)).contains(library.profile),
             let rules = stacks.named(library.stack)?.rules
         else { return false }
-        table.register(
+        correlation.register(
             ProfileEntry(
                 rules: rules, stack: library.stack, library: library.path, version: library.version, identity: identity),
             at: library.profile)

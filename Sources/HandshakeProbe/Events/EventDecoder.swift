@@ -12,6 +12,7 @@ protocol EventSink {
     mutating func processEnded(_ event: tlswatch_process)
     mutating func failedNamed(_ event: tlswatch_name) -> Rejection?
     mutating func segmentSeen(_ event: borrowing WireEvent) -> Rejection?
+    mutating func datagramSeen(_ event: borrowing DatagramEvent) -> Rejection?
 }
 
 /// Why a record was not taken. The raw value is the metric's `reason` label.
@@ -55,6 +56,12 @@ package struct CallReturn: ~Escapable {
         guard !fact.isAddress, fixed.present & (1 << UInt32(fact.rawValue)) != 0 else { return nil }
         let offset = Self.scalars + 4 * fact.rawValue
         return unsafe bytes.unsafeLoadUnaligned(fromByteOffset: offset, as: UInt32.self)
+    }
+
+    /// The last eight bytes of the ClientHello's random; `nil` where they were not read, or are not there yet.
+    var random: UInt64? {
+        guard let low = scalar(.random), let high = scalar(.randomEnd), low | high != 0 else { return nil }
+        return UInt64(high) << 32 | UInt64(low)
     }
 
     /// The facts of the state.
@@ -148,6 +155,10 @@ struct EventDecoder {
             guard bytes.byteCount >= WireEvent.size else { return reject(.wrongSize) }
             guard let event = WireEvent(bytes) else { return reject(.malformed) }
             return count(sink.segmentSeen(event))
+        case TLSWATCH_DATAGRAM.rawValue:
+            guard bytes.byteCount >= DatagramEvent.size else { return reject(.wrongSize) }
+            guard let event = DatagramEvent(bytes) else { return reject(.malformed) }
+            return count(sink.datagramSeen(event))
         default:
             return reject(.unknownKind)
         }

@@ -118,7 +118,7 @@ enum RecordingUpgrade {
             record = Array(body[..<40]) + bytes(word(52)) + bytes(renumbered(word(56)))
             record += state.flatMap(bytes) + body[Three.parent...]
         case (TLSWATCH_CALL_RETURN.rawValue, Three.callReturn...):
-            var scalars = [UInt32](repeating: 0, count: Int(TLSWATCH_SLOTS.rawValue))
+            var scalars = [UInt32](repeating: 0, count: Four.count)
             for (index, number) in Three.numbers.enumerated() { scalars[number] = word(Three.scalars + 4 * index) }
             record.replaceSubrange(Three.scalars..<Three.callReturn, with: scalars.flatMap(bytes))
             record.replaceSubrange(Three.present..<Three.present + 4, with: bytes(renumbered(word(Three.present))))
@@ -137,6 +137,7 @@ enum RecordingUpgrade {
         static let callReturn = 192
         static let result = 72
         static let scalars = 96
+        static let count = 24
         /// socket: an unused word at its end.
         static let socket = 112
         static let unused = 108
@@ -149,8 +150,9 @@ enum RecordingUpgrade {
         func none(_ count: Int) -> [UInt8] { [UInt8](repeating: 0, count: count) }
         switch (kind, record.count) {
         case (TLSWATCH_CALL_RETURN.rawValue, Four.callReturn...):
-            // From behind, so that the offsets hold: the round-trip time and the retransmissions; the time off the processor,
+            // From behind, so that the offsets hold: two more scalars; the round-trip time and the retransmissions; the time off the processor,
             // waiting for one and with bytes unread, and when the bytes had arrived.
+            record.insert(contentsOf: none(8), at: Four.callReturn)
             record.insert(contentsOf: none(4) + unknown(4), at: Four.scalars)
             record.insert(contentsOf: unknown(24) + none(8), at: Four.result)
         case (TLSWATCH_SOCKET.rawValue, Four.socket):

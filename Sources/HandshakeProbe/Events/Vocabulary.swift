@@ -85,6 +85,10 @@ package struct Fact: Hashable, Sendable, Codable, CustomStringConvertible {
     static var incomingError: Fact { Fact(Int(TLSWATCH_INCOMING_ERROR.rawValue), "incomingError") }
     static var outgoingError: Fact { Fact(Int(TLSWATCH_OUTGOING_ERROR.rawValue), "outgoingError") }
 
+    /// The last eight bytes of the ClientHello's random, as two numbers of the machine's order.
+    static var random: Fact { Fact(Int(TLSWATCH_RANDOM.rawValue), "random") }
+    static var randomEnd: Fact { Fact(Int(TLSWATCH_RANDOM_END.rawValue), "randomEnd") }
+
     static var alpn: Fact { Fact(Int(TLSWATCH_ALPN.rawValue), "alpn") }
     static var sni: Fact { Fact(Int(TLSWATCH_SERVER_NAME.rawValue), "sni") }
     /// The server name where the one before is not there.

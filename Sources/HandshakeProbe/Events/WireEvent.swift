@@ -36,11 +36,44 @@ package struct WireEvent: ~Escapable {
 
     /// The length that the record itself tells, of one that lies in more memory than it needs.
     static func length(of record: UnsafeRawBufferPointer) -> Int {
-        guard record.count >= size else { return record.count }
+        guard record.count >= MemoryLayout<tlswatch_header>.size else { return record.count }
         let header = unsafe record.loadUnaligned(as: tlswatch_header.self)
-        guard UInt32(header.kind) == TLSWATCH_WIRE.rawValue, Int(header.size) >= size else { return record.count }
-        return min(record.count, Int(header.size))
+        let least: Int
+        switch UInt32(header.kind) {
+        case TLSWATCH_WIRE.rawValue: least = size
+        case TLSWATCH_DATAGRAM.rawValue: least = DatagramEvent.size
+        default: return record.count
+        }
+        return Int(header.size) >= least ? min(record.count, Int(header.size)) : record.count
     }
 
     private static let records = MemoryLayout<tlswatch_wire>.offset(of: \.record) ?? 0
+}
+
+/// The record of a datagram, in the same way.
+package struct DatagramEvent: ~Escapable {
+    let fixed: tlswatch_datagram
+    private let content: RawSpan
+
+    static let size = MemoryLayout<tlswatch_datagram>.size
+
+    /// `nil` if the record's length is not what its bytes make it.
+    @_lifetime(copy bytes)
+    init?(_ bytes: RawSpan) {
+        let fixed = unsafe bytes.unsafeLoadUnaligned(as: tlswatch_datagram.self)
+        guard Int(fixed.byte_count) <= Int(TLSWATCH_DATAGRAM_BYTES),
+            bytes.byteCount == Self.size + Int(fixed.byte_count)
+        else { return nil }
+        self.fixed = fixed
+        content = bytes
+    }
+
+    func has(_ flag: tlswatch_wire_flag) -> Bool { UInt32(fixed.flags) & flag.rawValue != 0 }
+
+    /// The datagram, or its beginning.
+    var bytes: [UInt8] {
+        let count = Int(fixed.byte_count)
+        guard count > 0 else { return [] }
+        return unsafe content.extracting(Self.size..<Self.size + count).withUnsafeBytes { unsafe Array($0) }
+    }
 }

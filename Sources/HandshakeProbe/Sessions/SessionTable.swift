@@ -2,16 +2,6 @@ import CEvents
 import Handshakes
 import Kernel
 
-/// What the session table needs to know of a library: looked up by the record's profile index.
-struct ProfileEntry: Sendable {
-    var rules: SessionRules
-    var stack: String
-    var library: String
-    var version: String?
-    /// As `LibraryAnalysis.identity`.
-    var identity: [KernelStates.Test] = []
-}
-
 /// Counts that the session table keeps for conservation.
 package struct SessionCounts: Sendable, Equatable {
     /// By role and profile.
@@ -37,6 +27,10 @@ struct SessionTable {
     private(set) var counts = SessionCounts()
     /// Finished since the last `takeFinished`.
     private var finished: [Handshake] = []
+    /// Of each of `finished`, where they are kept.
+    private var traces: [SessionTrace] = []
+    /// Whether traces are kept: for packets alone.
+    var keepsTraces = false
     /// Profiles by index; `nil` where none was registered.
     private var profiles: [ProfileEntry?] = []
     private var sessions: SessionStore
@@ -73,6 +67,12 @@ struct SessionTable {
     mutating func takeFinished() -> [Handshake] {
         defer { finished.removeAll(keepingCapacity: true) }
         return finished
+    }
+
+    /// Hands over the traces of what has finished: before `takeFinished`.
+    mutating func takeTraces() -> [SessionTrace] {
+        defer { traces.removeAll(keepingCapacity: true) }
+        return traces
     }
 
     /// How long a session whose socket is closed waits for the library's last word: an event loop that has the
@@ -131,7 +131,7 @@ struct SessionTable {
 
     private mutating func end(
         _ key: SessionKey, at time: UInt64, outcome: Outcome, reason: FailureReason? = nil, facts: SessionFacts? = nil,
-        inOneCall: Bool = false
+        random: UInt64? = nil, inOneCall: Bool = false
     ) {
         // Nobody saw a renegotiation begin.
         if let place = sessions.place(of: key), !sessions[place].isConfirmed {
@@ -154,6 +154,11 @@ struct SessionTable {
         let countsKey = SessionCounts.Key(role: session.role, stack: profile.stack)
         counts.inFlight[countsKey, default: 1] -= 1
         forget(oneOf: key.pid)
+        if keepsTraces {
+            traces.append(
+                SessionTrace(
+                    profile: session.profile, random: random, socket: session.socket.flatMap(SocketPair.init)))
+        }
         finished.append(
             session.finish(
                 key: key, at: time, outcome: outcome, reason: reason, facts: facts, profile: profile,
@@ -197,26 +202,17 @@ struct SessionTable {
         forget(oneOf: key.pid)
     }
 
-    /// Whether a session of this process is in flight whose socket is not known.
-    func hasSessionWithoutSocket(pid: UInt32) -> Bool {
+    /// Whether a session of this process and role is in flight that had begun by `time` and whose socket is not known.
+    func hasSessionWithoutSocket(pid: UInt32, role: Role, begunBy time: UInt64) -> Bool {
         guard inFlightByProcess[pid] != nil else { return false }
-        return !sessions.keys { key, session in key.pid == pid && session.socket == nil }.isEmpty
+        return !sessions.keys { key, session in
+            key.pid == pid && session.role == role && session.socket == nil && session.start <= time
+        }.isEmpty
     }
 
     private mutating func forget(oneOf pid: UInt32) {
         if let left = inFlightByProcess[pid] { inFlightByProcess[pid] = left > 1 ? left - 1 : nil }
     }
-}
-
-/// How often a library's records made sense.
-struct ProfileHealth: Equatable {
-    var plausible = 0
-    var implausible = 0
-    /// Whether a handshake waited whose socket is not known: what ends it is not seen there.
-    var hasUnknownSockets = false
-
-    /// The first sessions of the library read nothing plausible: its probes are to be detached, not believed.
-    var isWrong: Bool { implausible >= 3 && implausible > plausible }
 }
 
 extension SessionTable: EventSink {
@@ -276,7 +272,7 @@ extension SessionTable: EventSink {
         switch kind {
         case .completed:
             let facts = profile.rules.facts(event, role, sessions[place].isRenegotiation)
-            end(key, at: time, outcome: .completed, facts: facts, inOneCall: whole)
+            end(key, at: time, outcome: .completed, facts: facts, random: event.random, inOneCall: whole)
         case .failed:
             if !sessions[place].isConfirmed {
                 if profile.rules.isNone(event, role) {
@@ -290,7 +286,7 @@ extension SessionTable: EventSink {
             let reason = sessions[place].failure(
                 rules: profile.rules, io: io, version: facts.version, closeNotify: exit.peerHasEnded)
             end(
-                key, at: time, outcome: .failed, reason: reason, facts: facts,
+                key, at: time, outcome: .failed, reason: reason, facts: facts, random: event.random,
                 inOneCall: whole)
         case .wants:
             if sessions[place].socket == nil { health[Int(fixed.header.profile)].hasUnknownSockets = true }
@@ -334,6 +330,7 @@ extension SessionTable: EventSink {
 
     /// Packets are another table's.
     mutating func segmentSeen(_ event: borrowing WireEvent) -> Rejection? { nil }
+    mutating func datagramSeen(_ event: borrowing DatagramEvent) -> Rejection? { nil }
 
     mutating func socketUsed(_ event: tlswatch_socket) {
         guard let place = sessions.place(of: SessionKey(event.header)) else { return }

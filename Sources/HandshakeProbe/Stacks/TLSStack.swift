@@ -183,8 +183,9 @@ package struct LibraryAnalysis: Sendable, Equatable {
     package var version: String?
     package var sites: [ProbeSite]
     package private(set) var facts: [Fact: FactPath] = [:]
-    /// How the kernel side reads those.
+    /// How the kernel side reads those; the second with the ClientHello's random, which is for holding sessions against packets.
     private(set) var plan = ReadPlan([:], expendable: [])
+    private(set) var randomPlan = ReadPlan([:], expendable: [])
     /// How its transport objects are read, where the file holds their code.
     package var transport: TransportLayout?
     /// How errors and connections are read that are interface values.
@@ -211,9 +212,12 @@ package struct LibraryAnalysis: Sendable, Equatable {
     ///   least telling first.
     package mutating func take(facts: [Fact: FactPath], expendable: [Fact]) {
         self.facts = facts
-        plan = ReadPlan(facts, expendable: expendable)
+        randomPlan = ReadPlan(facts, expendable: Self.randoms + expendable)
+        plan = ReadPlan(facts.filter { !Self.randoms.contains($0.key) }, expendable: expendable)
         notes += plan.omitted.map { "no \($0): its place takes more reads than a handshake is worth" }
     }
+
+    private static let randoms: [Fact] = [.random, .randomEnd]
 
     /// Whether sessions can be observed in this file: it holds the state machine and a site for it.
     package var observesSessions: Bool { sites.contains { $0.hook == .call } }

@@ -4,7 +4,15 @@ import Wire
 
 /// A handshake on one connection: what its packets show, and whose it is.
 struct WireConnection {
-    private(set) var flow: WireFlow
+    /// What carries it.
+    private enum Flow {
+        case tcp(WireFlow)
+        case quic(QUICFlow)
+    }
+
+    private var flow: Flow
+    let role: Role
+    let start: UInt64
     private(set) var pair: SocketPair?
     /// Who owns the socket; 0 while that is not known.
     private(set) var pid: UInt32 = 0
@@ -15,25 +23,56 @@ struct WireConnection {
     private var remote: String?
     private var rtt: UInt32 = 0
     private var retransmits = TLSWATCH_NO_COUNT
+    /// TCP's, 0 where it was not seen.
+    private var connecting: UInt64 = 0
+    private var established: UInt64 = 0
+    private var firstSent: UInt64 = 0
     private(set) var end: WireEnd?
     /// Until when a library may still claim an ended one.
     var heldUntil: UInt64 = 0
+    /// A library's session is this handshake.
+    var isMerged = false
+    /// The random by which it is in the table's index, with its pair; `nil` while it is not.
+    var indexed: UInt64?
 
     init(_ event: borrowing WireEvent) {
-        flow = WireFlow(
-            role: event.has(TLSWATCH_WIRE_IS_SERVER) ? .server : .client, start: event.fixed.start_ns)
+        role = event.has(TLSWATCH_WIRE_IS_SERVER) ? .server : .client
+        start = event.fixed.start_ns
+        flow = .tcp(WireFlow(role: role, start: start))
+        connecting = event.fixed.connecting_ns
+        established = event.fixed.established_ns
     }
 
-    /// Follows a record of it. True where its owner became known.
+    init(_ event: borrowing DatagramEvent, role: Role) {
+        self.role = role
+        start = event.fixed.header.time_ns
+        flow = .quic(QUICFlow(role: role, start: start))
+    }
+
+    /// Of its last packet.
+    var lastActivity: UInt64 {
+        switch flow {
+        case .tcp(let flow): flow.lastActivity
+        case .quic(let flow): flow.lastActivity
+        }
+    }
+
+    var isQUIC: Bool { if case .quic = flow { true } else { false } }
+
+    /// The last eight bytes of the ClientHello's random, once it was seen.
+    var random: UInt64? {
+        switch flow {
+        case .tcp(let flow): flow.hello?.randomEnd
+        case .quic(let flow): flow.hello?.randomEnd
+        }
+    }
+
+    // MARK: what it is fed
+
+    /// Follows a segment's record. True where its owner became known.
     mutating func take(_ event: borrowing WireEvent) -> Bool {
         let fixed = event.fixed
-        let isNew = pid == 0 && fixed.header.pid != 0
-        if isNew {
-            pid = fixed.header.pid
-            tid = fixed.header.tid
-            processStart = fixed.header.process_start_ns
-            comm = Self.name(fixed.comm)
-        }
+        let isNew = own(fixed.header, comm: fixed.comm)
         if pair == nil, let known = SocketPair(fixed) {
             pair = known
             local = SocketAddress(family: fixed.family, port: fixed.local_port, bytes: fixed.local)?.description
@@ -41,14 +80,43 @@ struct WireConnection {
         }
         if fixed.rtt_us != 0 { rtt = fixed.rtt_us }
         if fixed.retransmits != TLSWATCH_NO_COUNT { retransmits = fixed.retransmits }
+        if firstSent == 0, event.has(TLSWATCH_WIRE_SENT), fixed.records > 0 { firstSent = fixed.header.time_ns }
         follow(event)
         return isNew
     }
 
+    /// Follows a datagram's record.
+    mutating func take(_ event: borrowing DatagramEvent, from side: WireSide) -> Bool {
+        let fixed = event.fixed
+        let isNew = own(fixed.header, comm: fixed.comm)
+        if pair == nil {
+            pair = SocketPair(fixed)
+            local = SocketAddress(family: fixed.family, port: fixed.local_port, bytes: fixed.local)?.description
+            remote = SocketAddress(family: fixed.family, port: fixed.remote_port, bytes: fixed.remote)?.description
+        }
+        guard end == nil, case .quic(var quic) = flow else { return isNew }
+        end = quic.take(event.bytes[...], from: side, at: fixed.header.time_ns)
+        flow = .quic(quic)
+        if event.has(TLSWATCH_WIRE_GAP) {
+            end = end ?? WireEnd(outcome: .abandoned, time: fixed.header.time_ns, confidence: .inferred)
+            loseTrack()
+        }
+        return isNew
+    }
+
+    private mutating func own(_ header: tlswatch_header, comm: some BitwiseCopyable) -> Bool {
+        guard pid == 0, header.pid != 0 else { return false }
+        pid = header.pid
+        tid = header.tid
+        processStart = header.process_start_ns
+        self.comm = Self.name(comm)
+        return true
+    }
+
     private mutating func follow(_ event: borrowing WireEvent) {
-        guard end == nil else { return }
+        guard end == nil, case .tcp(var flow) = flow else { return }
         let time = event.fixed.header.time_ns
-        let isClient = event.has(TLSWATCH_WIRE_SENT) == (flow.role == .client)
+        let isClient = event.has(TLSWATCH_WIRE_SENT) == (role == .client)
         let side: WireSide = isClient ? .client : .server
         var segment = WireSegment(time: time, side: side)
         segment.followsGap = event.has(TLSWATCH_WIRE_GAP)
@@ -62,28 +130,51 @@ struct WireConnection {
         segment.bytes = event.bytes[...]
         segment.sequence = event.fixed.sequence
         end = flow.take(segment)
-        guard end == nil else { return }
-        if event.has(TLSWATCH_WIRE_RESET) {
-            end = flow.close(.reset(side), at: time)
-        } else if event.has(TLSWATCH_WIRE_FIN) {
-            end = flow.close(.finished(side), at: time)
-        } else if event.has(TLSWATCH_WIRE_CLOSED) {
-            end = flow.close(.closed, at: time)
-        } else if event.has(TLSWATCH_WIRE_UNWATCHED) {
-            end = flow.close(.unwatched, at: time)
+        if end == nil {
+            if event.has(TLSWATCH_WIRE_RESET) {
+                end = flow.close(.reset(side), at: time)
+            } else if event.has(TLSWATCH_WIRE_FIN) {
+                end = flow.close(.finished(side), at: time)
+            } else if event.has(TLSWATCH_WIRE_CLOSED) {
+                end = flow.close(.closed, at: time)
+            } else if event.has(TLSWATCH_WIRE_UNWATCHED) {
+                end = flow.close(.unwatched, at: time)
+            }
         }
+        self.flow = .tcp(flow)
     }
+
+    // MARK: ends
 
     /// Ends it where time alone does.
     mutating func expire(now: UInt64, timeout: UInt64) {
         guard end == nil else { return }
-        end = flow.expireVerdict(now: now)
-        if end == nil, now > flow.lastActivity, now - flow.lastActivity > timeout { end = flow.timeout(at: now) }
+        endInSilence(now: now)
+        guard end == nil, now > lastActivity, now - lastActivity > timeout else { return }
+        switch flow {
+        case .tcp(let flow): end = flow.timeout(at: now)
+        case .quic(let flow): end = flow.timeout(at: now)
+        }
+    }
+
+    private mutating func endInSilence(now: UInt64) {
+        switch flow {
+        case .tcp(var tcp):
+            end = tcp.expireVerdict(now: now)
+            flow = .tcp(tcp)
+        case .quic(let quic): end = quic.silence(now: now)
+        }
     }
 
     /// Ends it where nothing more will be heard of it and what is known is enough.
-    mutating func settle(now: UInt64) {
-        if end == nil { end = flow.expireVerdict(now: .max) }
+    mutating func settle() {
+        if end == nil, !isQUIC { endInSilence(now: .max) }
+    }
+
+    /// Its process has ended; TCP tells by itself what becomes of a connection.
+    mutating func endProcess(at time: UInt64) {
+        guard end == nil, isQUIC else { return }
+        end = WireEnd(outcome: .abandoned, time: time, reason: "closed", confidence: .exact)
     }
 
     /// Records were lost while it lasted: nothing is claimed of it.
@@ -92,15 +183,46 @@ struct WireConnection {
         self.end = WireEnd(outcome: .abandoned, time: end.time, reason: "events_lost", confidence: .inferred)
     }
 
+    // MARK: what it comes to
+
+    /// Gives a library's session what it lacks: its socket, what TCP knows of that, and what the client offered.
+    ///
+    /// - Parameter isCertain: whether the session is known to be this handshake by the ClientHello itself: then a socket that was
+    ///   inferred gives way.
+    func lend(to handshake: inout Handshake, isCertain: Bool) {
+        if let hello, hello.isWhole || hello.protocols != nil {
+            handshake.alpnOffered = hello.protocols.map { $0.map(Self.text) }
+        }
+        if isCertain, local != nil {
+            if handshake.socketConfidence != .exact {
+                handshake.local = local
+                handshake.remote = remote
+            }
+            handshake.socketConfidence = .exact
+        }
+        guard !isQUIC else { return }
+        if handshake.rtt == nil, rtt != 0 { handshake.rtt = UInt64(rtt) * 1000 }
+        if handshake.retransmits == nil, retransmits != TLSWATCH_NO_COUNT {
+            handshake.retransmits = UInt64(retransmits)
+        }
+        if handshake.timeline.established == nil { fillConnection(&handshake) }
+    }
+
+    private var hello: ClientHello? {
+        switch flow {
+        case .tcp(let flow): flow.hello
+        case .quic(let flow): flow.hello
+        }
+    }
+
     /// The finished value; `nil` before the end.
     func handshake(wallClockOffset: Int64, process: (exe: String?, container: String?)) -> Handshake? {
         guard let end else { return nil }
-        let start = flow.start
         let time = max(end.time, start)
         var handshake = Handshake(
             wallTime: Int64(bitPattern: start) &+ wallClockOffset, start: start, end: time, pid: pid, tid: tid,
             comm: comm,
-            stack: WireTable.stack, library: "", role: flow.role, outcome: end.outcome, duration: time - start, calls: 0
+            stack: WireTable.stack, library: "", role: role, outcome: end.outcome, duration: time - start, calls: 0
         )
         handshake.observedBy = .wire
         handshake.endConfidence = end.confidence
@@ -108,14 +230,32 @@ struct WireConnection {
         handshake.container = process.container
         handshake.reason = end.reason
         handshake.alert = end.alert
-        handshake.alertDirection = end.alertSide.map { ($0 == .client) == (flow.role == .client) ? .sent : .received }
+        handshake.alertDirection = end.alertSide.map { ($0 == .client) == (role == .client) ? .sent : .received }
         handshake.local = local
         handshake.remote = remote
         handshake.socketConfidence = local == nil ? .unknown : .exact
-        if rtt != 0 { handshake.rtt = UInt64(rtt) * 1000 }
-        if retransmits != TLSWATCH_NO_COUNT { handshake.retransmits = UInt64(retransmits) }
-        fill(&handshake, with: flow.facts(of: end))
+        switch flow {
+        case .tcp(let flow):
+            if rtt != 0 { handshake.rtt = UInt64(rtt) * 1000 }
+            if retransmits != TLSWATCH_NO_COUNT { handshake.retransmits = UInt64(retransmits) }
+            fillConnection(&handshake)
+            fill(&handshake, with: flow.facts(of: end))
+        case .quic(let flow):
+            handshake.transport = .quic
+            fill(&handshake, with: flow.facts(of: end))
+        }
         return handshake
+    }
+
+    /// How the TCP connection came about.
+    private func fillConnection(_ handshake: inout Handshake) {
+        guard established != 0 else { return }
+        handshake.timeline.established = established
+        if connecting != 0, established >= connecting {
+            handshake.tcpConnect = established - connecting
+            handshake.timeline.connecting = connecting
+        }
+        if firstSent > established { handshake.firstRecordDelay = firstSent - established }
     }
 
     private func fill(_ handshake: inout Handshake, with facts: WireFacts) {

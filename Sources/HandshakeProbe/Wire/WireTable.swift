@@ -5,9 +5,9 @@ import Wire
 /// Handshakes that packets show, beside those of libraries: each is counted once. Owned by the thread that drains the ring;
 /// bounded.
 ///
-/// One on a socket that a library's session has used is the library's. One of a process in which a library has handshakes whose
-/// sockets are not known (a program that carries the bytes itself) may be one of these: it is counted as unmatched and is no
-/// session. The others are sessions of their own.
+/// One on a socket that a library's session has used, or with its ClientHello's random, is the library's, and gives that session
+/// what it lacks. One of a process in which a library has handshakes of which neither is known may be one of these: it is counted
+/// as unmatched and is no session. The others are sessions of their own.
 struct WireTable {
     /// The stack of its sessions.
     static let stack = "wire"
@@ -20,15 +20,14 @@ struct WireTable {
     private static let slack: UInt64 = 5_000_000
     private static let claimLimit = 16384
     private static let processLimit = 16384
-    private static let spanLimit = 64
 
     /// What became of the handshakes that were seen, cumulative. The raw value is the metric's `state` label.
     enum State: String, CaseIterable {
         /// A session of its own.
         case own
-        /// A library's session has its socket.
+        /// A library's session is the same handshake.
         case merged
-        /// Of a process with library sessions whose sockets are not known: perhaps one of these.
+        /// Of a process with library sessions of which neither socket nor random is known: perhaps one of these.
         case unmatched
         /// The table was full, or the connection is not known.
         case untracked
@@ -42,11 +41,15 @@ struct WireTable {
     /// Sessions of its own that have ended.
     private(set) var ended: [Role: UInt64] = [:]
     private var connections: [UInt64: WireConnection] = [:]
-    private var held: [WireConnection] = []
+    private var held: [(number: UInt64, connection: WireConnection)] = []
+    private var index = WireIndex()
+    private var quic = QUICConnections()
+    /// Profiles of which a random has agreed with packets: only of these does another one tell another handshake.
+    private var trusted: Set<UInt16> = []
     private var finished: [Handshake] = []
     private var claims: [SocketPair: (pid: UInt32, time: UInt64)] = [:]
     /// Of processes in which a library is observed: the last handshakes whose sockets are not known.
-    private var libraries: [UInt32: [ClosedRange<UInt64>]] = [:]
+    private var libraries: [UInt32: SocketlessSessions] = [:]
     private var losses = LossSpans()
 
     init(isEnabled: Bool, requiresOwner: Bool = false) {
@@ -67,6 +70,7 @@ struct WireTable {
                 counts[.untracked, default: 0] &+= 1
                 return nil
             }
+            if let other = connections.removeValue(forKey: number) { unindex(other, number) }
             connection = WireConnection(event)
         } else {
             // Its beginning was lost, or it has ended.
@@ -74,15 +78,52 @@ struct WireTable {
             connection = known
         }
         let isNewOwner = connection.take(event)
-        var owner: (pid: UInt32, start: UInt64)?
-        if isNewOwner { owner = (pid: connection.pid, start: connection.processStart) }
+        return keep(&connection, number, isNewOwner)
+    }
+
+    /// A datagram's record.
+    mutating func take(_ event: borrowing DatagramEvent) -> (pid: UInt32, start: UInt64)? {
+        guard let place = quic.place(event, mayBegin: connections.count < Self.capacity) else { return nil }
+        var connection: WireConnection
+        if place.begins {
+            connection = WireConnection(event, role: place.role)
+        } else {
+            guard let known = connections.removeValue(forKey: place.number) else { return nil }
+            connection = known
+        }
+        let isNewOwner = connection.take(event, from: place.side)
+        return keep(&connection, place.number, isNewOwner)
+    }
+
+    /// Puts back a connection that has followed a record; its owner, where that became known.
+    private mutating func keep(
+        _ connection: inout WireConnection, _ number: UInt64, _ isNewOwner: Bool
+    ) -> (pid: UInt32, start: UInt64)? {
+        if connection.indexed == nil, connection.pair != nil, let random = connection.random {
+            index.add(number, random: random, pair: connection.pair)
+            connection.indexed = random
+        }
         if connection.end == nil {
             connections[number] = connection
         } else {
             connections[number] = nil
-            hold(connection)
+            hold(connection, number)
         }
-        return owner
+        return isNewOwner ? (pid: connection.pid, start: connection.processStart) : nil
+    }
+
+    /// A process has ended, or runs another program.
+    mutating func endProcess(_ header: tlswatch_header) {
+        guard !quic.isEmpty else { return }
+        let own = connections.filter { _, connection in
+            connection.isQUIC && connection.pid == header.pid && connection.processStart == header.process_start_ns
+        }
+        for (number, connection) in own {
+            var connection = connection
+            connection.endProcess(at: header.time_ns)
+            connections[number] = nil
+            hold(connection, number)
+        }
     }
 
     /// A library's session has used this socket.
@@ -96,16 +137,44 @@ struct WireTable {
     mutating func noteLibrary(in pid: UInt32) {
         guard isEnabled, libraries[pid] == nil else { return }
         if libraries.count >= Self.processLimit { libraries.removeAll(keepingCapacity: true) }
-        libraries[pid] = []
+        libraries[pid] = SocketlessSessions()
     }
 
-    /// A library's session has ended.
-    mutating func note(_ handshake: Handshake) {
-        guard isEnabled, handshake.socketConfidence == .unknown, handshake.transport == nil else { return }
-        var spans = libraries[handshake.pid] ?? []
-        if spans.count >= Self.spanLimit { spans.removeFirst(spans.count - Self.spanLimit + 1) }
-        spans.append(handshake.start...max(handshake.start, handshake.end))
-        libraries[handshake.pid] = spans
+    /// Another library has this profile from now on.
+    mutating func forget(profile: UInt16) { trusted.remove(profile) }
+
+    /// A library's session has ended: the connection that it was, if packets show it, gives what it lacks.
+    mutating func merge(into handshake: inout Handshake, _ trace: SessionTrace) {
+        let byRandom = trace.random.flatMap { number(of: $0, handshake) }
+        if byRandom != nil { trusted.insert(trace.profile) }
+        if let number = byRandom ?? trace.socket.flatMap({ index[$0] }) {
+            merge(number, into: &handshake, isCertain: byRandom != nil)
+        } else if handshake.socketConfidence == .unknown {
+            let random = trusted.contains(trace.profile) ? trace.random : nil
+            libraries[handshake.pid, default: SocketlessSessions()].add(handshake, random: random)
+        }
+    }
+
+    /// The connection with this random that is the session's: of its role and process, or of one that is not known, if it is
+    /// the only one.
+    private func number(of random: UInt64, _ handshake: Handshake) -> UInt64? {
+        let candidates = index[random].filter { connection($0)?.role == handshake.role }
+        if let own = candidates.first(where: { connection($0)?.pid == handshake.pid }) { return own }
+        let unowned = candidates.filter { connection($0)?.pid == 0 }
+        return unowned.count == 1 ? unowned.first : nil
+    }
+
+    private func connection(_ number: UInt64) -> WireConnection? {
+        connections[number] ?? held.first { $0.number == number }?.connection
+    }
+
+    private mutating func merge(_ number: UInt64, into handshake: inout Handshake, isCertain: Bool) {
+        if connections[number] != nil {
+            connections[number]?.isMerged = true
+        } else if let place = held.firstIndex(where: { $0.number == number }) {
+            held[place].connection.isMerged = true
+        }
+        connection(number)?.lend(to: &handshake, isCertain: isCertain)
     }
 
     mutating func note(loss: LossSpan) { if isEnabled { losses.add(loss) } }
@@ -119,41 +188,51 @@ struct WireTable {
         for number in Array(connections.keys) {
             guard var connection = connections.removeValue(forKey: number) else { continue }
             change(&connection)
-            if connection.end == nil { connections[number] = connection } else { hold(connection) }
+            if connection.end == nil { connections[number] = connection } else { hold(connection, number) }
         }
     }
 
     /// Whether some have ended whose owner is not decided.
     var holdsSome: Bool { !held.isEmpty }
 
+    typealias HasSocketless = (UInt32, Role, UInt64) -> Bool
+
     /// Decides whose they are that have ended, and hands over the sessions that are its own.
     ///
-    /// - Parameter hasSocketless: whether a library's session in flight in this process has no socket that is known.
+    /// - Parameter hasSocketless: whether a library's session in flight in this process and role, begun by this time, has no
+    ///   socket that is known.
     mutating func takeFinished(
-        now: UInt64, wallClockOffset: Int64, processes: ProcessNames, hasSocketless: (UInt32) -> Bool
+        now: UInt64, wallClockOffset: Int64, processes: ProcessNames, hasSocketless: HasSocketless
     ) -> [Handshake] {
-        var waiting: [WireConnection] = []
-        for connection in held {
-            if isClaimed(connection) {
+        var waiting: [(number: UInt64, connection: WireConnection)] = []
+        for (number, connection) in held {
+            if connection.isMerged || isClaimed(connection) {
                 counts[.merged, default: 0] &+= 1
             } else if connection.heldUntil > now {
-                waiting.append(connection)
+                waiting.append((number, connection))
+                continue
             } else {
                 release(connection, wallClockOffset, processes, hasSocketless)
             }
+            unindex(connection, number)
         }
         held = waiting
         defer { finished.removeAll(keepingCapacity: true) }
         return finished
     }
 
-    /// At the end of the stream: nothing more is waited for.
-    mutating func settle(now: UInt64) {
-        holdEnded { $0.settle(now: now) }
-        for index in held.indices { held[index].heldUntil = 0 }
+    private mutating func unindex(_ connection: WireConnection, _ number: UInt64) {
+        if let random = connection.indexed { index.remove(number, random: random, pair: connection.pair) }
     }
 
-    private mutating func hold(_ connection: WireConnection) {
+    /// At the end of the stream: nothing more is waited for.
+    mutating func settle(now: UInt64) {
+        holdEnded { $0.settle() }
+        for index in held.indices { held[index].connection.heldUntil = 0 }
+    }
+
+    private mutating func hold(_ connection: WireConnection, _ number: UInt64) {
+        if connection.isQUIC { quic.forget(number) }
         guard let end = connection.end else { return }
         // Shown with a listener's socket, and with no other: the connection did not come about.
         guard connection.pair != nil else {
@@ -161,32 +240,29 @@ struct WireTable {
             return
         }
         var connection = connection
-        if losses.overlap(connection.flow.start, end.time) { connection.loseTrack() }
+        if losses.overlap(connection.start, end.time) { connection.loseTrack() }
         // A process without a library that is observed claims nothing.
         let mayBeClaimed = connection.pid == 0 || libraries[connection.pid] != nil
-        connection.heldUntil = mayBeClaimed ? max(end.time, connection.flow.lastActivity) &+ Self.claimWait : 0
-        if held.count >= Self.capacity { held[held.count - Self.capacity].heldUntil = 0 }
-        held.append(connection)
+        connection.heldUntil = mayBeClaimed ? max(end.time, connection.lastActivity) &+ Self.claimWait : 0
+        if held.count >= Self.capacity { held[held.count - Self.capacity].connection.heldUntil = 0 }
+        held.append((number, connection))
     }
 
     private func isClaimed(_ connection: WireConnection) -> Bool {
-        guard let pair = connection.pair, let claim = claims[pair], claim.time &+ Self.slack >= connection.flow.start
+        guard let pair = connection.pair, let claim = claims[pair], claim.time &+ Self.slack >= connection.start
         else { return false }
         return connection.pid == 0 || claim.pid == connection.pid
     }
 
     private mutating func release(
         _ connection: WireConnection, _ wallClockOffset: Int64, _ processes: ProcessNames,
-        _ hasSocketless: (UInt32) -> Bool
+        _ hasSocketless: HasSocketless
     ) {
         guard connection.pid != 0 || !requiresOwner else { return }
-        let start = connection.flow.start
-        let spans = libraries[connection.pid] ?? []
-        let end = connection.end?.time ?? start
-        let mayBeTold = spans.contains {
-            $0.upperBound &+ Self.slack >= start && $0.lowerBound <= end &+ Self.slack
-        }
-        if mayBeTold || libraries[connection.pid] != nil && hasSocketless(connection.pid) {
+        if let known = libraries[connection.pid],
+            known.mayHave(connection, slack: Self.slack)
+                || hasSocketless(connection.pid, connection.role, (connection.end?.time ?? 0) &+ Self.slack)
+        {
             counts[.unmatched, default: 0] &+= 1
             return
         }

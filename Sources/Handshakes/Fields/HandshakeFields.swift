@@ -72,7 +72,7 @@ extension HandshakeField {
                 + "`connection_reset`, `transport_error`, a library error, or `unknown`; of Go, for a certificate that was "
                 + "refused, what was wrong with it, and `canceled` (by the program), `deadline_exceeded`, `not_tls`; of packets "
                 + "`encrypted_alert` and `not_tls`. For abandoned sessions: `events_lost` or `session_table_full`; of packets "
-                + "`peer_closed`, `connection_reset`, `closed` or `not_followed`",
+                + "`peer_closed`, `connection_reset`, `closed`, `not_followed` or, of QUIC, `silent`",
             absentIf: "the session completed, timed out, or was abandoned without a known reason"
         ) { $0.reason.map(FieldValue.text) },
         HandshakeField(

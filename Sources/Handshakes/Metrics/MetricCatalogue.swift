@@ -148,14 +148,16 @@ package enum MetricCatalogue {
     package static let wireSessions = MetricDescriptor(
         "tlswatch_wire_sessions_total", .counter, labels: ["state"],
         help:
-            "Handshakes seen in packets, by state: own (a session with stack=wire), merged (a library's session has their "
-            + "socket), unmatched (perhaps one of a library's whose socket is unknown; not counted as a session), untracked.",
+            "Handshakes seen in packets, by state: own (a session with stack=wire), merged (a library's session is "
+            + "the same handshake), unmatched (perhaps one of a library's whose socket is unknown; not counted as a session), "
+            + "untracked.",
         cost: "4 with --wire, at 0 from the start")
     package static let wirePackets = MetricDescriptor(
         "tlswatch_wire_packets_total", .counter, labels: ["path"],
         help:
-            "Packets of the observed control groups, by how far they were looked at: old (64 KB both ways), done, plain (no "
-            + "ClientHello so far), handshake, other (not TCP). Approximate: may miss some.",
+            "Packets of the observed control groups, by how far they were looked at: old (64 KB both ways, or 256 "
+            + "packets with data), done, plain (no ClientHello so far), handshake, other (neither TCP nor QUIC's handshakes). "
+            + "Approximate: may miss some.",
         cost: "5 with --wire")
     package static let wireGroups = MetricDescriptor(
         "tlswatch_wire_cgroups", .gauge, help: "Control groups whose packets are looked at.", cost: "1 with --wire")

@@ -53,13 +53,13 @@ extension Setting {
     static let wire = Setting(
         "wire", standard: "off", accepts: names(WireMode.allCases),
         meaning:
-            "Observe TLS over TCP from packets as well, for programs whose TLS library cannot be observed. unobserved: the "
+            "Observe TLS over TCP, and QUIC, from packets as well, for programs whose TLS library cannot be observed. unobserved: the "
             + "control groups of programs with connections on well-known TLS ports and no observed library; all: every "
             + "program of the host.",
         cost:
             "Requires CAP_NET_ADMIN and cgroup v2. About 0.2 µs per packet of those control groups, about 450 bytes of "
-            + "kernel memory per connection until its handshake is over, and up to 16384 handshakes of at most 9 kB each in "
-            + "tlswatch.",
+            + "kernel memory per connection until its handshake is over, 2 MB for QUIC's peers, and up to 16384 handshakes of "
+            + "at most 17 kB each in tlswatch.",
         at: \.engine.wire
     ) { WireMode(rawValue: $0) }
 

@@ -25,7 +25,8 @@ import Testing
     /// A segment of a client's connection, as the kernel writes it.
     private func segment(
         _ time: UInt64, flags: [tlswatch_wire_flag], records: [(type: UInt8, length: UInt16, first: UInt8)] = [],
-        number: UInt64 = 77, pid: UInt32 = 7, remotePort: UInt16 = 443, trailing: Int = 0
+        number: UInt64 = 77, pid: UInt32 = 7, remotePort: UInt16 = 443, content: [UInt8] = [], rtt: UInt32 = 0,
+        trailing: Int = 0
     ) -> [UInt8] {
         var event = tlswatch_wire()
         event.header.time_ns = time
@@ -37,7 +38,6 @@ import Testing
         event.family = UInt16(AF_INET)
         (event.local_port, event.remote_port) = (5555, remotePort)
         (event.local.0, event.remote.0) = (127, 127)
-        event.retransmits = TLSWATCH_NO_COUNT
         event.records = UInt16(records.count)
         unsafe withUnsafeMutableBytes(of: &event.record) { bytes in
             for (index, record) in records.enumerated() {
@@ -50,13 +50,43 @@ import Testing
             }
         }
         // What lies behind in the ring is more than the record is long.
-        return bytes(event, TLSWATCH_WIRE) + [UInt8](repeating: 0xee, count: trailing)
+        event.byte_count = UInt16(content.count)
+        (event.connecting_ns, event.established_ns) = (600, 800)
+        (event.rtt_us, event.retransmits) = (rtt, rtt == 0 ? TLSWATCH_NO_COUNT : 1)
+        let fixed = unsafe withUnsafeBytes(of: &event) { unsafe Array($0) }
+        return headed(fixed + content, TLSWATCH_WIRE) + [UInt8](repeating: 0xee, count: trailing)
     }
 
-    private func begin(_ time: UInt64 = 1000, number: UInt64 = 77, pid: UInt32 = 7, port: UInt16 = 443) -> [UInt8] {
+    private func begin(
+        _ time: UInt64 = 1000, number: UInt64 = 77, pid: UInt32 = 7, port: UInt16 = 443, random: UInt8? = nil,
+        rtt: UInt32 = 0
+    ) -> [UInt8] {
         segment(
             time, flags: [TLSWATCH_WIRE_SENT, TLSWATCH_WIRE_BEGINS], records: [(22, 200, 1)], number: number, pid: pid,
-            remotePort: port, trailing: 1024)
+            remotePort: port, content: random.map(hello) ?? [], rtt: rtt, trailing: 1024)
+    }
+
+    /// A ClientHello's record, whose random is this byte over and over, and which offers h2.
+    private func hello(random: UInt8) -> [UInt8] {
+        let alpn: [UInt8] = [0, 16, 0, 5, 0, 3, 2] + Array("h2".utf8)
+        let body =
+            [3, 3] + [UInt8](repeating: random, count: 32) + [0, 0, 2, 0x13, 1, 1, 0, 0, UInt8(alpn.count)] + alpn
+        let message = [1, 0, 0, UInt8(body.count)] + body
+        return [22, 3, 1, 0, UInt8(message.count)] + message
+    }
+
+    /// The return that completes a library's handshake, with the random that its object has.
+    private func completed(_ time: UInt64, from enter: UInt64, random: UInt8, object: UInt64 = 0x1000) -> [UInt8] {
+        let half = UInt32(random) &* 0x0101_0101
+        return headed(
+            back(
+                time, from: enter, result: 1, flow: Flow.finished, object: object,
+                scalars: [.version: 0x0304, .random: half, .randomEnd: half]),
+            TLSWATCH_CALL_RETURN)
+    }
+
+    private func entering(_ time: UInt64, object: UInt64 = 0x1000) -> [UInt8] {
+        bytes(enter(time, object: object, server: 0), TLSWATCH_CALL_ENTER)
     }
 
     /// ServerHello and the encrypted flight, and the client's Finished.
@@ -108,7 +138,7 @@ import Testing
         for isEarly in [true, false] {
             let consumer = consumer()
             feed(begin(), to: consumer)
-            feed(entered(1100), to: consumer)
+            feed(entering(1100), to: consumer)
             if isEarly { feed(claim(1200), to: consumer) }
             complete(consumer)
             if !isEarly { #expect(consumer.step(now: 4000).finished.isEmpty) }
@@ -144,7 +174,7 @@ import Testing
         // It has ended, or is in flight.
         for hasEnded in [true, false] {
             let consumer = consumer()
-            feed(entered(900), to: consumer)
+            feed(entering(900), to: consumer)
             feed(begin(), to: consumer)
             complete(consumer)
             if hasEnded { feed(returned(2700, from: 900), to: consumer) }
@@ -155,10 +185,74 @@ import Testing
         }
     }
 
+    @Test("A library's session without a socket gets it from the packets with its random, and is counted once")
+    func byRandom() throws {
+        // Its library ends before the packets show the end, or after that.
+        for isEarly in [true, false] {
+            let consumer = consumer()
+            feed(entering(900), to: consumer)
+            feed(begin(random: 0x5a, rtt: 30), to: consumer)
+            if isEarly { feed(completed(1900, from: 900, random: 0x5a), to: consumer) }
+            var rows = consumer.step(now: 1950).finished
+            complete(consumer)
+            if !isEarly { feed(completed(2700, from: 900, random: 0x5a), to: consumer) }
+            rows += consumer.step(now: 3000).finished
+            rows += consumer.step(now: 10 * second).finished
+            #expect(rows.map(\.stack) == ["openssl"], "\(isEarly)")
+            let row = try #require(rows.first)
+            #expect(row.observedBy == .library && row.socketConfidence == .exact)
+            #expect(row.local == "127.0.0.0:5555" && row.remote == "127.0.0.0:443")
+            #expect(row.alpnOffered == ["h2"])
+            #expect(row.rtt == 30_000 && row.retransmits == 1)
+            #expect(row.tcpConnect == 200 && row.firstRecordDelay == 200)
+            #expect(consumer.wire.counts == [.merged: 1])
+            #expect(consumer.tallies.filter { $0.stack == "wire" }.isEmpty)
+        }
+    }
+
+    @Test("Of a library whose random has agreed with packets, another random is another stack's handshake")
+    func anotherRandom() {
+        for isTrusted in [true, false] {
+            let consumer = consumer()
+            if isTrusted {
+                feed(entering(100), to: consumer)
+                feed(begin(110, number: 1, random: 1), to: consumer)
+                feed(completed(200, from: 100, random: 1), to: consumer)
+                complete(consumer, at: 210, number: 1)
+                #expect(consumer.step(now: 300).finished.count == 1)
+            }
+            feed(entering(900), to: consumer)
+            feed(begin(random: 2), to: consumer)
+            feed(completed(1500, from: 900, random: 3), to: consumer)
+            complete(consumer)
+            #expect(consumer.step(now: 3000).finished.map(\.stack) == ["openssl"])
+            let later = consumer.step(now: 3000 + Self.claimWait).finished.map(\.stack)
+            #expect(later == (isTrusted ? ["wire"] : []))
+            #expect(consumer.wire.counts[isTrusted ? .own : .unmatched] == 1)
+        }
+    }
+
+    @Test("A random on two of a host's sockets is the session's of its role and process; without that, of none")
+    func relayed() {
+        let consumer = consumer()
+        feed(entering(900), to: consumer)
+        feed(begin(number: 1, pid: 8, port: 444, random: 9), to: consumer)
+        feed(begin(number: 2, random: 9), to: consumer)
+        feed(begin(number: 3, pid: 9, port: 445, random: 9), to: consumer)
+        feed(completed(1900, from: 900, random: 9), to: consumer)
+        #expect(consumer.step(now: 1950).finished.map(\.remote) == ["127.0.0.0:443"])
+        let unknown = self.consumer()
+        feed(entering(900), to: unknown)
+        feed(begin(number: 1, pid: 0, port: 444, random: 9), to: unknown)
+        feed(begin(number: 2, pid: 0, random: 9), to: unknown)
+        feed(completed(1900, from: 900, random: 9), to: unknown)
+        #expect(unknown.step(now: 1950).finished.map(\.remote) == [nil])
+    }
+
     @Test("Where the library's session has another socket, or none was in flight, it is another stack's, and a session")
     func anotherStack() {
         let consumer = consumer()
-        feed(entered(900), to: consumer)
+        feed(entering(900), to: consumer)
         feed(claim(950, port: 444), to: consumer)
         feed(returned(990, from: 900), to: consumer)
         feed(begin(), to: consumer)

@@ -1,5 +1,6 @@
 // An HTTPS server and, unless it is told to serve only, its clients in the same process.
-// Usage: node_tls.js CA CERTIFICATE KEY COUNT; COUNT 0 prints its port and serves until it is ended.
+// Usage: node_tls.js CA CERTIFICATE KEY COUNT; COUNT 0 prints its port and serves until it is ended, else it prints its
+// clients' own addresses.
 'use strict';
 const fs = require('fs');
 const https = require('https');
@@ -18,6 +19,7 @@ function get(port) {
       agent: new https.Agent({ keepAlive: false, maxCachedSessions: 0 }),
     };
     https.get(options, (response) => {
+      console.log(`127.0.0.1:${response.socket.localPort}`);
       response.resume();
       response.on('end', resolve);
     }).on('error', reject);

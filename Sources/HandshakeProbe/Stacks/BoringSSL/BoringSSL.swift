@@ -40,7 +40,11 @@ package enum BoringSSL: TLSStack {
         try layout.require()
 
         var result = LibraryAnalysis(stack: name, version: nil, sites: [], notes: layout.notes)
-        result.take(facts: layout.paths(state: calls.state, handshake: calls.handshake), expendable: expendable)
+        let random =
+            symbols[ClientRandom.getter].flatMap { ClientRandom.paths(AbstractInterpreter(code: code), $0) }
+            ?? ClientRandom.boringSSL(state: calls.state)
+        let paths = layout.paths(state: calls.state, handshake: calls.handshake).merging(random) { $1 }
+        result.take(facts: paths, expendable: expendable)
         var sites = SiteList(code: code)
         for (number, copy) in calls.copies.enumerated() {
             let name = calls.copies.count == 1 ? "SSL_do_handshake" : "SSL_do_handshake (\(number + 1))"
@@ -138,7 +142,7 @@ package enum BoringSSL: TLSStack {
 
     /// Functions that have a name in most builds, and what swift-nio-ssl puts before it.
     private static let named = [
-        "SSL_do_handshake", "SSL_used_hello_retry_request", "SSL_get_verify_mode", "SSL_get_rbio",
+        "SSL_do_handshake", "SSL_used_hello_retry_request", "SSL_get_verify_mode", "SSL_get_rbio", ClientRandom.getter,
     ]
     private static let prefixes = ["", "CNIOBoringSSL_"]
 

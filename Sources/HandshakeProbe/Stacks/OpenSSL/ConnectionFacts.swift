@@ -28,6 +28,15 @@ extension FactFinder {
         deriveCertificateRequest(&result)
         deriveReferences(&result)
         deriveStateless(&result)
+        deriveRandom(&result)
+    }
+
+    private func deriveRandom(_ result: inout Result) {
+        guard let getter = symbols[ClientRandom.getter], let paths = ClientRandom.paths(interpreter, getter) else {
+            result.notes.append(missing(.random, ClientRandom.getter, []))
+            return
+        }
+        result.paths.merge(paths) { $1 }
     }
 
     private func derivePeerCertificate(_ session: Int32?, _ result: inout Result) {

@@ -121,7 +121,7 @@ enum SymbolNames {
         "SSL_get_peer_certificate", "SSL_up_ref", "SSL_want", "SSL_get_shutdown", "SSL_get_verify_result",
         "SSL_get_rbio", "SSL_client_hello_get0_ext", "BIO_method_type", "BIO_method_name", "BIO_get_retry_reason",
         "BIO_get_data",
-        "BIO_next",
+        "BIO_next", ClientRandom.getter,
         "SSL_CTX_set_alpn_select_cb", "tls_handle_alpn", "SSL_select_next_proto", "SSL_free", "ASYNC_pause_job",
         "ssl_derive", "ssl_encapsulate", "ssl_decapsulate",
         "ossl_statem_fatal", "ossl_rlayer_fatal", "tls_parse_stoc_alpn", "ERR_vset_error",

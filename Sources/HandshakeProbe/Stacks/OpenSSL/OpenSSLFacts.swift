@@ -47,7 +47,7 @@ extension OpenSSL {
     static let facts: [Fact] = [
         .version, .role, .flowState, .handState, .resumed, .cipher, .group, .sessionGroup, .alpnLength, .earlyData,
         .helloRetry, .flags, .verifyMode, .peerCertificate, .certificateRequest, .references, .requestState, .want,
-        .shutdown, .verifyResult, .alpn, .sni, .sessionSNI, .transport, .helloName,
+        .shutdown, .verifyResult, .alpn, .sni, .sessionSNI, .transport, .helloName, .random, .randomEnd,
     ]
 
     /// The order in which facts give way where there are more reads than a handshake is worth.

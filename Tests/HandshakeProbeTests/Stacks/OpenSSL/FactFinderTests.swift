@@ -112,6 +112,9 @@ struct FactFinderTests {
             printf("api 21 %s\napi 22 %s\n", SSL_get_servername(s, 0), kept ? kept : "none");
             /* What it reads through; the ClientHello is gone when the handshake is over. */
             printf("api 23 %lx\napi 24 none\n", (unsigned long)SSL_get_rbio(s));
+            unsigned random[8];
+            SSL_get_client_random(s, (unsigned char *)random, sizeof(random));
+            printf("api 25 %x\napi 26 %x\n", random[6], random[7]);
         }
 
         int main(int argc, char **argv)

@@ -1,29 +1,39 @@
 import CEvents
 
-/// A TCP connection as one of its ends has it: the addresses and ports, IPv4 as IPv6 maps it.
+/// A connection as one of its ends has it: the addresses and ports, IPv4 as IPv6 maps it, and whether it is UDP's.
 struct SocketPair: Hashable {
     private let local: (UInt64, UInt64)
     private let remote: (UInt64, UInt64)
-    private let ports: UInt32
+    private let ports: UInt64
 
     /// `nil` where the addresses are not known.
     init?(_ event: tlswatch_wire) {
-        self.init(event.family, event.local, event.local_port, event.remote, event.remote_port)
+        self.init(event.family, event.local, event.local_port, event.remote, event.remote_port, isUDP: false)
+    }
+
+    init?(_ event: tlswatch_datagram) {
+        self.init(event.family, event.local, event.local_port, event.remote, event.remote_port, isUDP: true)
     }
 
     init?(_ event: tlswatch_socket) {
-        self.init(event.family, event.local, event.local_port, event.remote, event.remote_port)
+        self.init(
+            event.family, event.local, event.local_port, event.remote, event.remote_port,
+            isUDP: event.protocol == Self.udp)
     }
+
+    private static let udp: UInt16 = 17
 
     private typealias Address = (
         UInt8, UInt8, UInt8, UInt8, UInt8, UInt8, UInt8, UInt8, UInt8, UInt8, UInt8, UInt8, UInt8, UInt8, UInt8, UInt8
     )
 
-    private init?(_ family: UInt16, _ local: Address, _ localPort: UInt16, _ remote: Address, _ remotePort: UInt16) {
+    private init?(
+        _ family: UInt16, _ local: Address, _ localPort: UInt16, _ remote: Address, _ remotePort: UInt16, isUDP: Bool
+    ) {
         guard family == 2 || family == 10, localPort != 0, remotePort != 0 else { return nil }
         self.local = Self.numbers(family, local)
         self.remote = Self.numbers(family, remote)
-        ports = UInt32(localPort) << 16 | UInt32(remotePort)
+        ports = UInt64(localPort) << 16 | UInt64(remotePort) | (isUDP ? 1 << 32 : 0)
     }
 
     private static func numbers(_ family: UInt16, _ address: Address) -> (UInt64, UInt64) {
@@ -41,6 +51,6 @@ struct SocketPair: Hashable {
     }
 
     func hash(into hasher: inout Hasher) {
-        hasher.combine(remote.1 ^ local.1 &* 0x9E37_79B9_7F4A_7C15 ^ UInt64(ports))
+        hasher.combine(remote.1 ^ local.1 &* 0x9E37_79B9_7F4A_7C15 ^ ports)
     }
 }
