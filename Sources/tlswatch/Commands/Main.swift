@@ -15,8 +15,9 @@ struct TLSWatch: AsyncParsableCommand {
             """,
         version: Version.current,
         subcommands: [
-            RunCommand.self, CaptureCommand.self, ReplayCommand.self, DoctorCommand.self, TargetsCommand.self,
-            CheckConfigCommand.self,
+            RunCommand.self, CaptureCommand.self, ReplayCommand.self, TopCommand.self, DiffCommand.self,
+            DoctorCommand.self,
+            TargetsCommand.self, CheckConfigCommand.self,
         ])
 }
 
