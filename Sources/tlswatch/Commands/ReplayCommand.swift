@@ -18,8 +18,10 @@ struct ReplayCommand: AsyncParsableCommand {
               tlswatch replay handshakes.tlswatch --listen 127.0.0.1:9899
             """)
 
-    @Argument(help: "A file written by 'tlswatch capture --record'.")
+    @Argument(help: "A file written by 'tlswatch capture --record', or - for standard input.")
     var file: String
+
+    private var path: String { file == "-" ? "/dev/stdin" : file }
 
     @OptionGroup var selection: SelectionOptions
 
@@ -58,7 +60,7 @@ struct ReplayCommand: AsyncParsableCommand {
 
     private func print() throws {
         ignoreClosedPipes()
-        let reader = try RecordingReader(path: file)
+        let reader = try RecordingReader(path: path)
         let destination = try OutputFile(path: output)
         var printer = SessionPrinter(selection.selection(format, for: destination), file: destination, limit: nil)
         try printer.begin()
@@ -76,7 +78,7 @@ struct ReplayCommand: AsyncParsableCommand {
         var options = EngineOptions(version: Version.current)
         options.handshakeTimeout = handshakeTimeout.nanoseconds
         options.metrics = RunSettings(metrics.texts).engine.metrics
-        let replay = try PacedReplay(RecordingReader(path: file), options: options)
+        let replay = try PacedReplay(RecordingReader(path: path), options: options)
         try address.check()
         SharedLogFormat(.text).bootstrap()
         let logger = Logger(label: "tlswatch")
