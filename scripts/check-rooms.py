@@ -24,6 +24,7 @@ ROOMS = {
         "Model": {},
         "Fields": {"Model": ANY},
         "Windows": {"Model": ANY},
+        "Query": {"Model": ANY, "Fields": ANY, "Windows": ANY},
         "Metrics": {"Model": ANY, "Fields": ANY, "Windows": ANY},
         "Exposition": {"Model": ANY, "Windows": ANY, "Metrics": ANY},
     },

@@ -26,6 +26,9 @@ struct Report {
         return best.work / best.baseline
     }
 
+    /// Keeps a result alive.
+    mutating func use(_ value: UInt64) { sink &+= value }
+
     private func padded(_ text: String, _ width: Int) -> String {
         text + String(repeating: " ", count: max(0, width - text.unicodeScalars.count))
     }

@@ -14,6 +14,7 @@ func run(times: Bool) -> Int32 {
     if times {
         expectInsertionTime(&report)
         expectSessionTime(&report, recordings)
+        expectConditionTime(&report, recordings)
     }
     print("(\(report.sink & 1))")
     if report.failures > 0 { print("\(report.failures) past the limit") }

@@ -10,6 +10,14 @@ import Testing
         #expect(ListenAddress(argument: text) != nil)
     }
 
+    @Test("A port alone is that of every address, which is not loopback")
+    func aPortAlone() throws {
+        let address = try #require(ListenAddress(argument: ":9899"))
+        #expect(["[::]:9899", "0.0.0.0:9899"].contains(address.text))
+        #expect(!address.isLoopback)
+        #expect(ListenAddress(argument: ":") == nil && ListenAddress(argument: "[]:1") == nil)
+    }
+
     @Test(
         "An address is written as it is read, and is loopback only where no other host can reach it",
         arguments: [

@@ -120,6 +120,7 @@ package final class Engine: Sendable {
             stacks: options.stacks, longestWindow: options.longestWindow, started: monotonicNow(), recorder: recorder,
             losses: LossWatch { [kernel] in kernel.object.losses() }
         )
+        if options.keepsRecent { consumer.recent = RecentSessions(slow: options.metrics.slow) }
         let loop = try RingLoop(engine: self, consumer: consumer, deliver: deliver)
         try WorkerThread.start("tlswatch-ring", in: finished) { loop.run() }
         try discovery.start()

@@ -49,6 +49,8 @@ package struct EngineOptions: Sendable {
     /// Whether the thread that makes the engine gives up the capabilities that observing does not need, for itself and
     /// what it starts from then on.
     package var leastPrivilege = false
+    /// Whether the last failed and slow sessions are kept (`EngineSnapshot.recent`).
+    package var keepsRecent = false
     /// Where to write the raw event stream; `nil` does not.
     package var recording: String?
 

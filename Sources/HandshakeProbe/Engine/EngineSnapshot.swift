@@ -12,4 +12,6 @@ package struct EngineSnapshot: Sendable {
     package var rejected: UInt64
     /// Monotonic nanoseconds of the ring's last drain: stands still when the consumer does.
     package var drained: UInt64
+    /// The last failed and slow sessions; `nil` where none are kept.
+    package var recent: RecentSessions?
 }

@@ -23,6 +23,10 @@ final class EventConsumer {
     }
     var wire: WireTable { correlation.wire }
     var metrics: MetricsRegistry
+    /// Whether sessions are counted in `metrics`, or only judged by them.
+    var keepsMetrics = true
+    /// The last failed and slow sessions, if they are kept.
+    var recent: RecentSessions?
     private let stacks: TLSStacks
     private let longestWindow: UInt64
     private let started: UInt64
@@ -160,7 +164,8 @@ final class EventConsumer {
         for index in finished.indices {
             finished[index].cause = metrics.cause(of: finished[index])
             outcomes[finished[index].outcome, default: 0] += 1
-            metrics.record(finished[index], now: now)
+            if keepsMetrics { metrics.record(finished[index], now: now) }
+            recent?.keep(finished[index])
         }
         return finished
     }
@@ -197,7 +202,7 @@ final class EventConsumer {
         return EngineSnapshot(
             metrics: metrics.snapshot(now: now), status: status?.snapshot, outcomes: outcomes,
             inFlight: table.inFlight, lost: kernel.lostInKernel, rejected: decoder.submitted &- decoder.decoded,
-            drained: drained)
+            drained: drained, recent: recent)
     }
 
     func flushRecording() throws(RecordingError) {

@@ -67,6 +67,7 @@ package final class PacedReplay: Sendable {
             metrics: MetricsRegistry(version: options.version, options: options.metrics),
             longestWindow: options.longestWindow,
             wallClockOffset: wallClockOffset() &+ Int64(bitPattern: shift), started: first)
+        consumer.recent = RecentSessions(slow: options.metrics.slow)
         // Read to its end before: an error cannot come any more.
         var next = try? reader.next()
         while true {

@@ -14,11 +14,40 @@ package enum Replay {
 
     /// - Parameter timeout: as `--handshake-timeout`, nanoseconds, on the recording's own clock.
     package static func run(_ reader: RecordingReader, timeout: UInt64, version: String) -> Result {
-        var reader = reader
-        let consumer = EventConsumer(
+        var handshakes: [Handshake] = []
+        let consumer = consumer(of: reader, timeout: timeout, version: version)
+        let (now, cut) = feed(consumer, reader) { finished throws(Never) in
+            handshakes += finished
+            return true
+        }
+        consumer.metrics.update(sessions: consumer.tallies)
+        return Result(
+            handshakes: handshakes, metrics: consumer.metrics.snapshot(now: now),
+            rejected: consumer.decoder.submitted &- consumer.decoder.decoded, inFlight: consumer.table.inFlight,
+            cut: cut)
+    }
+
+    /// The same without keeping anything: sessions are handed over as they finish, until `take` wants no more.
+    package static func run<Failure: Error>(
+        _ reader: RecordingReader, timeout: UInt64, _ take: ([Handshake]) throws(Failure) -> Bool
+    ) throws(Failure) -> (rejected: UInt64, inFlight: Int, cut: RecordingError?) {
+        let consumer = consumer(of: reader, timeout: timeout, version: "")
+        consumer.keepsMetrics = false
+        let (_, cut) = try feed(consumer, reader, take)
+        return (consumer.decoder.submitted &- consumer.decoder.decoded, consumer.table.inFlight, cut)
+    }
+
+    private static func consumer(of reader: RecordingReader, timeout: UInt64, version: String) -> EventConsumer {
+        EventConsumer(
             replayTimeout: timeout, metrics: MetricsRegistry(version: version),
             wallClockOffset: reader.header.wallClockOffset)
-        var handshakes: [Handshake] = []
+    }
+
+    /// - Returns: the time of the last record, and why the recording was not read to its end.
+    private static func feed<Failure: Error>(
+        _ consumer: EventConsumer, _ reader: RecordingReader, _ take: ([Handshake]) throws(Failure) -> Bool
+    ) throws(Failure) -> (now: UInt64, cut: RecordingError?) {
+        var reader = reader
         var now: UInt64 = 0
         var cut: RecordingError?
         func next() -> RecordingReader.Frame? {
@@ -32,14 +61,12 @@ package enum Replay {
         while let frame = next() {
             if let time = reader.time(of: frame) { now = max(now, time) }
             consumer.take(frame, of: reader)
-            if case .record = frame { handshakes += consumer.step(now: now).finished }
+            guard case .record = frame else { continue }
+            let finished = consumer.step(now: now).finished
+            if !finished.isEmpty, try !take(finished) { return (now, cut) }
         }
-        handshakes += consumer.finish(now: now)
-        consumer.metrics.update(sessions: consumer.tallies)
-        return Result(
-            handshakes: handshakes, metrics: consumer.metrics.snapshot(now: now),
-            rejected: consumer.decoder.submitted &- consumer.decoder.decoded, inFlight: consumer.table.inFlight,
-            cut: cut)
+        _ = try take(consumer.finish(now: now))
+        return (now, cut)
     }
 }
 

@@ -28,6 +28,12 @@ package enum FieldValue: Sendable, Hashable {
         }
     }
 
+    /// A ratio as it is printed; `nil` for what is none.
+    var roundedRatio: Double? {
+        guard case .ratio(let ratio) = self else { return nil }
+        return Self.rounded(ratio)
+    }
+
     /// A ratio to six digits.
     private static func rounded(_ ratio: Double) -> Double { (ratio * 1_000_000).rounded() / 1_000_000 }
 }

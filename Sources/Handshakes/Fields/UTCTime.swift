@@ -58,3 +58,67 @@ package struct UTCTime: Sendable, Equatable {
         append(nanosecond, 9, "Z")
     }
 }
+
+extension UTCTime {
+    /// The nanoseconds since 1970 that are so written, from the first to the last: `2026-01-02`, `2026-01-02T03:04Z`,
+    /// `2026-01-02T03:04:05Z`, with up to nine fractional digits. `nil` for what is no time or outside of what 64 bits hold.
+    static func range(of text: String) -> ClosedRange<Int64>? {
+        var bytes = Array(text.utf8)[...]
+        func number(_ digits: Int, _ range: ClosedRange<Int64>) -> Int64? {
+            guard bytes.count >= digits else { return nil }
+            var value: Int64 = 0
+            for byte in bytes.prefix(digits) {
+                guard (0x30...0x39).contains(byte) else { return nil }
+                value = value * 10 + Int64(byte - 0x30)
+            }
+            bytes = bytes.dropFirst(digits)
+            return range.contains(value) ? value : nil
+        }
+        func take(_ character: Unicode.Scalar) -> Bool {
+            guard bytes.first == UInt8(ascii: character) else { return false }
+            bytes = bytes.dropFirst()
+            return true
+        }
+        // 64 bits of nanoseconds hold these years.
+        guard let year = number(4, 1_678...2_261), take("-"), let month = number(2, 1...12), take("-"),
+            let day = number(2, 1...days(in: month, of: year))
+        else { return nil }
+        var seconds = days(before: month, of: year, and: day) * secondsPerDay
+        if bytes.isEmpty { return moments(seconds, 0, lasting: secondsPerDay * 1_000_000_000) }
+        guard take("T") || take("t") || take(" "), let hour = number(2, 0...23), take(":"),
+            let minute = number(2, 0...59)
+        else { return nil }
+        seconds += hour * 3_600 + minute * 60
+        if take("Z") || take("z") { return bytes.isEmpty ? moments(seconds, 0, lasting: 60_000_000_000) : nil }
+        guard take(":"), let second = number(2, 0...59) else { return nil }
+        var unit: Int64 = 1_000_000_000
+        var fraction: Int64 = 0
+        if take(".") {
+            while unit > 1, let digit = number(1, 0...9) {
+                unit /= 10
+                fraction += digit * unit
+            }
+            guard unit < 1_000_000_000 else { return nil }
+        }
+        guard take("Z") || take("z"), bytes.isEmpty else { return nil }
+        return moments(seconds + second, fraction, lasting: unit)
+    }
+
+    private static func moments(_ seconds: Int64, _ fraction: Int64, lasting length: Int64) -> ClosedRange<Int64> {
+        let first = seconds * 1_000_000_000 + fraction
+        return first...first + length - 1
+    }
+
+    private static func days(in month: Int64, of year: Int64) -> Int64 {
+        let isLeap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0)
+        return month == 2 ? (isLeap ? 29 : 28) : [4, 6, 9, 11].contains(month) ? 30 : 31
+    }
+
+    /// Since 1970. Years begin in March: the day that leap years have more is their last.
+    private static func days(before month: Int64, of year: Int64, and day: Int64) -> Int64 {
+        let fromMarch = (month + 9) % 12
+        let year = month <= 2 ? year - 1 : year
+        let dayOfYear = (153 * fromMarch + 2) / 5 + day - 1
+        return year * 365 + year / 4 - year / 100 + year / 400 + dayOfYear - epoch
+    }
+}

@@ -14,21 +14,8 @@ public enum ExtraLabel: String, Sendable, CaseIterable {
 
     /// Reads the value of a session; `nil` where there is none, or it could not be observed.
     var reader: @Sendable (Handshake) -> String? {
-        switch self {
-        case .sni, .alpn, .comm, .container, .cipher, .group:
-            let field = HandshakeField.named(rawValue)
-            return { field?.value($0)?.text }
-        case .localPort:
-            return { handshake in
-                handshake.role == .client ? nil : handshake.local.flatMap(AddressText.init).map { String($0.port) }
-            }
-        case .remote:
-            return { handshake in
-                guard handshake.role == .server else { return handshake.remote }
-                return handshake.remote.flatMap(AddressText.init).map { String($0.host) }
-            }
-        case .remoteNet: return { $0.remote.flatMap(AddressText.init)?.network }
-        }
+        guard let key = HandshakeKey.named(rawValue) else { preconditionFailure("no field is called \(rawValue)") }
+        return key.read
     }
 
     /// What is told where there is no value: it takes no place under the cap.

@@ -43,4 +43,17 @@ package struct DurationSample: Sendable {
         isSorted = true
         return values[Int(rank) - 1]
     }
+
+    /// How many values are greater than `nanoseconds`; `nil` where the values are not kept.
+    package mutating func count(above nanoseconds: UInt64) -> UInt64? {
+        guard isExact else { return nil }
+        if !isSorted { values.sort() }
+        isSorted = true
+        var (low, high) = (0, values.count)
+        while low < high {
+            let middle = (low + high) / 2
+            if values[middle] <= nanoseconds { low = middle + 1 } else { high = middle }
+        }
+        return UInt64(values.count - low)
+    }
 }

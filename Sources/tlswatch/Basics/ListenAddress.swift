@@ -3,7 +3,7 @@ import Glibc
 import HandshakeProbe
 import Kernel
 
-/// `127.0.0.1:9899`, `[::1]:9899`.
+/// `127.0.0.1:9899`, `[::1]:9899`, and `:9899` for every address of the host.
 struct ListenAddress: ExpressibleByArgument, Equatable {
     var host: String
     var port: Int
@@ -21,10 +21,14 @@ struct ListenAddress: ExpressibleByArgument, Equatable {
             (0...65535).contains(port)
         else { return nil }
         var host = String(argument[..<colon])
+        if host.isEmpty { host = Self.everywhere }
         if host.hasPrefix("["), host.hasSuffix("]") { host = String(host.dropFirst().dropLast()) }
         guard Self.canBeHost(host) else { return nil }
         self.init(host: host, port: port)
     }
+
+    /// IPv6's, which takes IPv4 too, unless the kernel has no IPv6.
+    private static let everywhere = unsafe access("/proc/net/if_inet6", F_OK) == 0 ? "::" : "0.0.0.0"
 
     /// An address in full, or what may be a name: whether there is such a host is asked when it is listened on.
     private static func canBeHost(_ host: String) -> Bool {

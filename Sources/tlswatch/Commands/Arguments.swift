@@ -2,10 +2,6 @@ import ArgumentParser
 import HandshakeProbe
 import Kernel
 
-enum OutputFormat: String, ExpressibleByArgument, CaseIterable {
-    case table, json, summary
-}
-
 /// What `run` and `capture` share.
 struct ObservationOptions: ParsableArguments {
     @Option(
@@ -39,6 +35,9 @@ struct ObservationOptions: ParsableArguments {
 
     @Option(help: Setting.maxLibraries.help("count"))
     var maxLibraries: String?
+
+    /// As given or by default.
+    var handshakeTimeoutNanoseconds: UInt64 { RunSettings(texts).engine.handshakeTimeout }
 
     /// Those that were given.
     var texts: SettingTexts {

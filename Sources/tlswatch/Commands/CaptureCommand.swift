@@ -16,6 +16,8 @@ struct CaptureCommand: ParsableCommand {
             EXAMPLES
               tlswatch capture --duration 10s
               tlswatch capture --pid 4242 --format json --output sessions.json
+              tlswatch capture --where 'outcome != completed or duration_ns > 50ms'
+              tlswatch capture --duration 1m --by sni,cause
               tlswatch capture -- curl -s https://localhost/
             """)
 
@@ -24,10 +26,15 @@ struct CaptureCommand: ParsableCommand {
     @Option(help: ArgumentHelp("Stop after this time: 250ms, 10s, 5m.", valueName: "duration"))
     var duration: DurationArgument?
 
-    @Option(help: ArgumentHelp("Stop after this many sessions.", valueName: "number"))
+    @Option(help: ArgumentHelp("Stop after this many sessions that meet --where.", valueName: "number"))
     var count: UInt64?
 
-    @Option(help: "table, json (one object per line) or summary. [default: table on a terminal, else json]")
+    @OptionGroup var selection: SelectionOptions
+
+    @Option(
+        help: """
+            table, json (one object per line), summary or waterfall (one session in a few lines). [default: table on a terminal, else json; with --by, summary]
+            """)
     var format: OutputFormat?
 
     @Option(help: ArgumentHelp("Write the sessions to this file.", valueName: "file"))
@@ -44,6 +51,7 @@ struct CaptureCommand: ParsableCommand {
         if !command.isEmpty, !observation.pid.isEmpty {
             throw ValidationError("--pid cannot be combined with a command")
         }
+        try selection.validate(format)
     }
 
     func run() throws {
@@ -89,7 +97,7 @@ struct CaptureCommand: ParsableCommand {
             let waiter = DispatchQueue(label: "tlswatch.child")
             waiter.async { inbox.childEnded(child.wait()) }
         }
-        var printer = SessionPrinter(format: format ?? (file.isTerminal ? .table : .json), file: file, limit: count)
+        var printer = SessionPrinter(selection.selection(format, for: file), file: file, limit: count)
         var failure = printAll(&printer, from: inbox)
         if let failure { tell("tlswatch: \(failure.message)") }
         engine.stop()
@@ -145,69 +153,6 @@ struct CaptureCommand: ParsableCommand {
     }
 }
 
-/// Prints sessions as they end, up to a limit, and the summary.
-struct SessionPrinter {
-    private let format: OutputFormat
-    private let file: OutputFile
-    private let limit: UInt64?
-    private let table: TableFormat
-    private var summary = Summary()
-    /// Those that sessions were of, as many as are kept.
-    private(set) var processes: Set<UInt32> = []
-    private static let processLimit = 100_000
-    private var buffer: [UInt8] = []
-
-    init(format: OutputFormat, file: OutputFile, limit: UInt64?) {
-        self.format = format
-        self.file = file
-        self.limit = limit
-        let plain = unsafe getenv("NO_COLOR").map { unsafe $0.pointee != 0 } ?? false
-        table = TableFormat(colour: file.isTerminal && !plain)
-    }
-
-    /// The limit is reached, or nobody reads any more.
-    var isDone: Bool { limit.map { summary.sessions >= $0 } ?? false || file.isClosed }
-
-    func begin() throws(CommandFailure) {
-        if format == .table { try file.write(table.header() + "\n") }
-    }
-
-    mutating func print(_ handshakes: [Handshake]) throws(CommandFailure) {
-        buffer.removeAll(keepingCapacity: true)
-        for handshake in handshakes where !isDone {
-            take(handshake)
-            switch format {
-            case .json: JSONLine.append(handshake, to: &buffer)
-            case .table: buffer += (table.line(handshake) + "\n").utf8
-            case .summary: break
-            }
-        }
-        try file.write(buffer)
-    }
-
-    /// Takes sessions into the summary alone: they cannot be written any more.
-    mutating func count(_ handshakes: [Handshake]) {
-        for handshake in handshakes where !isDone { take(handshake) }
-    }
-
-    private mutating func take(_ handshake: Handshake) {
-        summary.add(handshake)
-        if processes.count < Self.processLimit { processes.insert(handshake.pid) }
-    }
-
-    /// The summary goes to standard error, unless it is what was asked for and can be written.
-    func finish(
-        inFlight: Int, lost: UInt64, unprinted: UInt64 = 0, failure: CommandFailure? = nil
-    ) throws(CommandFailure) {
-        let text = summary.text(inFlight: inFlight, lost: lost, unprinted: unprinted)
-        if format == .summary, failure == nil {
-            try file.write(text)
-        } else {
-            tell(String(text.dropLast()))
-        }
-    }
-}
-
 /// Where the ring's thread leaves sessions and others leave reasons to end; the main thread waits on it. Bounded: whoever
 /// reads the output may stop reading.
 final class CaptureInbox: Sendable {
@@ -220,6 +165,7 @@ final class CaptureInbox: Sendable {
         var ended = false
         var interruptions = 0
         var childStatus: Int32?
+        var beforeExit: (@Sendable () -> Void)?
     }
 
     private let state = Mutex(State())
@@ -250,13 +196,17 @@ final class CaptureInbox: Sendable {
         wake.signal()
     }
 
+    /// What the second interruption does before it ends the process.
+    func beforeExit(_ body: @escaping @Sendable () -> Void) { state.withLock { $0.beforeExit = body } }
+
     /// The first asks for a clean end; the second does not wait for it.
     func interrupt() {
-        let count = state.withLock { state in
+        let (count, beforeExit) = state.withLock { state in
             state.interruptions += 1
             state.ended = true
-            return state.interruptions
+            return (state.interruptions, state.beforeExit)
         }
+        if count > 1 { beforeExit?() }
         if count > 1 { _exit(CommandFailure.Status.interrupted.rawValue) }
         wake.signal()
     }

@@ -15,8 +15,9 @@ struct TLSWatch: AsyncParsableCommand {
             """,
         version: Version.current,
         subcommands: [
-            RunCommand.self, CaptureCommand.self, ReplayCommand.self, DoctorCommand.self, TargetsCommand.self,
-            CheckConfigCommand.self,
+            RunCommand.self, CaptureCommand.self, ReplayCommand.self, TopCommand.self, DiffCommand.self,
+            DoctorCommand.self,
+            TargetsCommand.self, CheckConfigCommand.self,
         ])
 }
 
@@ -33,6 +34,11 @@ enum Program {
             exit(CommandFailure.Status.system.rawValue)
         }
         _ = ProcessSample.began
+        let arguments = Array(CommandLine.arguments.dropFirst())
+        if let hint = UsageHint.unknownCommand(arguments) {
+            tell("tlswatch: \(hint)")
+            exit(CommandFailure.Status.usage.rawValue)
+        }
         do {
             let command = try TLSWatch.parseAsRoot()
             if let daemon = command as? RunCommand {
@@ -46,6 +52,10 @@ enum Program {
                 try command.run()
             }
         } catch {
+            if let hint = UsageHint.forgottenTerminator(arguments, TLSWatch.message(for: error)) {
+                tell("tlswatch: \(hint)")
+                exit(CommandFailure.Status.usage.rawValue)
+            }
             TLSWatch.exit(withError: error)
         }
     }

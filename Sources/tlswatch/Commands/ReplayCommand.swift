@@ -14,13 +14,18 @@ struct ReplayCommand: AsyncParsableCommand {
             EXAMPLES
               tlswatch replay handshakes.tlswatch
               tlswatch replay handshakes.tlswatch --format json
+              tlswatch replay handshakes.tlswatch --where 'role = server and has reason' --by sni,reason
               tlswatch replay handshakes.tlswatch --listen 127.0.0.1:9899
             """)
 
-    @Argument(help: "A file written by 'tlswatch capture --record'.")
+    @Argument(help: "A file written by 'tlswatch capture --record', or - for standard input.")
     var file: String
 
-    @Option(help: "table, json or summary. [default: table on a terminal, else json]")
+    private var path: String { file == "-" ? "/dev/stdin" : file }
+
+    @OptionGroup var selection: SelectionOptions
+
+    @Option(help: "table, json, summary or waterfall. [default: table on a terminal, else json; with --by, summary]")
     var format: OutputFormat?
 
     @Option(help: ArgumentHelp("Write the sessions to this file.", valueName: "file"))
@@ -35,9 +40,10 @@ struct ReplayCommand: AsyncParsableCommand {
     @OptionGroup(title: "With --listen") var metrics: MetricsArguments
 
     func validate() throws {
-        guard listen == nil || (format == nil && output == nil) else {
-            throw ValidationError("--listen cannot be combined with --format or --output")
+        guard listen == nil || (format == nil && output == nil && selection.isEmpty) else {
+            throw ValidationError("--listen cannot be combined with --format, --output, --where or --by")
         }
+        try selection.validate(format)
         guard listen != nil || metrics.texts.isEmpty else {
             throw ValidationError("--window, --label, --exemplars, --slow and --max-series require --listen")
         }
@@ -54,13 +60,16 @@ struct ReplayCommand: AsyncParsableCommand {
 
     private func print() throws {
         ignoreClosedPipes()
-        let reader = try RecordingReader(path: file)
-        let result = Replay.run(reader, timeout: handshakeTimeout.nanoseconds, version: Version.current)
+        let reader = try RecordingReader(path: path)
         let destination = try OutputFile(path: output)
-        var printer = SessionPrinter(
-            format: format ?? (destination.isTerminal ? .table : .json), file: destination, limit: nil)
+        var printer = SessionPrinter(selection.selection(format, for: destination), file: destination, limit: nil)
         try printer.begin()
-        try printer.print(result.handshakes)
+        // Not all at once: a recording may hold millions.
+        let result = try Replay.run(reader, timeout: handshakeTimeout.nanoseconds) {
+            handshakes throws(CommandFailure) in
+            try printer.print(handshakes)
+            return !printer.isDone
+        }
         try printer.finish(inFlight: result.inFlight, lost: result.rejected)
         if let cut = result.cut { throw cut }
     }
@@ -69,7 +78,7 @@ struct ReplayCommand: AsyncParsableCommand {
         var options = EngineOptions(version: Version.current)
         options.handshakeTimeout = handshakeTimeout.nanoseconds
         options.metrics = RunSettings(metrics.texts).engine.metrics
-        let replay = try PacedReplay(RecordingReader(path: file), options: options)
+        let replay = try PacedReplay(RecordingReader(path: path), options: options)
         try address.check()
         SharedLogFormat(.text).bootstrap()
         let logger = Logger(label: "tlswatch")

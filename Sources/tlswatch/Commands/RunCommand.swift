@@ -11,7 +11,8 @@ struct RunCommand: AsyncParsableCommand {
         commandName: "run",
         abstract: "Run the daemon: measure every TLS handshake of the host and serve /metrics.",
         discussion: """
-            Serves /metrics (Prometheus), /healthz, /readyz and a status page at /. SIGINT and SIGTERM end it cleanly.
+            Serves /metrics (Prometheus), /sessions (the last failed and slow ones, JSON), /healthz, /readyz and a status page \
+            at /. SIGINT and SIGTERM end it cleanly.
 
             Each option except --pid can also be set in the file and in the environment. Flags override the environment, \
             which overrides the file. SIGHUP reloads the file. 'tlswatch check-config' shows the effective values.
@@ -82,6 +83,7 @@ struct RunCommand: AsyncParsableCommand {
             var options = try observation.engineOptions(resolved.settings)
             options.leastPrivilege = true
             options.defersObjectFree = true
+            options.keepsRecent = true
             let engine = try Engine(options: options)
             do {
                 try engine.start { _ in }

@@ -1,5 +1,6 @@
 import Configuration
 import FoundationEssentials
+import Handshakes
 import Synchronization
 
 /// Where the settings of a daemon come from: flags before environment before file before defaults.

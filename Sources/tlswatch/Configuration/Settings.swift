@@ -12,7 +12,7 @@ extension Setting {
 
     static let listen = Setting(
         "listen", standard: ListenAddress.standard.defaultValueDescription,
-        accepts: "a host and a port, such as 127.0.0.1:9899 or [::1]:9899",
+        accepts: "a host and a port, such as 127.0.0.1:9899 or [::1]:9899, or :9899 for every address",
         meaning: "Address to listen on.",
         cost:
             "The default accepts connections from this host only. The packaged systemd service also blocks other hosts "

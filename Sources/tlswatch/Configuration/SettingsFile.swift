@@ -1,3 +1,5 @@
+import Handshakes
+
 /// The settings of a YAML file: one flat mapping of keys to texts or lists of texts.
 struct SettingsFile: Sendable {
     /// Looked for where no file is named.

@@ -61,6 +61,11 @@ struct CalendarTime {
 }
 
 extension JSONObject {
+    /// An array of objects.
+    static func array(_ objects: [JSONObject]) -> String {
+        "[" + objects.map { String(decoding: $0.finish(), as: UTF8.self) }.joined(separator: ",") + "]"
+    }
+
     /// An array of texts.
     static func array(_ texts: [String]) -> String {
         let items = texts.map { text in

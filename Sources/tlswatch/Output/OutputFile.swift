@@ -29,6 +29,12 @@ final class OutputFile {
 
     var isTerminal: Bool { isatty(descriptor) == 1 }
 
+    /// A terminal whose user has not asked for none.
+    var takesColour: Bool { isTerminal && environment("NO_COLOR") == nil }
+
+    /// The terminal's width now; `nil` for what is none.
+    var columns: Int? { isTerminal ? TerminalSize.of(descriptor)?.columns : nil }
+
     func write(_ bytes: [UInt8]) throws(CommandFailure) {
         var offset = 0
         while offset < bytes.count, !isClosed {

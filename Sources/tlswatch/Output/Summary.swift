@@ -66,7 +66,8 @@ struct Summary {
     ///   - inFlight: handshakes that had not ended.
     ///   - lost: events lost; above zero the figures are incomplete, and the text says so.
     ///   - unprinted: sessions that nobody took in time, which are in none of the figures.
-    func text(inFlight: Int, lost: UInt64, unprinted: UInt64 = 0) -> String {
+    ///   - passedOver: sessions that did not meet the condition; `nil` where there is none.
+    func text(inFlight: Int, lost: UInt64, unprinted: UInt64 = 0, passedOver: UInt64? = nil) -> String {
         let counts = Outcome.allCases.map { "\(outcomes[$0] ?? 0) \($0.rawValue)" }.joined(separator: ", ")
         var lines = ["\(sessions) sessions: \(counts)" + (inFlight > 0 ? "; \(inFlight) still in flight" : "")]
         for (key, sample) in durations.sorted(by: {
@@ -88,6 +89,7 @@ struct Summary {
         for (reason, count) in reasons.sorted(by: { ($1.value, $0.key) < ($0.value, $1.key) }) {
             lines.append("failed \(reason): \(count)")
         }
+        if let passedOver { lines.append("\(passedOver) other sessions do not meet --where") }
         if lost > 0 {
             lines.append("INCOMPLETE: \(lost) events were lost; some sessions are missing or truncated")
         }

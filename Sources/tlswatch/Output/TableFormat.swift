@@ -1,49 +1,104 @@
 import HandshakeProbe
 import Handshakes
 
-/// The table that a person reads: 100 columns at most, failures standing out.
+/// The table that a person reads, fitted to its terminal: narrow ones lose columns, wide ones give the room to names and the
+/// peer's address. Failures stand out.
 struct TableFormat {
+    /// Of what is no terminal.
+    static let standardWidth = 120
+
     /// Escape sequences for a terminal.
-    var colour: Bool
+    let colour: Bool
+    /// Columns of the terminal.
+    let width: Int
+    private let columns: [(column: Column, width: Int)]
+
+    init(colour: Bool, width: Int = standardWidth) {
+        self.colour = colour
+        self.width = width
+        columns = Self.fitted(to: width)
+    }
 
     private struct Column: Sendable {
         let head: String
-        let width: Int
+        /// Cells: fewer would say nothing, enough for most, and no use of more.
+        let (least, usual, most): (Int, Int, Int)
+        /// Which go first where the room is short: the highest. `nil` stays.
+        let rank: Int?
         let cell: @Sendable (Handshake) -> String
 
-        init(_ head: String, _ width: Int, cell: @escaping @Sendable (Handshake) -> String) {
+        init(
+            _ head: String, _ least: Int, _ usual: Int, _ most: Int, rank: Int? = nil,
+            cell: @escaping @Sendable (Handshake) -> String
+        ) {
             self.head = head
-            self.width = width
+            (self.least, self.usual, self.most) = (least, usual, most)
+            self.rank = rank
             self.cell = cell
         }
 
         /// Fields of the table of fields: what a session lacks is left out, and a column without any is a dash.
-        init(_ head: String, _ width: Int, _ names: String..., separator: String = " ") {
+        init(
+            _ head: String, _ least: Int, _ usual: Int, _ most: Int, rank: Int? = nil, _ names: String...,
+            separator: String = " "
+        ) {
             let fields = names.map { name in
                 guard let field = HandshakeField.named(name) else { preconditionFailure("no field is called \(name)") }
                 return field
             }
-            self.init(head, width) { handshake in
+            self.init(head, least, usual, most, rank: rank) { handshake in
                 let cells = fields.compactMap { $0.value(handshake)?.cell }
                 return cells.isEmpty ? "-" : cells.joined(separator: separator)
             }
         }
     }
 
-    private static let columns = [
-        Column("TIME", 10, "time"),
-        Column("PROCESS", 12, "comm", "pid", separator: "/"),
-        Column("ROLE", 6, "role"),
-        Column("VERSION", 7, "tls_version"),
-        Column("ALPN", 8, "alpn"),
-        Column("SNI", 12, "sni"),
-        Column("TOTAL", 6, "duration_ns"),
-        Column("MAINLY", 12) { mainly($0.parts, of: $0.duration) },
-        Column("OUTCOME", 19, "outcome", "reason"),
+    private static let all = [
+        Column("TIME", 10, 10, 10, rank: 3, "time"),
+        Column("PROCESS", 10, 12, 24, "comm", "pid", separator: "/"),
+        Column("ROLE", 6, 6, 6, rank: 4, "role"),
+        Column("VERSION", 7, 7, 8, rank: 5, "tls_version"),
+        Column("ALPN", 5, 8, 9, rank: 6, "alpn"),
+        Column("SNI", 10, 12, 60, "sni"),
+        Column("PEER", 12, 16, 47, rank: 1) { peer($0) },
+        Column("TOTAL", 6, 6, 6, "duration_ns"),
+        Column("MAINLY", 12, 13, 13, rank: 2) { mainly($0.parts, of: $0.duration) },
+        Column("OUTCOME", 12, 19, 48, "outcome", "reason"),
     ]
 
+    /// The columns that there is room for, and how wide each is.
+    private static func fitted(to width: Int) -> [(column: Column, width: Int)] {
+        var columns = all
+        func room() -> Int { width - (columns.count - 1) - columns.reduce(0) { $0 + $1.least } }
+        while room() < 0,
+            let last = columns.indices.filter({ columns[$0].rank != nil })
+                .max(by: { columns[$0].rank ?? 0 < columns[$1].rank ?? 0 })
+        {
+            columns.remove(at: last)
+        }
+        var widths = columns.map(\.least)
+        var rest = room()
+        // Cell by cell in turn, so that all grow together.
+        for limit in [columns.map(\.usual), columns.map(\.most)] {
+            while rest > 0,
+                let next = widths.indices.filter({ widths[$0] < limit[$0] })
+                    .min(by: { widths[$0] - columns[$0].least < widths[$1] - columns[$1].least })
+            {
+                widths[next] += 1
+                rest -= 1
+            }
+        }
+        return Array(zip(columns, widths))
+    }
+
+    /// An arrow towards the server, and the peer's address: a client's is without its port, which says nothing.
+    private static func peer(_ handshake: Handshake) -> String {
+        guard let address = HandshakeKey.named("remote")?.read(handshake) else { return "-" }
+        return (handshake.role == .client ? "→" : "←") + address
+    }
+
     /// The largest part of the time and its share, rounded down: `peer 93%`. Where nobody knows whose the wait was, it is one.
-    private static func mainly(_ parts: HandshakeParts, of duration: UInt64) -> String {
+    static func mainly(_ parts: HandshakeParts, of duration: UInt64) -> String {
         let largest: (name: String, duration: UInt64)?
         if let part = parts.largest {
             largest = (part.part.rawValue, part.duration)
@@ -72,17 +127,8 @@ struct TableFormat {
 
     /// Cells padded to their columns; what is too long is cut with an ellipsis, so that columns stand.
     private func row(_ text: (Column) -> String) -> String {
-        var line = ""
-        for column in Self.columns {
-            let cell = text(column)
-            if cell.count > column.width {
-                line += cell.prefix(column.width - 1) + "… "
-            } else {
-                line += cell + String(repeating: " ", count: column.width - cell.count + 1)
-            }
-        }
-        // Without the padding of the last column: nothing but text to the right.
-        return String(line.reversed().drop { $0 == " " }.reversed())
+        let cells = columns.map { CellText.fitted(text($0.column), to: $0.width) }
+        return CellText.fitted(CellText.trimmed(cells.joined(separator: " ")), to: width, pads: false)
     }
 }
 

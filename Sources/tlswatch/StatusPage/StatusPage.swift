@@ -20,10 +20,11 @@ enum StatusPage {
     ]
 
     /// - Parameters:
+    ///   - recent: the last failed and slow sessions, newest first.
     ///   - version: the program's, shown.
     ///   - host: the host's name, shown.
     /// - Returns: the body, UTF-8.
-    static func render(_ status: StatusSnapshot, version: String, host: String) -> [UInt8] {
+    static func render(_ status: StatusSnapshot, recent: [Handshake] = [], version: String, host: String) -> [UInt8] {
         var page = head(version: version, host: host)
         page += header(status, host: host)
         page += "<main id=\"main\" data-time=\"\(status.wallTime)\">"
@@ -34,9 +35,10 @@ enum StatusPage {
         page += observation(status)
         page += "</div>"
         if hasSessions(status) { page += slowest(status) }
+        page += self.recent(recent)
         page += """
             </main><footer>Measured in this host’s kernel. Quantiles include completed sessions only. \
-            <span class="links"><a href="metrics">/metrics</a> <a href="healthz">/healthz</a> \
+            <span class="links"><a href="metrics">/metrics</a> <a href="sessions">/sessions</a> <a href="healthz">/healthz</a> \
             <a href="readyz">/readyz</a></span> <span>tlswatch \(version)</span></footer>\
             <script>\(HTML(stringLiteral: script))</script></body></html>
 

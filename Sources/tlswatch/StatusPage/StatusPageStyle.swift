@@ -85,6 +85,8 @@ extension StatusPage {
         table{width:100%;border-collapse:collapse}
         th,td{padding:.18rem .6rem .18rem 0;text-align:left;vertical-align:baseline;font-weight:400}
         thead th{color:var(--soft);font-size:.82rem;border-bottom:1px solid var(--line)}
+        .scroll{overflow-x:auto}.recent td,.recent th{text-align:left;padding-right:.8rem;vertical-align:baseline}
+        .recent td:first-child,.recent td:last-child{white-space:nowrap;font-variant-numeric:tabular-nums}
         .outcomes td,.outcomes thead th:not(:first-child){text-align:right;white-space:nowrap}
         .outcomes .meter{width:26%;padding:0 0 0 .6rem;vertical-align:middle}
         .outcomes tbody th{font-weight:600}

@@ -89,6 +89,8 @@ struct MetricsServer: Service {
         let metrics = MetricsRoute(
             source: source, accounts: accounts, gate: ScrapeGate(places: limits.concurrentScrapes))
         router.get("/metrics") { request, context -> Response in metrics.respond(to: request, context) }
+        let sessions = SessionsRoute(source: source)
+        router.get("/sessions") { request, _ -> Response in sessions.respond(to: request) }
         router.get("/healthz") { _, _ -> Response in plain(.ok, "ok\n") }
         router.get("/readyz") { [source] _, _ -> Response in
             let missing = source.missing
@@ -99,18 +101,20 @@ struct MetricsServer: Service {
         }
         let host = ProcessInfo.processInfo.hostName
         router.get("/") { [source] _, _ -> Response in
-            guard let status = source.snapshot()?.status else { return plain(.serviceUnavailable, "starting\n") }
-            return statusPage(status, host: host)
+            guard let snapshot = source.snapshot(), let status = snapshot.status else {
+                return plain(.serviceUnavailable, "starting\n")
+            }
+            return statusPage(status, recent: snapshot.recent?.newest(StatusPage.mostRecent) ?? [], host: host)
         }
         return router
     }
 }
 
-private func statusPage(_ status: StatusSnapshot, host: String) -> Response {
+private func statusPage(_ status: StatusSnapshot, recent: [Handshake], host: String) -> Response {
     var headers = HTTPFields()
     for (name, value) in StatusPage.headers {
         if let name = HTTPField.Name(name) { headers[name] = value }
     }
-    let body = StatusPage.render(status, version: Version.current, host: host)
+    let body = StatusPage.render(status, recent: recent, version: Version.current, host: host)
     return Response(status: .ok, headers: headers, body: .init(byteBuffer: ByteBuffer(bytes: body)))
 }

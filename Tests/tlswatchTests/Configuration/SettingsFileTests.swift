@@ -1,6 +1,7 @@
 import TestSupport
 import Testing
 
+@testable import Handshakes
 @testable import tlswatch
 
 @Suite("The settings file") struct SettingsFileTests {

@@ -1,7 +1,7 @@
 /// The name that was probably meant.
-enum NearestName {
+package enum NearestName {
     /// The nearest of `names`; `nil` where none is within a third of its letters.
-    static func of(_ word: String, among names: [String]) -> String? {
+    package static func of(_ word: String, among names: [String]) -> String? {
         // Nothing that long is near a name.
         guard word.utf8.count <= 64 else { return nil }
         let nearest = names.map { (name: $0, distance: distance(word, $0)) }.min { $0.distance < $1.distance }

@@ -1,0 +1,113 @@
+import Handshakes
+
+/// What `top` shows of one moment: a row for each group of the last sessions, sorted.
+struct TopTable {
+    /// What rows are sorted by; each has a key of its own.
+    enum Order: String, CaseIterable {
+        case p99, rate, failed
+
+        /// Pressed to sort by it.
+        var key: Character {
+            switch self {
+            case .p99: "p"
+            case .rate: "r"
+            case .failed: "f"
+            }
+        }
+    }
+
+    let key: HandshakeKey
+    let order: Order
+    /// Seconds that the sessions came in.
+    let seconds: Double
+    let columns: Int
+    let lines: Int
+
+    /// Lines that fill the screen and no more, none wider than it.
+    ///
+    /// - Parameters:
+    ///   - status: a line above the table.
+    ///   - help: the last line.
+    func screen(_ rows: [HandshakeGroups.Row], status: String, help: String) -> [String] {
+        var table = TextTable(
+            columns: [.init(head: key.name.uppercased(), isRight: false, least: 8)]
+                + ["/S", "FAILED", "P50", "P99", "MAX"].map { .init(head: $0) } + [
+                    .init(head: "MAINLY", isRight: false)
+                ])
+        let room = max(0, lines - 3)
+        let sorted = self.sorted(rows)
+        table.rows = sorted.prefix(room).map(cells)
+        var result = [status] + table.lines(width: columns)
+        while result.count < lines - 1 { result.append("") }
+        result = Array(result.prefix(max(0, lines - 1)))
+        result.append(help)
+        return result.prefix(lines).map { CellText.fitted($0, to: columns, pads: false) }
+    }
+
+    /// Those without a value last; equal ones by name, so that rows stay where they are.
+    func sorted(_ rows: [HandshakeGroups.Row]) -> [HandshakeGroups.Row] {
+        let ranked = rows.map { row -> (row: HandshakeGroups.Row, size: Double) in
+            var durations = row.durations
+            switch order {
+            case .p99: return (row, durations.quantile(0.99).map { Double($0) } ?? -1)
+            case .rate: return (row, Double(row.sessions))
+            case .failed: return (row, Double(row.failed))
+            }
+        }
+        return ranked.sorted { left, right in
+            if left.size != right.size { return left.size > right.size }
+            if left.row.isRest != right.row.isRest { return right.row.isRest }
+            return HandshakeGroups.precedes(left.row.values, right.row.values)
+        }.map(\.row)
+    }
+
+    private func cells(_ row: HandshakeGroups.Row) -> [String] {
+        var durations = row.durations
+        let quantiles = [0.5, 0.99].map { durations.quantile($0).map(DurationText.compact) ?? "-" }
+        return [
+            row.isRest ? "(others)" : row.values[0] ?? "-", rate(row.sessions),
+            GroupTable.percent(row.failed, of: row.sessions),
+        ]
+            + quantiles + [row.longest.map(DurationText.compact) ?? "-", mainly(row)]
+    }
+
+    private func rate(_ sessions: UInt64) -> String {
+        let rate = Double(sessions) / max(seconds, 1)
+        return rate >= 100 ? "\(Int(rate.rounded()))" : "\((rate * 10).rounded() / 10)"
+    }
+
+    private func mainly(_ row: HandshakeGroups.Row) -> String {
+        let whole = row.timedTotal
+        guard whole > 0, let most = HandshakePart.allCases.max(by: { row.time(in: $0) < row.time(in: $1) }) else {
+            return "-"
+        }
+        return "\(most.rawValue) \(row.time(in: most) * 100 / whole)%"
+    }
+}
+
+/// The sessions of the last seconds, by second: each second's go when their time is over.
+struct LastSessions {
+    private let window: UInt64
+    private var sessions: [Handshake] = []
+    private var first = 0
+
+    /// Sessions that are kept, at most; past it the oldest go before their time.
+    static let limit = 100_000
+
+    /// - Parameter window: nanoseconds.
+    init(window: UInt64) { self.window = window }
+
+    mutating func add(_ handshakes: [Handshake]) { sessions += handshakes }
+
+    /// Forgets what ended more than a window before `now`, and what is too much.
+    mutating func advance(to now: UInt64) {
+        while first < sessions.count, sessions[first].end &+ window < now || sessions.count - first > Self.limit {
+            first += 1
+        }
+        guard first > sessions.count / 2 else { return }
+        sessions.removeFirst(first)
+        first = 0
+    }
+
+    var all: ArraySlice<Handshake> { sessions[first...] }
+}
