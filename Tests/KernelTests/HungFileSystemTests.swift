@@ -101,7 +101,7 @@ extension KernelTests {
             let targets = try Tlswatch.run(["targets"])
             #expect(
                 targets.output.contains(
-                    "\(other.libssl)\n  openssl (version unknown), not observable\n  processes: \(other.process)\n"
+                    "\(other.libssl)\n  openssl (version unknown), not observable\n  processes: python3 \(other.process)\n"
                         + "  note: unreadable: it cannot be read: Permission denied\n"), "\(targets.output)")
         }
 
