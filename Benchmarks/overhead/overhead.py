@@ -22,7 +22,7 @@ from arms import (  # noqa: E402
     await_stable, await_state,
 )
 from figures import CLIENT, SERVER, Sample, figure, quiet, ratio, rounds_agree  # noqa: E402
-from pair import Bench, Pair  # noqa: E402
+from pair import Bench, GoPair, Pair  # noqa: E402
 from tools import BenchmarkError  # noqa: E402
 
 NOTHING, KNOWN = "nothing", f"{Known.MICROSECONDS} µs spun"
@@ -34,9 +34,12 @@ KINDS = {
 }
 # Without TLS nothing but the tracepoints runs.
 WITHOUT_TLS = {NOTHING, KNOWN, TRACEPOINTS, EMPTY_TRACEPOINTS}
+# Go's pair spins for nobody, and ssllatency.bt knows OpenSSL alone.
+GO = "go 1.3"
+NOT_OF_GO = {KNOWN, SSLLATENCY}
 # (of, to, where, at most), server side; "full 1.3" is a full handshake in TLS 1.3.
 GOALS = [(ON, SSLLATENCY, "full 1.3", 1.15), (OFF, SSLLATENCY, "full 1.3", 0.85),
-         (TRACEPOINTS, EMPTY_TRACEPOINTS, "tcp", 1.3)]
+         (TRACEPOINTS, EMPTY_TRACEPOINTS, "tcp", 1.3), (ON, EMPTY, GO, 1.5)]
 WARM = 40
 
 
@@ -46,7 +49,10 @@ class Measurement:
     def __init__(self, bench, scenario, options):
         self.scenario = scenario
         self.options = options
-        self.pair = Pair(bench, *(scenario.split() if scenario != "tcp" else ("tcp", "1.3")))
+        if scenario == GO:
+            self.pair = GoPair(bench)
+        else:
+            self.pair = Pair(bench, *(scenario.split() if scenario != "tcp" else ("tcp", "1.3")))
         self.before = frozenset()
         self.look_around()
         self.states = {}
@@ -183,6 +189,8 @@ def count_text(runs, side):
 def title(measurement):
     if measurement.scenario == "tcp":
         return "TCP connection without TLS"
+    if measurement.scenario == GO:
+        return f"Handshake, TLS 1.3, {measurement.pair.library_version}; the runs are of both ends together"
     kind, version = measurement.scenario.split()
     return f"{kind.capitalize()} handshake, TLS {version}, {measurement.pair.library_version}"
 
@@ -223,7 +231,7 @@ def report(measurement):
                            figure([difference for sample in good[arm.name]
                                    if (difference := sample.bare_difference(side)) is not None]))
                           for side in (SERVER, CLIENT)] for arm in measurement.arms}
-    base_kind = EMPTY_TRACEPOINTS if measurement.scenario == "tcp" else SSLLATENCY
+    base_kind = {"tcp": EMPTY_TRACEPOINTS, GO: EMPTY}.get(measurement.scenario, SSLLATENCY)
     base = next((figures[arm.name] for arm in measurement.arms if arm.kind == base_kind), None)
     heads = ["µs added", "A/A", f"÷ {base_kind}", "runs"]
     rows = [["", "server: " + heads[0], *heads[1:], "client: " + heads[0], *heads[1:], "samples"]]
@@ -257,6 +265,8 @@ def arms_of(options, scenario, known_sites):
     wanted = {KINDS[name] for name in options.arms}
     if scenario == "tcp":
         wanted &= WITHOUT_TLS
+    if scenario == GO:
+        wanted -= NOT_OF_GO
     arms = [Nothing(NOTHING)] if NOTHING in wanted else []
     if KNOWN in wanted:
         arms.append(Known(KNOWN))
@@ -288,8 +298,8 @@ def parse():
     parser.add_argument("--binary", dest="binaries", type=labelled, action="append", required=True,
                         metavar="[LABEL=]PATH", help="a tlswatch to measure; several are laid beside each other")
     parser.add_argument("--minutes", type=float, default=4, help="of measuring, for all scenarios together (4)")
-    parser.add_argument("--kind", dest="kinds", choices=["full", "resumed", "tcp"], action="append",
-                        help="repeatable (full and tcp, a connection without TLS)")
+    parser.add_argument("--kind", dest="kinds", choices=["full", "resumed", "tcp", "go"], action="append",
+                        help="repeatable (full and tcp, a connection without TLS); go is a program of Go's")
     parser.add_argument("--tls", dest="versions", choices=["1.2", "1.3"], action="append", help="repeatable (1.3)")
     parser.add_argument("--arms", type=lambda text: text.split(","), default=list(KINDS), metavar="ARM,…",
                         help="only these (all)")
@@ -309,7 +319,8 @@ def parse():
     options.interrupted = False
     options.scenarios = []
     for kind in options.kinds or ["full", "tcp"]:
-        options.scenarios += ["tcp"] if kind == "tcp" else [f"{kind} {v}" for v in options.versions or ["1.3"]]
+        options.scenarios += {"tcp": ["tcp"], "go": [GO]}.get(
+            kind, [f"{kind} {version}" for version in options.versions or ["1.3"]])
     options.scenarios = list(dict.fromkeys(options.scenarios))
     return options
 
