@@ -1,5 +1,5 @@
 # The developer's verbs. `make run` and `make test` are all that a newcomer needs.
-.PHONY: deps build run test test-unit test-kernel test-kernels test-packaging bench bench-allocations bench-overhead \
+.PHONY: deps build run test test-unit test-kernel test-go test-kernels test-packaging bench bench-allocations bench-overhead \
 	bench-nginx bench-wire bench-host bench-soak fmt docs check install deb dist protobuf
 
 SWIFT ?= swift
@@ -35,6 +35,13 @@ test-unit:
 test-kernel: deps build
 	$(SWIFT) build --build-tests
 	@SWIFT="$(SWIFT)" ./scripts/kernel-tests.sh
+
+# The tests of Go with every release from 1.19 on that there is a toolchain of, which are fetched first.
+test-go: deps build
+	./scripts/fetch-tls-builds.sh go
+	$(SWIFT) build --build-tests
+	TLSWATCH_GO=all $(SWIFT) test --skip-build --filter 'GoStackTests|GoBinaryTests'
+	@TLSWATCH_GO=all SWIFT="$(SWIFT)" ./scripts/kernel-tests.sh --filter "GoTests|GoCycleTests|GoroutineTests"
 
 test-kernels: deps build
 	./scripts/test-kernels.sh .build/release/tlswatch

@@ -49,7 +49,7 @@ enum tlswatch_hook {
 	TLSWATCH_HOOK_OBJECT_FREE = 7,   /* object */
 	/*
 	 * The call ends: an instruction inside it; object, argument = its result. With argument2 the two are an error as an
-	 * interface value, and the result is 0 where there is none, else 1.
+	 * interface value, and the result is 0 where there is none, else 1; argument3 is then what may have canceled the call.
 	 */
 	TLSWATCH_HOOK_CALL_EXIT = 8,
 	TLSWATCH_HOOK_KEY_AGREEMENT_EXIT = 9, /* behind it; object, argument = what it returned, or none */
@@ -57,7 +57,9 @@ enum tlswatch_hook {
 	TLSWATCH_HOOK_MASTER_SECRET = 11,     /* object; below TLS 1.3: the peer's share has been read and used */
 	TLSWATCH_HOOK_NEW_KEYS = 12, /* object; KEY_CHANGE below TLS 1.3 where phases are off: a handshake took place */
 	TLSWATCH_HOOK_KEY_AGREEMENT_FAILED = 13, /* object; where its beginning and end have no probes */
-	TLSWATCH_HOOK_COUNT = 14,
+	TLSWATCH_HOOK_GROUP = 14,                /* argument = the group of the key share that this side makes */
+	TLSWATCH_HOOK_HELLO_RETRY = 15,          /* a HelloRetryRequest is sent or processed */
+	TLSWATCH_HOOK_COUNT = 16,
 };
 
 /* Every record begins with this. */
@@ -88,7 +90,7 @@ enum tlswatch_fact {
 	/*
 	 * Of a call that returned an error, where the profile tells how interface values are read (else the stack's own): of the
 	 * error, of those of the two directions, and of the connection the number of the innermost type that is known, and
-	 * above 8 bits its detail; of the connection, whether the call has used a socket.
+	 * above 8 bits its detail; of the connection, whether the call has used a socket (1 << 8) and was canceled (1 << 9).
 	 */
 	TLSWATCH_CARRIER = 20,
 	TLSWATCH_ERROR = 21,
@@ -406,6 +408,8 @@ struct tlswatch_interfaces {
 	__u16 socket;     /* the number of connections that are sockets; 0 none is known */
 	__u16 pointer;    /* in such a one, of the address of what has its descriptor */
 	__u16 descriptor; /* in that, 4 bytes */
+	__u16 canceled; /* in the exit's argument3, 8 bytes: 0 unless the call was canceled; TLSWATCH_NOTHING: not known */
+	__u16 reserved[3];
 };
 
 #define TLSWATCH_NOTHING 0xffff
@@ -509,6 +513,7 @@ struct tlswatch_site {
 	struct tlswatch_place object;
 	struct tlswatch_place argument;
 	struct tlswatch_place argument2;
+	struct tlswatch_place argument3;
 	__u64 address; /* of the instruction in the file's own numbering; 0: it does not matter */
 };
 
@@ -520,6 +525,8 @@ struct tlswatch_knobs {
 	__u8 tell_programs;    /* which programs begin, in `programs` */
 	__u8 has_cast;         /* the kernel has bpf_rdonly_cast (Linux 6.2) */
 	__u8 reserved;
+	__u16 call_lifetime_s; /* a goroutine's call that is older has not come back, and will not */
+	__u16 unused;
 };
 
 /* ---- counters: one struct a program, one a CPU ---- */
@@ -569,8 +576,10 @@ struct tlswatch_shared {
 	__u64 idle_objects;
 	/* Sockets that were given a number. */
 	__u64 sockets;
-	/* Calls in progress that are kept by goroutine, at least. */
+	/* Goroutines whose calls in progress are kept. */
 	__u64 goroutines;
+	/* When those were last looked at that may never come back. */
+	__u64 goroutines_swept_ns;
 	/* Threads whose calls in progress, and sockets whose states, found their place taken and are kept elsewhere, at least. */
 	__u64 displaced_threads;
 	__u64 displaced_sockets;
@@ -593,12 +602,12 @@ _Static_assert(sizeof(struct tlswatch_transport) == 88, "transport");
 _Static_assert(sizeof(struct tlswatch_read) == 12, "read");
 _Static_assert(sizeof(struct tlswatch_field) == 8, "field");
 _Static_assert(sizeof(struct tlswatch_place) == 8, "place");
-_Static_assert(sizeof(struct tlswatch_site) == 40, "site");
-_Static_assert(sizeof(struct tlswatch_interfaces) == 16, "interfaces");
+_Static_assert(sizeof(struct tlswatch_site) == 48, "site");
+_Static_assert(sizeof(struct tlswatch_interfaces) == 24, "interfaces");
 _Static_assert(sizeof(struct tlswatch_type) == 12, "type");
 _Static_assert(sizeof(struct tlswatch_test) == 12, "test");
-_Static_assert(sizeof(struct tlswatch_knobs) == 8, "knobs");
+_Static_assert(sizeof(struct tlswatch_knobs) == 12, "knobs");
 _Static_assert(sizeof(struct tlswatch_counters) == 80, "counters");
-_Static_assert(sizeof(struct tlswatch_shared) == 56, "shared");
+_Static_assert(sizeof(struct tlswatch_shared) == 64, "shared");
 
 #endif

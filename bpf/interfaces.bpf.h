@@ -98,6 +98,17 @@ static __always_inline int descriptor_of(const struct tlswatch_interfaces *layou
 	return descriptor;
 }
 
+/* Whether the call has been canceled, as far as that is known: 1 << 9 of TLSWATCH_CARRIER. */
+static __noinline __u32 canceled(const struct tlswatch_interfaces *layout, const struct chain *chain)
+{
+	__u64 why = 0;
+
+	if (!chain->canceler || layout->canceled == TLSWATCH_NOTHING ||
+	    bpf_probe_read_user(&why, sizeof(why), (void *)(chain->canceler + layout->canceled)))
+		return 0;
+	return why ? 0x200 : 0;
+}
+
 /* Why the call has failed: into the slots of the record in the making. frames->chain has its error. */
 static __noinline int read_errors(const struct tlswatch_interfaces *layout, struct frames *frames,
 				  const struct frame *frame)
@@ -113,7 +124,8 @@ static __noinline int read_errors(const struct tlswatch_interfaces *layout, stru
 	record->scalar[TLSWATCH_OUTGOING_ERROR] =
 		look_through_at(frames, profile, bias, object + layout->outgoing_error);
 	look_through_at(frames, profile, bias, object + layout->connection);
-	record->scalar[TLSWATCH_CARRIER] = frames->chain.number | (frame->socket || frame->stranger ? 0x100 : 0);
+	record->scalar[TLSWATCH_CARRIER] = frames->chain.number | (frame->socket || frame->stranger ? 0x100 : 0) |
+					   canceled(layout, &frames->chain);
 	record->present |= 1U << TLSWATCH_ERROR | 1U << TLSWATCH_INCOMING_ERROR | 1U << TLSWATCH_OUTGOING_ERROR |
 			   1U << TLSWATCH_CARRIER;
 	return 0;

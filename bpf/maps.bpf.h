@@ -8,7 +8,7 @@
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_core_read.h>
 
-const volatile struct tlswatch_knobs knobs = { .wake_bytes = 256 * 1024 };
+const volatile struct tlswatch_knobs knobs = { .wake_bytes = 256 * 1024, .call_lifetime_s = 120 };
 
 /* A bound where the verifier sees it: what the compiler proves for itself it leaves out, and Linux 6.1 does not follow it. */
 #define BOUND(value, mask) asm volatile("%0 &= %1" : "+r"(value) : "i"(mask))
@@ -135,6 +135,7 @@ struct chain {
 	__u64 data;
 	__u32 number; /* 0: none is known */
 	__u32 detail;
+	__u64 canceler; /* what may have canceled the call that failed with it; 0 not known */
 };
 
 #define RECORD_SIZE 1072 /* of a call's return with all its steps and texts, at most */
@@ -183,16 +184,19 @@ struct {
 } thread_frames SEC(".maps");
 
 /*
- * The same by goroutine: it may go on on another thread in the middle of a call. The one used longest ago makes room.
+ * The same by goroutine: it may go on on another thread in the middle of a call. One may end in a call, and a process may: see
+ * goroutines.bpf.h.
  */
+#define GOROUTINES 1024
+
 struct goroutine_key {
 	__u64 g;
 	__u64 pid; /* thread group */
 };
 
 struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 1024);
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, GOROUTINES);
 	__type(key, struct goroutine_key);
 	__type(value, struct frames);
 } goroutine_frames SEC(".maps");

@@ -43,6 +43,7 @@ int BPF_PROG(process_exec, struct task_struct *task, int old_pid, struct linux_b
 	__u32 pid = bpf_get_current_pid_tgid() >> 32;
 
 	drop_calls();
+	drop_goroutines_of(pid);
 	if (knobs.filter_processes && !is_observed(pid))
 		return 0;
 	if (knobs.tell_programs)
@@ -59,6 +60,7 @@ int BPF_PROG(process_exit, struct task_struct *task)
 	drop_calls();
 	if (task->signal->live.counter != 0)
 		return 0; /* other threads live on */
+	drop_goroutines_of(pid);
 	if (knobs.filter_processes) {
 		if (!is_observed(pid))
 			return 0;

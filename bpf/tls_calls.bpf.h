@@ -319,6 +319,7 @@ static __noinline __s32 result_of(struct pt_regs *ctx, const struct tlswatch_sit
 		return value_at(ctx, &site->argument);
 	frames->chain.table = value_at(ctx, &site->argument);
 	frames->chain.data = value_at(ctx, &site->argument2);
+	frames->chain.canceler = value_at(ctx, &site->argument3);
 	return frames->chain.table != 0;
 }
 

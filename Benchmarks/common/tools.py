@@ -52,6 +52,12 @@ def compile_tool(target, *arguments):
     return target
 
 
+def cache():
+    """Where scripts/fetch-tls-builds.sh puts what it fetches."""
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.environ.get("HOME") or "/var/tmp", ".cache")
+    return os.environ.get("TLSWATCH_TEST_CACHE") or os.path.join(base, "tlswatch-tests")
+
+
 def make_certificate(directory):
     """An ECDSA P-256 key and its self-signed certificate: (certificate, key)."""
     certificate, key = (os.path.join(directory, name) for name in ("certificate.pem", "key.pem"))

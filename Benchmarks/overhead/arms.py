@@ -139,7 +139,7 @@ class Tlswatch(Process):
 
     def command(self, pair):
         self.port = free_port()
-        library = pair.bench.libssl if self.handshakes else pair.bench.unused_libssl
+        library = pair.target if self.handshakes else pair.bench.unused_libssl
         # Not the settings that this host may have.
         return [self.path, "run", "--config", "/dev/null", "--listen", f"127.0.0.1:{self.port}",
                 "--library", library, "--phases", self.phases]

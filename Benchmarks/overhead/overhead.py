@@ -23,7 +23,7 @@ from arms import (  # noqa: E402
 )
 from figures import CLIENT, SERVER, Sample, figure, quiet, ratio, rounds_agree  # noqa: E402
 from boring import BoringBench  # noqa: E402
-from pair import Bench, Pair  # noqa: E402
+from pair import Bench, GoPair, Pair  # noqa: E402
 from tools import BenchmarkError  # noqa: E402
 
 NOTHING, KNOWN = "nothing", f"{Known.MICROSECONDS} µs spun"
@@ -35,9 +35,12 @@ KINDS = {
 }
 # Without TLS nothing but the tracepoints runs.
 WITHOUT_TLS = {NOTHING, KNOWN, TRACEPOINTS, EMPTY_TRACEPOINTS}
+# Go's pair spins for nobody, and ssllatency.bt knows OpenSSL alone.
+GO = "go 1.3"
+NOT_OF_GO = {KNOWN, SSLLATENCY}
 # (of, to, where, at most), server side; "full 1.3" is a full handshake in TLS 1.3.
 GOALS = [(ON, SSLLATENCY, "full 1.3", 1.15), (OFF, SSLLATENCY, "full 1.3", 0.85),
-         (TRACEPOINTS, EMPTY_TRACEPOINTS, "tcp", 1.3)]
+         (TRACEPOINTS, EMPTY_TRACEPOINTS, "tcp", 1.3), (ON, EMPTY, GO, 1.5)]
 # bpftrace's tool knows OpenSSL's functions: what observing BoringSSL costs is set against programs that do nothing.
 BORINGSSL_GOALS = [(ON, EMPTY, "full 1.3", 1.5)]
 WARM = 40
@@ -49,7 +52,10 @@ class Measurement:
     def __init__(self, bench, scenario, options):
         self.scenario = scenario
         self.options = options
-        self.pair = Pair(bench, *(scenario.split() if scenario != "tcp" else ("tcp", "1.3")))
+        if scenario == GO:
+            self.pair = GoPair(bench)
+        else:
+            self.pair = Pair(bench, *(scenario.split() if scenario != "tcp" else ("tcp", "1.3")))
         self.before = frozenset()
         self.look_around()
         self.states = {}
@@ -186,6 +192,8 @@ def count_text(runs, side):
 def title(measurement):
     if measurement.scenario == "tcp":
         return "TCP connection without TLS"
+    if measurement.scenario == GO:
+        return f"Handshake, TLS 1.3, {measurement.pair.library_version}; the runs are of both ends together"
     kind, version = measurement.scenario.split()
     return f"{kind.capitalize()} handshake, TLS {version}, {measurement.pair.library_version}"
 
@@ -214,7 +222,7 @@ def base_of(options, scenario):
     """What the others are divided by."""
     if scenario == "tcp":
         return EMPTY_TRACEPOINTS
-    return EMPTY if options.boringssl else SSLLATENCY
+    return EMPTY if options.boringssl or scenario == GO else SSLLATENCY
 
 
 def report(measurement):
@@ -267,6 +275,8 @@ def arms_of(options, scenario, known_sites):
     wanted = {KINDS[name] for name in options.arms}
     if scenario == "tcp":
         wanted &= WITHOUT_TLS
+    if scenario == GO:
+        wanted -= NOT_OF_GO
     arms = [Nothing(NOTHING)] if NOTHING in wanted else []
     if KNOWN in wanted:
         arms.append(Known(KNOWN))
@@ -298,8 +308,8 @@ def parse():
     parser.add_argument("--binary", dest="binaries", type=labelled, action="append", required=True,
                         metavar="[LABEL=]PATH", help="a tlswatch to measure; several are laid beside each other")
     parser.add_argument("--minutes", type=float, default=4, help="of measuring, for all scenarios together (4)")
-    parser.add_argument("--kind", dest="kinds", choices=["full", "resumed", "tcp"], action="append",
-                        help="repeatable (full and tcp, a connection without TLS)")
+    parser.add_argument("--kind", dest="kinds", choices=["full", "resumed", "tcp", "go"], action="append",
+                        help="repeatable (full and tcp, a connection without TLS); go is a program of Go's")
     parser.add_argument("--tls", dest="versions", choices=["1.2", "1.3"], action="append", help="repeatable (1.3)")
     parser.add_argument("--arms", type=lambda text: text.split(","), default=list(KINDS), metavar="ARM,…",
                         help="only these (all)")
@@ -324,7 +334,8 @@ def parse():
     options.interrupted = False
     options.scenarios = []
     for kind in options.kinds or ["full", "tcp"]:
-        options.scenarios += ["tcp"] if kind == "tcp" else [f"{kind} {v}" for v in options.versions or ["1.3"]]
+        options.scenarios += {"tcp": ["tcp"], "go": [GO]}.get(
+            kind, [f"{kind} {version}" for version in options.versions or ["1.3"]])
     options.scenarios = list(dict.fromkeys(options.scenarios))
     return options
 

@@ -437,6 +437,17 @@ static void command_known(void)
 		printf("ok\n");
 }
 
+/* From here to `counted`, for handshakes that another program makes. */
+static void command_count(void)
+{
+	int error = probes_count_begin(known_programs, known_count);
+
+	if (error < 0)
+		printf("error cannot count runs: %s\n", strerror(-error));
+	else
+		printf("ok\n");
+}
+
 static void command_programs(void)
 {
 	uint32_t ids[MOST_PROGRAMS];
@@ -513,6 +524,12 @@ static void answer(char *line)
 		command_empty();
 	} else if (strcmp(command, "tracepoints") == 0) {
 		command_tracepoints();
+	} else if (strcmp(command, "count") == 0) {
+		command_count();
+	} else if (strcmp(command, "counted") == 0) {
+		printf("ok %llu %llu\n", (unsigned long long)probes_uprobe_runs(),
+		       (unsigned long long)probes_tracepoint_runs());
+		probes_count_end();
 	} else if (strcmp(command, "spin") == 0) {
 		word = strtok(NULL, " \n");
 		spin_ns = word ? strtoull(word, NULL, 10) : 0;

@@ -1,4 +1,4 @@
-"""The measured program (pair.c): both ends of TLS handshakes in one thread, with libraries of its own."""
+"""The measured programs: pair.c, both ends of TLS handshakes in one thread, with libraries of its own; and gopair, Go's."""
 import os
 import re
 import selectors
@@ -6,7 +6,7 @@ import shutil
 import subprocess
 
 from figures import Round
-from tools import BenchmarkError, compile_tool, make_certificate, run
+from tools import BenchmarkError, cache, compile_tool, make_certificate, run
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 DEADLINE = 120
@@ -53,20 +53,16 @@ class Bench:
         return os.path.join(self.unused, os.path.basename(self.libssl))
 
 
-class Pair:
-    def __init__(self, bench, kind, version):
-        self.bench = bench
+class Program:
+    """A program that answers commands, one line each."""
+
+    def __init__(self, *command, **environment):
         self.child = subprocess.Popen(
-            [bench.program, kind, version, str(bench.processor), bench.certificate, bench.key],
-            env=dict(os.environ, LD_LIBRARY_PATH=bench.used), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            command, env=dict(os.environ, **environment), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             start_new_session=True)  # an interruption is for the benchmark, which ends it
         self.selector = selectors.DefaultSelector()
         self.selector.register(self.child.stdout, selectors.EVENT_READ)
         self._answer("the start")
-        self.library, self.library_version = self.ask("library").split(" ", 1)
-        if os.path.realpath(self.library) != os.path.realpath(bench.libssl):
-            self.stop()
-            raise BenchmarkError(f"the pair loaded {self.library} instead of {bench.libssl}")
 
     def _answer(self, command):
         # By the second: one in which everything was frozen is but one.
@@ -82,16 +78,30 @@ class Pair:
         self.child.stdin.flush()
         return self._answer(command)
 
+    def stop(self):
+        if self.child.poll() is None:
+            self.child.stdin.close()
+            try:
+                self.child.wait(10)
+            except subprocess.TimeoutExpired:
+                self.child.kill()
+                self.child.wait(10)
+        self.child.stdout.close()
+        self.selector.close()
+
+
+class Handshakes:
+    """What both pairs answer. `target` is the file that is observed."""
+
+    def ask(self, command):
+        raise NotImplementedError
+
     def round(self, handshakes):
         server, client, kept, _ = self.ask(f"round {handshakes}").split()
         return Round(float(server) / 1000, float(client) / 1000, int(kept) / handshakes)
 
     def warm(self, handshakes):
         self.ask(f"warm {handshakes}")
-
-    def runs(self, handshakes):
-        """How often programs ran for one handshake: at uprobes (server, client), at tracepoints (server, client)."""
-        return [float(number) for number in self.ask(f"runs {handshakes}").split()]
 
     def sites(self):
         """{library: [hexadecimal offset]} of the probes that are in place."""
@@ -106,13 +116,51 @@ class Pair:
         """The ids of all BPF programs on this host that trace."""
         return frozenset(self.ask("programs").split())
 
+
+class Pair(Program, Handshakes):
+    def __init__(self, bench, kind, version):
+        super().__init__(bench.program, kind, version, str(bench.processor), bench.certificate, bench.key,
+                         LD_LIBRARY_PATH=bench.used)
+        self.bench = bench
+        self.target = bench.libssl
+        self.library, self.library_version = self.ask("library").split(" ", 1)
+        if os.path.realpath(self.library) != os.path.realpath(bench.libssl):
+            self.stop()
+            raise BenchmarkError(f"the pair loaded {self.library} instead of {bench.libssl}")
+
+    def runs(self, handshakes):
+        """How often programs ran for one handshake: at uprobes (server, client), at tracepoints (server, client)."""
+        return [float(number) for number in self.ask(f"runs {handshakes}").split()]
+
+
+class GoPair(Handshakes):
+    """gopair makes the handshakes; what stands in the kernel is for a pair beside it, which makes none."""
+    OWN = {"round", "warm", "sites"}
+    GO = "1.27.3"
+
+    def __init__(self, bench):
+        self.bench = bench
+        self.target = os.path.join(bench.directory, "gopair")
+        root = os.path.join(cache(), f"go-{self.GO}", "go")
+        if not os.path.exists(root):
+            raise BenchmarkError(f"there is no Go {self.GO} in {cache()}: run `make deps`")
+        run(os.path.join(root, "bin", "go"), "-C", os.path.join(HERE, "gopair"), "build", "-o", self.target, ".",
+            env=dict(os.environ, GOROOT=root, GOCACHE=os.path.join(cache(), "go-build"), GOPROXY="off",
+                     GOPATH=os.path.join(cache(), "go-path"), GOTOOLCHAIN="local", GOTELEMETRY="off", CGO_ENABLED="0"))
+        self.kernel = Pair(bench, "tcp", "1.3")
+        self.program = Program("taskset", "-c", str(bench.processor), self.target)
+        self.library_version = f"Go {self.GO}"
+
+    def ask(self, command):
+        return (self.program if command.split()[0] in self.OWN else self.kernel).ask(command)
+
+    def runs(self, handshakes):
+        """As of Pair, but of both ends together: they are not told apart."""
+        self.ask("count")
+        self.warm(handshakes)
+        uprobes, tracepoints = (int(number) / handshakes for number in self.ask("counted").split())
+        return [uprobes, uprobes, tracepoints, tracepoints]
+
     def stop(self):
-        if self.child.poll() is None:
-            self.child.stdin.close()
-            try:
-                self.child.wait(10)
-            except subprocess.TimeoutExpired:
-                self.child.kill()
-                self.child.wait(10)
-        self.child.stdout.close()
-        self.selector.close()
+        self.program.stop()
+        self.kernel.stop()

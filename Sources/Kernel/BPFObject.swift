@@ -76,6 +76,11 @@ package enum ProbeRung: String, Sendable, CaseIterable, Codable {
         guard result == 0 else { throw .from(result, operation: "set the ring buffer's size to \(bytes) bytes") }
     }
 
+    /// How long a goroutine's call may last before it is taken for one that will not come back, in seconds.
+    package func setCallLifetime(seconds: UInt64) throws(BPFError) {
+        try unsafe knobsPointer().pointee.call_lifetime_s = UInt16(clamping: max(1, seconds))
+    }
+
     /// Restricts observation to the processes of the `observed_processes` map.
     package func filterProcesses() throws(BPFError) { try set(\.filter_processes) }
 

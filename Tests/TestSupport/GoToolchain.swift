@@ -8,6 +8,11 @@ package struct GoToolchain: Sendable, CustomStringConvertible {
 
     /// Oldest first.
     package static let versions = ["1.21.13", "1.26.6", "1.27.3"]
+    package static let triesAll = ProcessInfo.processInfo.environment["TLSWATCH_GO"] == "all"
+    /// Those that every handshake is tried with: with TLSWATCH_GO=all all that there are (`make test-go`).
+    package static let tried =
+        triesAll
+        ? ["1.19.8", "1.21.13", "1.22.10", "1.23.9", "1.24.11", "1.25.5", "1.26.6", "1.27.3"] : versions
 
     /// A release, and how it is asked to build.
     package struct Build: Sendable, CustomStringConvertible {
@@ -21,7 +26,7 @@ package struct GoToolchain: Sendable, CustomStringConvertible {
 
     /// What there is to tell apart in reading a binary: releases, symbols, addresses that are not fixed.
     package static let builds =
-        versions.map { Build($0) } + [
+        tried.map { Build($0) } + [
             Build("1.21.13", ["-ldflags=-s -w"]), Build("1.27.3", ["-ldflags=-s -w"]),
             Build("1.27.3", ["-buildmode=pie"]),
         ]
@@ -35,6 +40,12 @@ package struct GoToolchain: Sendable, CustomStringConvertible {
     }
 
     package var description: String { "Go \(version)" }
+
+    private var minor: Int { Int(version.split(separator: ".").dropFirst().first ?? "") ?? 0 }
+    /// Whether its connections tell their group (tls.ConnectionState.CurveID).
+    package var tellsGroup: Bool { minor >= 25 }
+    /// Whether a client without a certificate gets the alert that says so.
+    package var tellsMissingCertificate: Bool { minor >= 23 }
 
     /// Whether all are there.
     package static let areFetched = versions.allSatisfy { (try? GoToolchain($0)) != nil }
@@ -51,8 +62,38 @@ package struct GoToolchain: Sendable, CustomStringConvertible {
         return home + "/.cache/tlswatch-tests"
     }
 
+    /// Go's own package, and what a fork of it is called.
+    package static let tls = "crypto/tls"
+    package static let fork = "crypto/tls/forked.tls"
+
+    /// Writes a fork of the package, whose connections have another layout. Returns the overlay with which it is built.
+    package func writeFork(in directory: TemporaryDirectory) throws -> String {
+        let folder = "\(root)/src/\(Self.tls)"
+        let changed = directory.file("conn.go")
+        let connection = try String(contentsOfFile: folder + "/conn.go", encoding: .utf8)
+        let start = "type Conn struct {\n"
+        guard connection.contains(start) else { throw HarnessError("\(self): no Conn in conn.go") }
+        try connection.replacing(start, with: start + "\tfirst [40]byte\n")
+            .write(toFile: changed, atomically: true, encoding: .utf8)
+        // Go takes no package for its own one of whose files has just been written.
+        try FileManager.default.setAttributes(
+            [.modificationDate: Date(timeIntervalSinceNow: -3_600)], ofItemAtPath: changed)
+        var replaced: [String: String] = [:]
+        for file in try FileManager.default.contentsOfDirectory(atPath: folder)
+        where (file.hasSuffix(".go") && !file.hasSuffix("_test.go")) || file.hasSuffix(".s") {
+            replaced["\(root)/src/\(Self.fork)/\(file)"] = file == "conn.go" ? changed : "\(folder)/\(file)"
+        }
+        let overlay = directory.file("overlay.json")
+        try JSONEncoder().encode(["Replace": replaced]).write(to: URL(fileURLWithPath: overlay))
+        return overlay
+    }
+
     /// Builds the program in `directory`. What is compiled is kept between runs of the tests.
-    package func build(_ directory: String, to output: String, _ flags: [String] = []) throws {
+    ///
+    /// - Parameter changes: to the environment of the build.
+    package func build(
+        _ directory: String, to output: String, _ flags: [String] = [], environment changes: [String: String] = [:]
+    ) throws {
         // Nothing is fetched and nothing outside the cache is used.
         let environment = [
             "GOROOT": root, "GOCACHE": cache + "/go-build", "GOPATH": cache + "/go-path", "GOPROXY": "off",
@@ -61,8 +102,8 @@ package struct GoToolchain: Sendable, CustomStringConvertible {
             "GOWORK": "off",
         ]
         let result = try ChildProcess.run(
-            program, ["-C", directory, "build", "-o", output] + flags + ["."], environment: environment,
-            within: .seconds(300))
+            program, ["-C", directory, "build", "-o", output] + flags + ["."],
+            environment: environment.merging(changes) { $1 }, within: .seconds(300))
         guard result.status == .exited(0) else { throw HarnessError("\(self): \(result.errors.suffix(2_000))") }
     }
 

@@ -36,7 +36,10 @@ struct GoFunctions: Sendable {
         if let section = image.file.sections.first(where: { $0.name.hasSuffix("gopclntab") && $0.isAllocated }) {
             return read(image, at: section.address) ?? .unknown
         }
-        guard image.file.sections.isEmpty else { return .none }
+        // C's linker puts it among other data of a position-independent program.
+        guard image.file.sections.isEmpty || image.file.sections.contains(where: { $0.name == ".go.buildinfo" }) else {
+            return .none
+        }
         var result = Search.none
         for range in DataSearch.areas(image.file) {
             image.find([0xff, 0xff, 0xff, 0, 0, 1, 8], in: range, margin: 8) { _, start, at in

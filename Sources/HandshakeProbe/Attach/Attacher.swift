@@ -279,7 +279,7 @@ extension HookKind {
         switch self {
         case .callExit, .keyAgreementExit, .pause: 0
         case .keyChange, .keyAgreement, .keyAgreementFailed, .alpnSelect, .alpnAnswer, .masterSecret, .newKeys, .fatal,
-            .objectFree:
+            .group, .helloRetry, .objectFree:
             1
         case .call: 2
         }
@@ -296,6 +296,7 @@ extension tlswatch_site {
         object = tlswatch_place(site.object)
         argument = tlswatch_place(site.argument)
         argument2 = tlswatch_place(site.argument2)
+        argument3 = tlswatch_place(site.argument3)
     }
 }
 

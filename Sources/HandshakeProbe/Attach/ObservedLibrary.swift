@@ -65,6 +65,8 @@ package struct ObservedLibrary: Sendable {
     /// That a process had it mapped before it was probed; until that is noted.
     var late: LateProbes?
 
+    /// The forks in the file that are probed as well.
+    var forks: [ObservedFork] = []
     /// The name of a stack that is recognised without being observed.
     var unobservedStack: String?
     /// Of the libcrypto beside a libssl, which is no library of its own to anybody: its profile and its probes.
@@ -77,6 +79,30 @@ package struct ObservedLibrary: Sendable {
     /// How transport objects are read, from there too.
     var companionTransport: TransportLayout?
     package var version: String? { analysis?.version ?? companionVersion }
+
+    /// Every profile whose hits and records are this library's.
+    var profiles: [Int] { [profile] + forks.map(\.profile) + companionProfiles }
+    /// Every probe in place.
+    var allSites: [ProbeSite] { forks.reduce(sites) { $0 + $1.chosen } + companionSites }
+}
+
+/// A fork of a library in the same file (`LibraryAnalysis.forks`), with the profile that it is probed under.
+struct ObservedFork: Sendable {
+    var profile: Int
+    var analysis: LibraryAnalysis
+    var chosen: [ProbeSite]
+    /// As of `ObservedLibrary`.
+    var hitsBefore: UInt64
+
+    /// As the consumer of its records is told of it.
+    func library(of owner: ObservedLibrary) -> ObservedLibrary {
+        var library = owner
+        (library.profile, library.analysis, library.chosen, library.hitsBefore) = (
+            profile, analysis, chosen, hitsBefore
+        )
+        library.forks = []
+        return library
+    }
 }
 
 /// Probes that came after a process had mapped the library: what it did before is not known.

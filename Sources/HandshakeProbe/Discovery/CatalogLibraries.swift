@@ -91,11 +91,27 @@ extension CatalogState {
 
     /// Takes off the probes of libraries whose records make no sense.
     mutating func distrust(_ profiles: Set<Int>) {
+        for identifier in libraries.keys { distrustForks(of: identifier, profiles) }
         for (identifier, library) in libraries where library.state == .attached && profiles.contains(library.profile) {
             detach(
                 identifier,
                 as: .detached(detail: "its first sessions read no sane version and role: detached, not believed"))
         }
+    }
+
+    /// The library itself may be read as it is.
+    private mutating func distrustForks(of identifier: Int, _ profiles: Set<Int>) {
+        guard let library = libraries[identifier], library.forks.contains(where: { profiles.contains($0.profile) })
+        else {
+            return
+        }
+        for fork in library.forks where profiles.contains(fork.profile) {
+            try? attacher.detach(profile: fork.profile, object: kernel.object)
+        }
+        libraries[identifier]?.forks.removeAll { profiles.contains($0.profile) }
+        libraries[identifier]?.omitted.append(
+            "the first sessions of a fork in it read no sane version and role: detached, not believed")
+        hasNews = true
     }
 
     /// Probes the end of objects in those libraries, where that has waited.
@@ -167,8 +183,12 @@ extension CatalogState {
         let lease = fileGuard.release(id: identifier)
         guard let library = libraries[identifier] else { return }
         if library.state == .attached {
+            for fork in library.forks {
+                try? attacher.detach(profile: fork.profile, object: kernel.object, lease: lease)
+            }
             try? attacher.detach(profile: library.profile, object: kernel.object, lease: lease)
         }
+        libraries[identifier]?.forks = []
         libraries[identifier]?.chosen = []
         libraries[identifier]?.state = state
         hasNews = true

@@ -39,6 +39,44 @@ extension CatalogState {
         if let refusal = probe(identifier, library, file, stack.rules.states) {
             library.chosen = []
             library.state = refusal
+            return
+        }
+        for fork in analysis.forks { attach(fork, of: &library, identifier, file, stack.rules.states) }
+    }
+
+    /// Probes a fork in the file of a library that is probed. Where it cannot be, that is all that is missing.
+    private mutating func attach(
+        _ fork: LibraryAnalysis, of library: inout ObservedLibrary, _ identifier: Int, _ file: OpenFile,
+        _ states: KernelStates
+    ) {
+        let choice = attacher.choose(fork)
+        library.omitted += choice.omitted
+        guard fork.isObserved(by: choice.sites) else { return }
+        guard let profile = attacher.reserveProfile() else {
+            library.omitted.append("a fork in it: more than \(attacher.limit) libraries (--max-libraries)")
+            return
+        }
+        let observed = ObservedFork(
+            profile: profile, analysis: fork, chosen: choice.sites,
+            hitsBefore: kernel.object.hits(profile: UInt32(profile)))
+        let (maker, returned) = (attacher.maker, attacher.returned)
+        announce(observed.library(of: library))
+        let answer = make(library, afterLate: { returned.add(profile) }) { [kernel] () throws(BPFError) in
+            defer { withExtendedLifetime(file) {} }
+            return try maker.make(
+                choice.sites, deferred: [], of: fork, transport: fork.transport, states: states, profile: profile,
+                path: file.magicPath, object: kernel.object)
+        }
+        switch answer {
+        case .value(.success(let links)):
+            attacher.keep(links, profile: profile)
+            library.forks.append(observed)
+        case .value(.failure(let error)):
+            try? attacher.detach(profile: profile, object: kernel.object)
+            library.omitted.append("a fork in it: \(error.description)")
+        case .hangs(let detail):
+            try? kernel.object.setProfile(UInt32(profile), tlswatch_profile())
+            library.omitted.append("a fork in it: \(detail)")
         }
     }
 

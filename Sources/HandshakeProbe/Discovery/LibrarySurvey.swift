@@ -139,7 +139,7 @@ extension LibrarySurvey.Entry {
         if case .analysed(let analysis) = look.finding {
             self.init(path: look.path, stack: analysis.stack)
             version = analysis.version
-            sites = analysis.sites
+            sites = analysis.allSites
             notes = analysis.notes
             observable = analysis.isObserved(by: analysis.sites.filter { $0.mode == .emulated })
         } else if let (stack, reason, detail) = look.finding.unobserved {

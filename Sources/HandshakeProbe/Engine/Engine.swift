@@ -46,6 +46,8 @@ package final class Engine: Sendable {
         if options.leastPrivilege { try Privileges.keepForObserving(rung: rung, wire: looksAtPackets) }
         let opened = try OpenBPFObject()
         try opened.setRingSize(options.ringBytes)
+        // Beyond the timeout it has no session any more.
+        try opened.setCallLifetime(seconds: options.handshakeTimeout / 1_000_000_000 * 2)
         let filters = !options.processes.isEmpty
         if filters { try opened.filterProcesses() }
         // Before anything is looked at, so that nothing starts unseen in between.

@@ -130,7 +130,7 @@ extension CoverageSample {
         for library in libraries {
             switch library.state {
             case .attached:
-                let sites = library.sites + library.companionSites
+                let sites = library.allSites
                 for mode in [SiteMode.emulated, .singleStep] {
                     let count = sites.count { $0.mode == mode }
                     if count > 0 || mode == .emulated { addProbes(library, mode.rawValue, count) }

@@ -24,7 +24,7 @@ struct LibraryHits {
     func samples(live: [ObservedLibrary], count: (Int) -> UInt64) -> [CoverageSample.Hits] {
         var names: [Int: String] = [:]
         for library in live {
-            for profile in [library.profile] + library.companionProfiles { names[profile] = library.path }
+            for profile in library.profiles { names[profile] = library.path }
         }
         var samples: [CoverageSample.Hits] = []
         var gone = retired

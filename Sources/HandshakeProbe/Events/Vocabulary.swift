@@ -29,6 +29,10 @@ package enum HookKind: UInt16, Sendable, Codable, CaseIterable {
 
     /// The key agreement has failed: an instruction that the library comes to in no other case.
     case keyAgreementFailed = 13
+    /// This side makes a key share: of which group.
+    case group = 14
+    /// A HelloRetryRequest is sent or processed.
+    case helloRetry = 15
 }
 
 /// How much is measured inside a handshake (`--phases`), and which of these a site is probed for.

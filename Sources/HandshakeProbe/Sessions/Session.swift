@@ -71,6 +71,11 @@ struct Session {
     /// The peer's share was used for a master secret (below TLS 1.3).
     var hasMasterSecret = false
     var peerFinished: UInt64 = 0
+    /// Of a library that does not keep it: the group of the key share that this side has made last, how many it has made, and
+    /// whether one was for a HelloRetryRequest.
+    var shareGroup: UInt32?
+    var shares = 0
+    var hasRetried = false
 
     // Failure
     var fatal: (alert: Int32, reason: Int32)?
@@ -128,11 +133,14 @@ struct Session {
     /// Whether a step shows that a renegotiation takes place.
     func isShown(by step: tlswatch_step) -> Bool {
         switch HookKind(rawValue: step.hook) {
-        case .keyChange, .newKeys, .masterSecret, .keyAgreement, .keyAgreementFailed, .alpnSelect, .alpnAnswer:
+        case .keyChange, .newKeys, .masterSecret, .keyAgreement, .keyAgreementFailed, .alpnSelect, .alpnAnswer,
+            .helloRetry:
             return true
         // Reading a connection that has been shut down fails too.
         case .fatal:
             return step.detail != UInt16(TLSWATCH_NO_STATE) && hasMoved(state: nil, detail: UInt32(step.detail))
+        // A client makes a share for its hello, sent or not.
+        case .group: return false
         case .call, .callExit, .keyAgreementExit, .objectFree, .pause, nil: return false
         }
     }

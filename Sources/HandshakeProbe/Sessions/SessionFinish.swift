@@ -64,14 +64,23 @@ extension Session {
         guard handshake.outcome == .completed else { return }
         handshake.tlsVersion = facts.version.flatMap(IANA.version)
         handshake.cipher = facts.cipher.map(IANA.cipher)
-        handshake.group = facts.group.flatMap(IANA.group)
+        handshake.group = (facts.group ?? group(version: facts.version)).flatMap(IANA.group)
         handshake.resumed = facts.resumed
         handshake.alpn = facts.alpn
         handshake.alpnWasRead = facts.alpnWasRead
         handshake.earlyData = facts.earlyData
         handshake.helloRetryRequest = facts.helloRetryRequest
+        if facts.helloRetryRequest == nil, facts.version == 0x0304, shares > 0 {
+            handshake.helloRetryRequest = hasRetried
+        }
         handshake.clientCertificateRequested = facts.clientCertificateRequested
         handshake.clientCertificateGiven = facts.clientCertificateGiven
+    }
+
+    /// The group, by the key shares that were made: a client's below TLS 1.3 is the one that it has made for the server's.
+    private func group(version: UInt32?) -> UInt32? {
+        guard let version, version >= 0x0304 || role == .server || hasMasterSecret else { return nil }
+        return shareGroup
     }
 
     private func fillPhases(_ handshake: inout Handshake, _ rules: SessionRules, version: UInt32?) {

@@ -78,6 +78,8 @@ extension Session {
         case .keyChange: changeKeys(event, at: time, input: input, rules: rules)
         case .masterSecret:
             hasMasterSecret = true
+            // A client's offer of TLS 1.3 has a share of its own, which is used for nothing below.
+            if role == .client { shareGroup = nil }
             if keyExchangeBegin == 0 { keyExchangeBegin = input }
         case .keyAgreement:
             agreed = true
@@ -95,6 +97,10 @@ extension Session {
         case .fatal:
             // The first one is the cause; what follows comes of it.
             if fatal == nil { fatal = (event.argument, event.argument2) }
+        case .group:
+            shareGroup = UInt32(bitPattern: event.argument) & 0xffff
+            shares += 1
+        case .helloRetry: hasRetried = true
         case .pause:
             // What it computed up to here is not told, nor what its job does from here on.
             parts.loseTrack()

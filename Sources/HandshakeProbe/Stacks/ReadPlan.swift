@@ -223,7 +223,7 @@ extension tlswatch_interfaces {
         self.init(
             connection: layout.connection, incoming_error: layout.incomingError, outgoing_error: layout.outgoingError,
             mutex: layout.mutex, known: 1, socket: layout.socket, pointer: layout.pointer,
-            descriptor: layout.descriptor)
+            descriptor: layout.descriptor, canceled: layout.canceled ?? UInt16(TLSWATCH_NOTHING), reserved: (0, 0, 0))
     }
 }
 

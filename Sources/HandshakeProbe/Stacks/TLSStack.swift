@@ -93,9 +93,10 @@ package struct ProbeSite: Sendable, Hashable, Codable {
     package var mode: SiteMode
     /// Where the TLS object is; `nil` where the site does not tell.
     package var object: ObjectPlace?
-    /// Where the argument and the second argument are that `enum tlswatch_hook` names.
+    /// Where the arguments are that `enum tlswatch_hook` names.
     package var argument: ValuePlace?
     package var argument2: ValuePlace?
+    package var argument3: ValuePlace?
     /// Whether the function's return is observed as well, by a return probe.
     package var returns: Bool
     package var context: ExecutionContext
@@ -104,7 +105,7 @@ package struct ProbeSite: Sendable, Hashable, Codable {
 
     package init(
         hook: HookKind, symbol: String, fileOffset: UInt64, address: UInt64 = 0, mode: SiteMode, object: ObjectPlace?,
-        argument: ValuePlace? = nil, argument2: ValuePlace? = nil, returns: Bool = false,
+        argument: ValuePlace? = nil, argument2: ValuePlace? = nil, argument3: ValuePlace? = nil, returns: Bool = false,
         context: ExecutionContext = .thread, phases: Phases = .all
     ) {
         self.context = context
@@ -117,6 +118,7 @@ package struct ProbeSite: Sendable, Hashable, Codable {
         self.object = object
         self.argument = argument
         self.argument2 = argument2
+        self.argument3 = argument3
         self.returns = returns
     }
 }
@@ -171,6 +173,8 @@ package struct InterfaceLayout: Sendable, Hashable {
     package var socket: UInt16
     package var pointer: UInt16
     package var descriptor: UInt16
+    /// In the third argument of a call's exit: eight bytes that are 0 unless the call was canceled; `nil` where that is not known.
+    package var canceled: UInt16?
     /// By the low half of the type's address in the file's own numbering.
     package var types: [UInt32: InterfaceType]
 }
@@ -195,6 +199,9 @@ package struct LibraryAnalysis: Sendable, Equatable {
     /// Of these every TLS object of this library has one, of `isOfState` facts: what has none is another's memory. Empty: not
     /// known.
     var identity: [KernelStates.Test] = []
+    /// The same stack once more in the file, with objects of another layout (a fork linked beside it): each has a profile of its
+    /// own, and is the same library to everybody but the attacher.
+    package var forks: [LibraryAnalysis] = []
     /// Whether the file is a companion (`TLSStack.companion`): it has nothing of a handshake, only what a library beside it
     /// needs, and folds into that one.
     package var isCompanion = false
@@ -218,6 +225,9 @@ package struct LibraryAnalysis: Sendable, Equatable {
     }
 
     private static let randoms: [Fact] = [.random, .randomEnd]
+
+    /// Its sites and those of its forks.
+    package var allSites: [ProbeSite] { forks.reduce(sites) { $0 + $1.allSites } }
 
     /// Whether sessions can be observed in this file: it holds the state machine and a site for it.
     package var observesSessions: Bool { sites.contains { $0.hook == .call } }

@@ -70,7 +70,7 @@ extension HandshakeField {
             "reason", .text(.pattern("^[a-z0-9_]+$")), title: "reason",
             "Why it did not complete, in snake case: the IANA name of the alert if there was one; else `peer_closed`, "
                 + "`connection_reset`, `transport_error`, a library error, or `unknown`; of Go, for a certificate that was "
-                + "refused, what was wrong with it, and `canceled` (by the program), `deadline_exceeded`, `not_tls`; of packets "
+                + "refused, what was wrong with it, and `canceled` (by its context), `closed_locally`, `deadline_exceeded`, `not_tls`; of packets "
                 + "`encrypted_alert` and `not_tls`. For abandoned sessions: `events_lost` or `session_table_full`; of packets "
                 + "`peer_closed`, `connection_reset`, `closed`, `not_followed` or, of QUIC, `silent`",
             absentIf: "the session completed, timed out, or was abandoned without a known reason"

@@ -15,7 +15,7 @@ struct SettingExample: CustomTestStringConvertible, Sendable {
     static let all = [
         SettingExample(
             key: "listen", right: [["[::1]:1"], ["localhost:2"], ["0.0.0.0:0"]],
-            wrong: ["9899", ":9899", "host:65536", "host:-1", "host:http"]),
+            wrong: ["9899", "host:65536", "host:-1", "host:http"]),
         SettingExample(key: "web-config-file", right: [["/a.yml"], ["b.yml"], ["c"]], wrong: []),
         SettingExample(key: "log-format", right: [["json"], ["text"], ["json"]], wrong: ["xml", "JSON"]),
         SettingExample(key: "library", right: [["/a", "/b"], ["/c"], ["/d"]], wrong: []),

@@ -41,25 +41,47 @@ package enum Go: TLSStack {
         guard let types = binary.types() else {
             throw AnalysisError("it was made by Go, and its type data is of no known kind")
         }
-        var result = LibraryAnalysis(stack: name, version: binary.version, sites: [], notes: [])
-        guard let first = packages.first else { throw AnalysisError("it has no handshakeContext of crypto/tls") }
-        let layout = try GoLayout(package: first, types)
-        let functions = binary.functions(of: first)
-        let sites = try GoSites(package: first, layout: layout, functions: functions, code: CodeReader(file))
-        result.sites = sites.sites
-        result.notes += layout.notes + sites.notes
-        result.take(facts: layout.facts, expendable: GoLayout.expendable)
-        result.interfaces = GoInterfaces(package: GoLayout.importPath(first), layout: layout, types).layout
-        result.notes += packages.dropFirst().map { other in
-            "handshakes of \(GoLayout.importPath(other)), a fork in the same file, are not observed"
+        var found: [LibraryAnalysis] = []
+        var failures: [(package: String, error: AnalysisError)] = []
+        for package in packages {
+            do throws(AnalysisError) {
+                found.append(try analyse(package, binary, types, file))
+            } catch {
+                failures.append((GoLayout.importPath(package), error))
+            }
         }
+        guard var result = found.first else {
+            throw failures.first?.error ?? AnalysisError("it has no handshakeContext of crypto/tls")
+        }
+        result.forks = Array(found.dropFirst())
+        // Whoever asks about the file asks about all that is in it.
+        result.notes += result.forks.flatMap(\.notes)
+        result.notes += failures.map { "handshakes of \($0.package) are not observed: \($0.error)" }
         return result
     }
+
+    private static func analyse(
+        _ package: String, _ binary: GoBinary, _ types: GoTypes, _ file: ELFFile
+    ) throws(AnalysisError) -> LibraryAnalysis {
+        let path = GoLayout.importPath(package)
+        let layout = try GoLayout(package: package, types)
+        let sites = try GoSites(
+            package: package, layout: layout, functions: binary.functions(of: package), code: CodeReader(file))
+        var result = LibraryAnalysis(
+            stack: name, version: binary.version, sites: sites.sites,
+            notes: (layout.notes + sites.notes).map { path == Self.package ? $0 : "\(path): \($0)" })
+        result.take(facts: layout.facts, expendable: GoLayout.expendable)
+        result.interfaces = GoInterfaces(package: path, layout: layout, types).layout
+        return result
+    }
+
+    /// Packages of one file that are observed; the largest number seen is 2.
+    private static let packageLimit = 8
 
     /// The packages with a handshake, Go's own first.
     private static func packages(_ binary: GoBinary) -> [String] {
         let names = Set(binary.functionNames(endingIn: method).map { String($0.dropLast(method.utf8.count)) })
-        return names.sorted { ($0 != package ? 1 : 0, $0) < ($1 != package ? 1 : 0, $1) }
+        return Array(names.sorted { ($0 != package ? 1 : 0, $0) < ($1 != package ? 1 : 0, $1) }.prefix(packageLimit))
     }
 }
 

@@ -33,9 +33,18 @@ struct GoLayout {
     let errors: (in: UInt16, out: UInt16)?
     /// Of the mutex that is held in a handshake.
     let mutex: UInt16?
+    /// Whether a Conn knows its group; before Go 1.23 the key shares have to tell.
+    let keepsGroup: Bool
+    /// Of the pointer to its Conn in a client's connection of a type of its own (utls: UConn).
+    let outer: Int32?
 
     /// A package's path as it is written in an import: in the names of functions the last element's dots are escaped.
     static func importPath(_ package: String) -> String { package.replacing("%2e", with: ".") }
+
+    /// Whether a package is one of quic-go's forks, of Go 1.18 to 1.20.
+    private static func isOfQUIC(_ path: String) -> Bool {
+        ["github.com/quic-go/qtls-go", "github.com/marten-seemann/qtls-go"].contains { path.hasPrefix($0) }
+    }
 
     /// - Parameter package: as it stands in the names of functions.
     init(package: String, _ types: GoTypes) throws(AnalysisError) {
@@ -75,7 +84,14 @@ struct GoLayout {
         for (fact, field, size) in [(Fact.goQUIC, "quic", 4), (.goGroup, "curveID", 2), (.goHelloRetry, "didHRR", 1)] {
             if let place = offset(field) { facts[fact] = FactPath(offsets: [place], size: size) }
         }
-        if facts[.goGroup] == nil { notes.append("no group: before Go 1.24 a connection does not keep it") }
+        // The forks that QUIC had before carry no other transport; that every connection has some is as good as the field.
+        if facts[.goQUIC] == nil, Self.isOfQUIC(path) {
+            facts[.goQUIC] = FactPath(offsets: [Int32(connection)], size: 4)
+        }
+        let outerName = GoTypeName(path, "UConn")
+        outer = types.named([outerName])[outerName].flatMap { types.fields(of: $0)["Conn"]?.offset }
+            .flatMap { Int32(exactly: $0) }
+        keepsGroup = facts[.goGroup] != nil && facts[.goHelloRetry] != nil
         // A string: where it is, and its length. A slice begins alike.
         for (text, length, field) in [
             (Fact.alpn, Fact.alpnLength, "clientProtocol"), (.sni, .goServerNameLength, "serverName"),

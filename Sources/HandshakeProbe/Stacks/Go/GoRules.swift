@@ -34,7 +34,7 @@ extension SessionRules {
                 let failure = GoFailure(event)
             else { return false }
             // Read or Write of a connection that was closed before.
-            if failure.value == .closed { return true }
+            if failure.value == .closed || failure.value == .canceled { return true }
             // A server on an object that is thrown away, to look at a ClientHello that was read elsewhere.
             return role == .server && failure.received == nil && carrier & 0xff != UInt32(GoValue.socket.rawValue)
                 && !SessionFacts(go: event, role: role).isQUIC
@@ -50,8 +50,9 @@ struct GoFailure {
     let reason: Int32
 
     private static let receivedFlag: Int32 = 0x100
-    /// Of the fact `carrier`: the call has used a socket.
+    /// Of the fact `carrier`: the call has used a socket; its context was canceled.
     static let usesSocket: UInt32 = 0x100
+    static let isCanceled: UInt32 = 0x200
 
     init(alert: Int32, reason: Int32) { (self.alert, self.reason) = (alert, reason) }
 
@@ -69,7 +70,10 @@ struct GoFailure {
         } else {
             self.alert = received.map { $0 | Self.receivedFlag } ?? -1
         }
-        reason = Int32(bitPattern: error)
+        // A context that is canceled closes the connection, and this is what the call finds.
+        let wasCanceled = event.scalar(.carrier).map { $0 & Self.isCanceled != 0 } ?? false
+        let isClosed = error & 0xff == UInt32(GoValue.closed.rawValue)
+        reason = Int32(bitPattern: isClosed && wasCanceled ? UInt32(GoValue.canceled.rawValue) : error)
     }
 
     var value: GoValue? { GoValue(rawValue: UInt8(truncatingIfNeeded: reason)) }
@@ -112,7 +116,8 @@ struct GoFailure {
         case .text: Self.endOfFile.contains(detail) ? "peer_closed" : nil
         case .errno: TransportError.reason(-Int32(detail & 0xffff)) ?? "transport_error"
         case .deadline: "deadline_exceeded"
-        case .closed: "canceled"
+        case .canceled: "canceled"
+        case .closed: "closed_locally"
         case .recordHeader: "not_tls"
         case .echRejected: "ech_required"
         default: nil
@@ -144,6 +149,6 @@ struct GoFailure {
     /// Besides the alerts.
     static let usualReasons = [
         "hostname_mismatch", "certificate_verify_failed", "peer_closed", "connection_reset", "transport_error",
-        "deadline_exceeded", "canceled", "not_tls",
+        "deadline_exceeded", "canceled", "closed_locally", "not_tls",
     ]
 }

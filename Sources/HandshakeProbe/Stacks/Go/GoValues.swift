@@ -27,6 +27,8 @@ enum GoValue: UInt8, CaseIterable {
     case echRejected
     case deadline
     case closed
+    /// No type: `closed`, and by a context.
+    case canceled
 
     case socket = 64
     case wrapper
@@ -54,7 +56,9 @@ struct GoInterfaces {
         }
         return [
             ErrorType(name: GoTypeName(package, "alert"), value: .alert, isPointer: false, detail: (nil, 1)),
-            ErrorType(name: GoTypeName("crypto/tls", "AlertError"), value: .alert, isPointer: false, detail: (nil, 1)),
+            ErrorType(name: GoTypeName(package, "AlertError"), value: .alert, isPointer: false, detail: (nil, 1)),
+            // quic-go's forks return Go's own.
+            ErrorType(name: GoTypeName(Go.package, "AlertError"), value: .alert, isPointer: false, detail: (nil, 1)),
             ErrorType(name: GoTypeName("syscall", "Errno"), value: .errno, isPointer: false, detail: (nil, 4)),
             ErrorType(name: GoTypeName("errors", "errorString"), value: .text, detail: ("s", 0)),
             ErrorType(name: GoTypeName("net", "OpError"), value: .operation, inner: "Err"),
@@ -112,8 +116,15 @@ struct GoInterfaces {
         layout = InterfaceLayout(
             connection: fields.connection, incomingError: errors.in, outgoingError: errors.out, mutex: mutex,
             socket: descriptor == nil ? 0 : UInt16(GoValue.socket.rawValue), pointer: descriptor?.pointer ?? 0,
-            descriptor: descriptor?.descriptor ?? 0,
+            descriptor: descriptor?.descriptor ?? 0, canceled: Self.cancellation(types),
             types: Dictionary(table.map { (UInt32(truncatingIfNeeded: $0.key), $0.value) }) { first, _ in first })
+    }
+
+    /// Where a context that can be canceled keeps why it was: an error, or since 1.25 an atomic value.
+    private static func cancellation(_ types: GoTypes) -> UInt16? {
+        let name = GoTypeName("context", "cancelCtx")
+        guard let type = types.named([name])[name], let field = types.fields(of: type)["err"] else { return nil }
+        return UInt16(exactly: field.offset)
     }
 
     /// Adds sockets, and what wraps them. Returns where a socket keeps its descriptor.

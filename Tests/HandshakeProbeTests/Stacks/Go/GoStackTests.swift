@@ -146,7 +146,8 @@ import Testing
         #expect(reason(.errno, 32) == FailureReason(reason: "peer_closed"))
         #expect(reason(.errno, 113) == FailureReason(reason: "transport_error"))
         #expect(reason(.deadline) == FailureReason(reason: "deadline_exceeded"))
-        #expect(reason(.closed) == FailureReason(reason: "canceled"))
+        #expect(reason(.closed) == FailureReason(reason: "closed_locally"))
+        #expect(reason(.canceled) == FailureReason(reason: "canceled"))
         #expect(reason(.recordHeader) == FailureReason(reason: "not_tls"))
         #expect(reason(nil) == FailureReason(reason: "unknown"))
         #expect(GoFailure(alert: -1, reason: Int32(GoValue.certificateInvalid.rawValue) | 99 << 8).word == nil)
@@ -201,6 +202,10 @@ import Testing
         #expect(table.inFlight == 0)
         // Closed while it waited: it has used the socket.
         table = failed(UInt32(GoValue.socket.rawValue) | GoFailure.usesSocket, error: .closed, server: false)
+        #expect(table.takeFinished().map(\.reason) == ["closed_locally"])
+        // And by its context.
+        let canceled = UInt32(GoValue.socket.rawValue) | GoFailure.usesSocket | GoFailure.isCanceled
+        table = failed(canceled, error: .closed, server: false)
         #expect(table.takeFinished().map(\.reason) == ["canceled"])
     }
 

@@ -8,9 +8,11 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -18,7 +20,9 @@ import (
 	"math/big"
 	"net"
 	"os"
+	"reflect"
 	"runtime"
+	"runtime/pprof"
 	"strconv"
 	"sync"
 	"time"
@@ -44,6 +48,9 @@ type witness struct {
 	Peer      int    `json:"peer_certificates"`
 	Local     string `json:"local"`
 	Remote    string `json:"remote"`
+	Group     uint64 `json:"group"` // 0 where this release does not tell
+	Share     int64  `json:"share"` // when the peer's key share began to be sent; 0 where nobody stamps it
+	Held      int64  `json:"held"`  // between this side's last read before the peer sent what follows its share, and that
 	Error     string `json:"error"`
 }
 
@@ -64,10 +71,24 @@ func describe(scenario, role string, c *tls.Conn, start, end int64, err error) w
 	w := witness{Scenario: scenario, Role: role, Start: start, End: end, Completed: err == nil, Version: state.Version,
 		Cipher: state.CipherSuite, ALPN: state.NegotiatedProtocol, SNI: state.ServerName, Resumed: state.DidResume,
 		Peer: len(state.PeerCertificates), Local: c.LocalAddr().String(), Remote: c.RemoteAddr().String()}
+	w.Group = groupOf(state)
+	if s, ok := c.NetConn().(*splitConn); ok {
+		w.Share = s.stamps.get("share", peers[role])
+		rest := s.stamps.get("rest", peers[role])
+		w.Held = rest - s.lastRead(rest)
+	}
 	if err != nil {
 		w.Error = err.Error()
 	}
 	return w
+}
+
+// Since Go 1.25; before, 0.
+func groupOf(state tls.ConnectionState) uint64 {
+	if group := reflect.ValueOf(state).FieldByName("CurveID"); group.IsValid() {
+		return group.Uint()
+	}
+	return 0
 }
 
 // ---- certificates ----
@@ -271,7 +292,9 @@ func (w *world) complete() {
 	s, c = w.configs()
 	pair("wrapped", s, c, manner{wrap: func(c net.Conn) net.Conn { return &wrapped{7, c} }})
 	pair("wrapped-twice", s, c, manner{wrap: func(c net.Conn) net.Conn { return byValue{&wrapped{7, c}, "x"} }})
+	w.rsa()
 	w.slow()
+	w.split()
 	w.nested()
 	w.parallel()
 }
@@ -290,6 +313,101 @@ type slowWriter struct {
 func (s *slowWriter) Write(b []byte) (int, error) {
 	if len(b) > 5 && b[0] == 22 && b[5] == 1 {
 		s.once.Do(func() { time.Sleep(50 * time.Millisecond) })
+	}
+	return s.Conn.Write(b)
+}
+
+// A key exchange without a group.
+func (w *world) rsa() {
+	s, c := w.configs()
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	must(err)
+	t := template("a.example", time.Now().Add(-time.Hour), time.Now().Add(time.Hour))
+	t.KeyUsage |= x509.KeyUsageKeyEncipherment
+	der, err := x509.CreateCertificate(rand.Reader, t, w.ca.certificate, &key.PublicKey, w.ca.key)
+	must(err)
+	s.Certificates = []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}
+	s.MaxVersion = tls.VersionTLS12
+	s.CipherSuites = []uint16{tls.TLS_RSA_WITH_AES_128_GCM_SHA256}
+	c.CipherSuites = append(s.CipherSuites, tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256)
+	pair("rsa-12", s, c, manner{})
+}
+
+// Below TLS 1.3 a share is followed by more messages, which may come later.
+func (w *world) split() {
+	s, c := w.configs()
+	c.MaxVersion = tls.VersionTLS12
+	s.ClientAuth = tls.RequireAnyClientCert
+	c.Certificates = []tls.Certificate{w.ca.valid("client")}
+	stamps := &stamps{all: map[string]int64{}}
+	pair("split-12", s, c, manner{wrap: func(conn net.Conn) net.Conn { return &splitConn{Conn: conn, stamps: stamps} }})
+}
+
+var peers = map[string]string{"client": "server", "server": "client"}
+
+// When each side has begun to send something.
+type stamps struct {
+	lock sync.Mutex
+	all  map[string]int64
+}
+
+func (s *stamps) note(what, role string) {
+	s.lock.Lock()
+	defer s.lock.Unlock()
+	s.all[what+" "+role] = nanotime()
+}
+
+func (s *stamps) get(what, role string) int64 {
+	s.lock.Lock()
+	defer s.lock.Unlock()
+	return s.all[what+" "+role]
+}
+
+// Sends what comes behind a ServerKeyExchange (12) or a ClientKeyExchange (16) 50 ms later.
+type splitConn struct {
+	net.Conn
+	stamps *stamps
+	once   sync.Once
+	reads  []int64 // when each came back, of one goroutine
+}
+
+func (s *splitConn) Read(b []byte) (int, error) {
+	n, err := s.Conn.Read(b)
+	s.reads = append(s.reads, nanotime())
+	return n, err
+}
+
+func (s *splitConn) lastRead(before int64) (last int64) {
+	for _, read := range s.reads {
+		if read < before {
+			last = read
+		}
+	}
+	return last
+}
+
+func (s *splitConn) Write(b []byte) (int, error) {
+	for at := 0; at+6 <= len(b) && b[at] == 22; {
+		end := at + 5 + int(binary.BigEndian.Uint16(b[at+3:]))
+		kind := b[at+5]
+		if (kind == 12 || kind == 16) && end < len(b) {
+			split := false
+			s.once.Do(func() { split = true })
+			if !split {
+				break
+			}
+			role := map[byte]string{12: "server", 16: "client"}[kind]
+			s.stamps.note("share", role)
+			n, err := s.Conn.Write(b[:end])
+			if err != nil {
+				return n, err
+			}
+			time.Sleep(50 * time.Millisecond)
+			s.stamps.note("rest", role)
+			more, err := s.Conn.Write(b[end:])
+			return n + more, err
+		}
+		at = end
 	}
 	return s.Conn.Write(b)
 }
@@ -376,6 +494,12 @@ func (w *world) fail() {
 		return ctx, cancel
 	}})
 	s, c = w.configs()
+	unblock := make(chan struct{})
+	s.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) { <-unblock; return nil, nil }
+	pair("closed-locally", s, c, manner{wrap: func(conn net.Conn) net.Conn {
+		return &selfClosing{Conn: conn, then: func() { close(unblock) }}
+	}, context: func() (context.Context, func()) { return context.WithCancel(context.Background()) }})
+	s, c = w.configs()
 	var once sync.Once
 	s.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) {
 		once.Do(func() { panic("boom") })
@@ -401,6 +525,24 @@ func (w *world) fail() {
 		conn.Close()
 	}})
 	w.peek()
+}
+
+// A connection that its own program closes once it has written a ClientHello.
+type selfClosing struct {
+	net.Conn
+	then func()
+}
+
+func (s *selfClosing) Write(b []byte) (int, error) {
+	n, err := s.Conn.Write(b)
+	if len(b) > 5 && b[0] == 22 && b[5] == 1 {
+		go func() {
+			time.Sleep(40 * time.Millisecond)
+			s.Conn.Close()
+			s.then()
+		}()
+	}
+	return n, err
 }
 
 // Reads a ClientHello from memory and refuses it, as routers by server name do. It is no handshake.
@@ -459,6 +601,12 @@ func (o onlyReader) SetWriteDeadline(t time.Time) error { return nil }
 
 // `load N`: so many pairs, and nothing is told of them; with `collect` the heap moves all the while.
 func (w *world) load(count int, collects bool) {
+	if path := os.Getenv("GOHANDSHAKES_PROFILE"); path != "" {
+		file, err := os.Create(path)
+		must(err)
+		must(pprof.StartCPUProfile(file))
+		defer pprof.StopCPUProfile()
+	}
 	stop := make(chan struct{})
 	if collects {
 		go func() {
@@ -513,9 +661,59 @@ func quiet(s, c *tls.Config) {
 	client.Close()
 }
 
+// `hang N`: so many pairs, each of which stands still in the middle, and goes on only when the process ends.
+func (w *world) hang(count int) {
+	var waiting sync.WaitGroup
+	waiting.Add(count)
+	for i := 0; i < count; i++ {
+		go func() {
+			s, c := w.configs()
+			c.VerifyPeerCertificate = func([][]byte, [][]*x509.Certificate) error {
+				waiting.Done()
+				select {}
+			}
+			quiet(s, c)
+		}()
+	}
+	waiting.Wait()
+	fmt.Println("hanging")
+	time.Sleep(time.Hour)
+}
+
+// `leave N`: so many servers' goroutines end inside their handshakes.
+func (w *world) leave(count int) {
+	for i := 0; i < count; i++ {
+		left := make(chan struct{})
+		s, c := w.configs()
+		s.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) { runtime.Goexit(); return nil, nil }
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		must(err)
+		go func() {
+			defer close(left)
+			conn, err := listener.Accept()
+			must(err)
+			defer conn.Close()
+			tls.Server(conn, s).Handshake()
+		}()
+		conn, err := net.Dial("tcp", listener.Addr().String())
+		must(err)
+		tls.Client(conn, c).Handshake()
+		<-left
+		conn.Close()
+		listener.Close()
+	}
+	fmt.Println("left")
+	time.Sleep(time.Hour)
+}
+
 func main() {
 	ca := newAuthority()
 	w := &world{ca, ca.valid("a.example")}
+	if len(os.Args) > 2 && os.Args[1] != "load" {
+		count, err := strconv.Atoi(os.Args[2])
+		must(err)
+		map[string]func(int){"hang": w.hang, "leave": w.leave}[os.Args[1]](count)
+	}
 	if len(os.Args) > 2 && os.Args[1] == "load" {
 		count, err := strconv.Atoi(os.Args[2])
 		must(err)

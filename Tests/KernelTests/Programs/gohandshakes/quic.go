@@ -42,6 +42,7 @@ func carry(scenario string, s, c *tls.Config) {
 		state := conn.ConnectionState()
 		w := ends[conn]
 		w.Version, w.Cipher, w.ALPN, w.SNI = state.Version, state.CipherSuite, state.NegotiatedProtocol, state.ServerName
+		w.Group = groupOf(state)
 		conn.Close()
 		if w.End == 0 {
 			w.Error, w.End = "closed", nanotime()

@@ -1,0 +1,54 @@
+import CEvents
+import Code
+import Foundation
+import Synchronization
+import TestSupport
+import Testing
+
+@testable import HandshakeProbe
+@testable import Kernel
+
+extension KernelTests {
+    @Suite("Probes that come and go in a Go program") struct GoCycleTests {
+        private static let cycles = GoToolchain.triesAll ? 1_000 : 100
+        private static let workers = 8
+
+        @Test("In the middle of its handshakes, while its garbage is collected: it goes on unharmed") func cycles()
+            throws
+        {
+            let program = try GoProgram(GoToolchain.versions[2])
+            let analysis = try Go.analyse(ELFFile(path: program.path))
+            let features = KernelFeatures.probe()
+            let rung = try features.rung(forced: nil)
+            let kernel = KernelSide(try OpenBPFObject().load(rung: rung, features: features, wire: false))
+            let child = try ChildProcess(program.path, ["load", "1000000", "gc"])
+            let left = Atomic(Self.cycles)
+            let made = Atomic(0)
+            let end = ContinuousClock.now + .seconds(60)
+            // Each waits for the kernel's grace periods most of the time.
+            DispatchQueue.concurrentPerform(iterations: Self.workers) { worker in
+                while ContinuousClock.now < end, left.subtract(1, ordering: .relaxed).newValue >= 0, child.status == nil
+                {
+                    do {
+                        let links = try LinkMaker(rung: rung).make(
+                            analysis.sites, deferred: [], of: analysis, transport: nil, states: Go.rules.states,
+                            profile: worker + 1, path: program.path, object: kernel.object)
+                        links.letGo()
+                        made.add(1, ordering: .relaxed)
+                    } catch {
+                        Issue.record(error)
+                        return
+                    }
+                }
+            }
+            #expect(child.status == nil, "\(child.errors.text)")
+            // Its handshakes were hit all the while.
+            let hits = (1...Self.workers).reduce(0) { $0 + kernel.object.hits(profile: UInt32($1)) }
+            #expect(hits > 0)
+            child.stop(SIGTERM)
+            #expect(child.status == .signalled(SIGTERM), "\(child.errors.text)")
+            print("\(made.load(ordering: .relaxed)) cycles, \(hits) hits")
+            #expect(made.load(ordering: .relaxed) > Self.cycles / 10)
+        }
+    }
+}
