@@ -162,7 +162,7 @@ struct Attacher: ~Copyable {
 struct LinkMaker: Sendable {
     let rung: ProbeRung
     /// Whether the ClientHello's random is among the facts.
-    let readsRandom: Bool
+    var readsRandom = false
 
     /// Attaches to those of `sites` that are wanted now, in the file at `path` (a path that leads to the mapped file itself).
     ///

@@ -45,13 +45,38 @@ struct SessionsRoute: Sendable {
         guard let recent = source.snapshot()?.recent else { return plain(.serviceUnavailable, "starting\n") }
         let query: Query
         do {
-            query = try Query(request.uri.queryParameters.map { (String($0.key), String($0.value)) })
+            query = try Query(Self.parameters(of: request.uri.query ?? ""))
         } catch {
             return plain(.badRequest, error.message + "\n")
         }
         let found = recent.newest(query.limit) { query.filter?.passes($0) ?? true }
         let headers: HTTPFields = [.contentType: "application/json", .cacheControl: "no-store"]
         return Response(status: .ok, headers: headers, body: .init(byteBuffer: ByteBuffer(bytes: Self.body(found))))
+    }
+
+    /// Names and values of a query as forms and curl's `--data-urlencode` write it: a plus sign is a space.
+    static func parameters(of query: String) -> [(name: String, value: String)] {
+        query.split(separator: "&").map { parameter in
+            let parts = parameter.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+            return (decoded(parts[0]), parts.count == 2 ? decoded(parts[1]) : "")
+        }
+    }
+
+    /// Percent-encoding undone (RFC 3986 section 2.1); what is none stays as it is.
+    private static func decoded(_ text: Substring) -> String {
+        var bytes: [UInt8] = []
+        var rest = text.utf8[...]
+        while let byte = rest.popFirst() {
+            if byte == UInt8(ascii: "%"), rest.count >= 2, rest.first != UInt8(ascii: "+"),
+                let code = UInt8(String(decoding: rest.prefix(2), as: UTF8.self), radix: 16)
+            {
+                bytes.append(code)
+                rest = rest.dropFirst(2)
+            } else {
+                bytes.append(byte == UInt8(ascii: "+") ? UInt8(ascii: " ") : byte)
+            }
+        }
+        return String(decoding: bytes, as: UTF8.self)
     }
 
     /// An array with a session on each line.

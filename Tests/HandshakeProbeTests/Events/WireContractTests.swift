@@ -15,7 +15,8 @@ import Testing
             .objectFree: TLSWATCH_HOOK_OBJECT_FREE, .callExit: TLSWATCH_HOOK_CALL_EXIT,
             .keyAgreementExit: TLSWATCH_HOOK_KEY_AGREEMENT_EXIT, .pause: TLSWATCH_HOOK_PAUSE,
             .masterSecret: TLSWATCH_HOOK_MASTER_SECRET, .newKeys: TLSWATCH_HOOK_NEW_KEYS,
-            .keyAgreementFailed: TLSWATCH_HOOK_KEY_AGREEMENT_FAILED,
+            .keyAgreementFailed: TLSWATCH_HOOK_KEY_AGREEMENT_FAILED, .group: TLSWATCH_HOOK_GROUP,
+            .helloRetry: TLSWATCH_HOOK_HELLO_RETRY,
         ]
         for hook in HookKind.allCases { #expect(numbers[hook]?.rawValue == UInt32(hook.rawValue), "\(hook)") }
         #expect(HookKind.allCases.count == Int(TLSWATCH_HOOK_COUNT.rawValue) - 1)
