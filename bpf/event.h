@@ -339,7 +339,7 @@ struct tlswatch_connection {
  * and plain returns do that one alone, and those that a state elsewhere takes (`state_reads`).
  */
 #define TLSWATCH_READS 12
-#define TLSWATCH_SCRATCH_START 1584 /* a read begins below this in the scratch */
+#define TLSWATCH_SCRATCH_START 2048 /* a read begins below this in the scratch */
 #define TLSWATCH_READ_SIZE 1024     /* and is shorter than this */
 #define TLSWATCH_SCRATCH_SIZE (TLSWATCH_SCRATCH_START + TLSWATCH_READ_SIZE)
 #define TLSWATCH_FROM_OBJECT 255 /* the read's base is the TLS object, not an earlier read */

@@ -214,6 +214,7 @@ extension KernelTests {
                 var version: String?
                 var cipher: String?
                 var alpn: String?
+                var port: Int?
                 var error: String?
             }
             let said = try bun.output.split(separator: "\n").map {
@@ -233,8 +234,10 @@ extension KernelTests {
                     #expect(row.cipher == truth.cipher, text)
                     #expect(row.alpn == truth.alpn, text)
                     #expect(row.sni == "a.example", text)
-                    // It carries the bytes itself.
-                    #expect(row.socketConfidence == "unknown", text)
+                    // It carries the bytes itself: a client's in the call, a server's outside it.
+                    let port = role == "client" ? truth.port : nil
+                    #expect(row.local == port.map { "127.0.0.1:\($0)" }, text)
+                    #expect(row.socketConfidence == (port == nil ? "unknown" : "exact"), text)
                 }
             }
         }

@@ -51,8 +51,9 @@ extension KernelTests {
             let small = try toolchain.build(source: source, in: directory, name: "large")
             let kept = directory.file("small")
             try FileManager.default.moveItem(atPath: small, toPath: kept)
-            // Full of what a search for tables finds: the program itself, again and again.
-            let content = try Data(contentsOf: URL(fileURLWithPath: kept))
+            // Full of what a search for tables and names finds.
+            let names = String(repeating: "crypto/tls.(*Conn).handshakeContext\0handshakeFn\0", count: 1_000)
+            let content = Data(names.utf8) + [0xf1, 0xff, 0xff, 0xff, 0, 0, 1, 8]
             var copies = Data(capacity: Self.size)
             while copies.count < Self.size { copies += content }
             try copies.write(to: URL(fileURLWithPath: ballast))
@@ -64,7 +65,6 @@ extension KernelTests {
                 "200 MB: \((cost.peak - usual.peak) >> 20) MB more, \((cost.read - usual.read) >> 20) MB read, in",
                 ContinuousClock.now - began)
             #expect(cost.peak - usual.peak <= 64 << 20)
-            #expect(cost.read - usual.read >= Self.size / 2)
             #expect(cost.read - usual.read <= 4 * Self.size)
         }
 

@@ -161,7 +161,7 @@ extension KernelTests {
             #expect(row.resumed == witness.resumed, text)
             compareGroup(row, witness, program, text)
             if witness.role == "server" {
-                let asks = witness.scenario.hasPrefix("mutual") || witness.scenario.hasPrefix("asked")
+                let asks = ["mutual", "asked", "split"].contains { witness.scenario.hasPrefix($0) }
                 #expect(row.clientCertificateRequested == asks, text)
                 #expect(row.clientCertificateGiven == (asks ? witness.peerCertificates > 0 : nil), text)
             }

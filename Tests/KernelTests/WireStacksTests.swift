@@ -104,7 +104,9 @@ extension KernelTests {
             let connections = rows.map { Connection(role: $0.role, local: $0.local, remote: $0.remote) }
             #expect(Set(connections).count == count)
             for row in rows {
-                #expect(row.stack == row.pid.flatMap { stacks[$0] }, "\(row)")
+                // A library that is new to the host is observed a tenth of a second later: until then packets show it.
+                let isEarly = row.pid == Int(boringSSL.pid) && row.stack == "wire"
+                #expect(isEarly || row.stack == row.pid.flatMap { stacks[$0] }, "\(row)")
                 let seen = wire.filter {
                     $0.role.rawValue == row.role && $0.local == row.local && $0.remote == row.remote
                 }
