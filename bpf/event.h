@@ -301,7 +301,7 @@ struct tlswatch_datagram {
 /* Packets by how far the programs looked at them: the cheapest first. */
 enum tlswatch_wire_path {
 	TLSWATCH_WIRE_PATH_OTHER = 0, /* neither TCP's nor of QUIC's handshake, or of no full socket */
-	TLSWATCH_WIRE_PATH_OLD,       /* its connection has carried 64 KB both ways */
+	TLSWATCH_WIRE_PATH_OLD,       /* its connection has carried 64 KB both ways, or 256 segments with data */
 	TLSWATCH_WIRE_PATH_DONE,      /* its connection's handshake is over, or it began before the programs */
 	TLSWATCH_WIRE_PATH_PLAIN,     /* no ClientHello so far on its connection */
 	TLSWATCH_WIRE_PATH_HANDSHAKE,

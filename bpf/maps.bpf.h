@@ -185,7 +185,7 @@ struct {
 
 /*
  * The same by goroutine: it may go on on another thread in the middle of a call. One may end in a call, and a process may: see
- * goroutines.bpf.h.
+ * frames.bpf.h.
  */
 #define GOROUTINES 1024
 

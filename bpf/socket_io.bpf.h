@@ -115,7 +115,8 @@ static __always_inline struct frames *frames_here(void)
 
 /*
  * Whether a receive on this socket may tell something about waiting: the first one that brings something in a call does, and
- * any other behind which the thread was off its processor; a goroutine's threads do not tell. libssl asks the socket up to twenty times in a handshake.
+ * any other behind which the thread was off its processor; a goroutine's threads do not tell. libssl asks the socket up to
+ * twenty times in a handshake.
  */
 static __always_inline bool may_have_waited(const struct frame *frame, __u64 sk)
 {

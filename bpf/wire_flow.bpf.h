@@ -50,7 +50,7 @@ struct wire_flow {
 	__u8 reserved[2];
 };
 
-/* With what the kernel adds: 708 bytes a socket, until its handshake is over. */
+/* With what the kernel adds 708 bytes a socket at most, until its handshake is over. */
 _Static_assert(sizeof(struct wire_flow) <= 216, "memory of a socket");
 
 struct {

@@ -150,8 +150,8 @@ enum RecordingUpgrade {
         func none(_ count: Int) -> [UInt8] { [UInt8](repeating: 0, count: count) }
         switch (kind, record.count) {
         case (TLSWATCH_CALL_RETURN.rawValue, Four.callReturn...):
-            // From behind, so that the offsets hold: two more scalars; the round-trip time and the retransmissions; the time off the processor,
-            // waiting for one and with bytes unread, and when the bytes had arrived.
+            // From behind, so that the offsets hold: two more scalars; the round-trip time and the retransmissions; the time
+            // off the processor, waiting for one and with bytes unread, and when the bytes had arrived.
             record.insert(contentsOf: none(8), at: Four.callReturn)
             record.insert(contentsOf: none(4) + unknown(4), at: Four.scalars)
             record.insert(contentsOf: unknown(24) + none(8), at: Four.result)
