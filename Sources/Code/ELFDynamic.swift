@@ -1,4 +1,6 @@
 /// What `PT_DYNAMIC` says: it survives the stripping of section headers.
+import Synchronization
+
 struct ELFDynamic: Sendable {
     var values: [Int64: UInt64] = [:]
     var neededOffsets: [UInt64] = []

@@ -1,4 +1,6 @@
 /// The dynamic relocations: which address gets which pointer, and which slots belong to imports.
+import Synchronization
+
 struct ELFRelocations: Sendable {
     /// A slot that the loader fills with a symbol's address.
     struct SymbolSlot: Sendable {

@@ -1,4 +1,6 @@
 /// A symbol that the file defines.
+import Synchronization
+
 package struct ELFSymbol: Sendable, Equatable {
     package var address: UInt64
     /// Bytes; 0 where the table does not say.

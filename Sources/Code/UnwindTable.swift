@@ -1,4 +1,6 @@
 /// The extents of functions, from the unwind information (`.eh_frame`), which survives stripping.
+import Synchronization
+
 struct UnwindTable: Sendable {
     /// Starts of functions in rising order, and for each the address of its entry in `.eh_frame`.
     private var starts: [UInt64] = []

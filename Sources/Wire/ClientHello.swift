@@ -4,19 +4,12 @@
 package struct ClientHello: Sendable, Equatable {
     /// Fixed for the handshake: a second ClientHello, after a HelloRetryRequest, has the same.
     package var random: [UInt8] = []
-    package var legacyVersion: UInt16 = 0
-    package var sessionIDLength = 0
     package var versions: [UInt16] = []
-    package var groups: [UInt16] = []
-    package var keyShares: [UInt16] = []
     /// As the client sent it: not made safe.
     package var serverName: [UInt8]?
     /// The protocols offered, as the client sent them; `nil` where none were.
     package var protocols: [[UInt8]]?
-    package var offersPSK = false
     package var offersEarlyData = false
-    /// An extension of Encrypted Client Hello: real, or there to look like one. The name beside it is the public one.
-    package var hasECH = false
     /// Whether all of it was seen: only then does what is missing mean that it was not offered.
     package var isWhole = false
 
@@ -35,11 +28,9 @@ package struct ClientHello: Sendable, Equatable {
     package init?(_ body: ArraySlice<UInt8>, length: Int) {
         var reader = ByteReader(body)
         guard let version = reader.number16(), version >> 8 == 3, let random = reader.take(32) else { return nil }
-        legacyVersion = version
         self.random = Array(random)
         guard let session = reader.vector(1) else { return }
         guard session.count <= 32 else { return nil }
-        sessionIDLength = session.count
         guard reader.vector(2) != nil, reader.vector(1) != nil else { return }
         // Extensions came with TLS 1.2: older clients end here.
         guard let extensions = reader.vectorPrefix(2) else {
@@ -55,13 +46,9 @@ package struct ClientHello: Sendable, Equatable {
         while let kind = reader.number16(), let body = reader.vector(2) {
             switch kind {
             case 0: serverName = Self.hostName(body)
-            case 10: groups = numbers16(body.dropFirst(2))
             case 16: protocols = Self.names(body)
-            case 41: offersPSK = true
             case 42: offersEarlyData = true
             case 43: versions = numbers16(body.dropFirst(1))
-            case 51: keyShares = Self.shares(body)
-            case 0xfe0d: hasECH = true
             default: break
             }
         }
@@ -88,15 +75,5 @@ package struct ClientHello: Sendable, Equatable {
             if !name.isEmpty { found.append(Array(name)) }
         }
         return found
-    }
-
-    /// The groups of the key shares (RFC 8446 section 4.2.8).
-    private static func shares(_ body: ArraySlice<UInt8>) -> [UInt16] {
-        var reader = ByteReader(body)
-        guard let list = reader.vector(2) else { return [] }
-        var shares = ByteReader(list)
-        var groups: [UInt16] = []
-        while let group = shares.number16(), shares.vector(2) != nil { groups.append(group) }
-        return groups
     }
 }

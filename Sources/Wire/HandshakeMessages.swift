@@ -31,7 +31,11 @@ struct HandshakeMessages {
             let before = -distance
             self.origin = sequence
             for index in ahead.indices { ahead[index].at += before }
-            if !bytes.isEmpty { ahead.append((before, bytes)) }
+            if !bytes.isEmpty, ahead.count < Self.fragmentLimit {
+                ahead.append((before, bytes))
+            } else if !bytes.isEmpty {
+                hasHole = true
+            }
             bytes = []
             place(segment, at: 0)
             return

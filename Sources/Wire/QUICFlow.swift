@@ -156,11 +156,7 @@ package struct QUICFlow: Sendable {
 
     /// What is known once it has ended.
     package func facts(of end: WireEnd) -> WireFacts {
-        var facts = WireFacts()
-        facts.random = clientHello?.random ?? []
-        facts.serverName = clientHello?.serverName
-        facts.protocolsOffered = clientHello?.protocols
-        facts.hasWholeOffer = clientHello?.isWhole ?? false
+        var facts = WireFacts(clientHello)
         guard let serverHello, !serverHello.isHelloRetryRequest else { return facts }
         facts.version = serverHello.version
         guard end.outcome == .completed else { return facts }
@@ -178,18 +174,27 @@ struct CryptoStream: Sendable {
     private static let fragmentLimit = 64
 
     private var bytes: [UInt8] = []
-    private var ahead: [(at: Int, bytes: ArraySlice<UInt8>)] = []
+    private var ahead: [(at: Int, bytes: [UInt8])] = []
+    /// Bytes in those.
+    private var aheadCount = 0
 
     mutating func add(_ fragment: ArraySlice<UInt8>, at offset: Int) {
         guard offset < Self.capacity else { return }
         guard offset <= bytes.count else {
-            if ahead.count < Self.fragmentLimit { ahead.append((offset, fragment)) }
+            // A copy: a slice would keep its whole packet. What is sent again is there already.
+            let own = Array(fragment.prefix(Self.capacity - offset))
+            guard ahead.count < Self.fragmentLimit, bytes.count + aheadCount + own.count <= Self.capacity,
+                !ahead.contains(where: { $0.at == offset && $0.bytes.count >= own.count })
+            else { return }
+            ahead.append((offset, own))
+            aheadCount += own.count
             return
         }
         append(fragment, at: offset)
         while let next = ahead.firstIndex(where: { $0.at <= bytes.count }) {
             let fragment = ahead.remove(at: next)
-            append(fragment.bytes, at: fragment.at)
+            aheadCount -= fragment.bytes.count
+            append(fragment.bytes[...], at: fragment.at)
         }
     }
 

@@ -45,4 +45,12 @@ package struct WireFacts: Sendable, Equatable {
     package var random: [UInt8] = []
 
     package init() {}
+
+    /// What the ClientHello tells.
+    init(_ hello: ClientHello?) {
+        random = hello?.random ?? []
+        serverName = hello?.serverName
+        protocolsOffered = hello?.protocols
+        hasWholeOffer = hello?.isWhole ?? false
+    }
 }

@@ -289,11 +289,7 @@ package struct WireFlow: Sendable {
 
     /// What is known once it has ended.
     package func facts(of end: WireEnd) -> WireFacts {
-        var facts = WireFacts()
-        facts.random = clientHello?.random ?? []
-        facts.serverName = clientHello?.serverName
-        facts.protocolsOffered = clientHello?.protocols
-        facts.hasWholeOffer = clientHello?.isWhole ?? false
+        var facts = WireFacts(clientHello)
         guard phase != .clientHello, let hello = serverHello, !hello.isHelloRetryRequest else { return facts }
         facts.version = hello.version ?? (isTLS13 ? 0x0304 : nil)
         guard end.outcome == .completed else { return facts }

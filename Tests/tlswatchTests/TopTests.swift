@@ -66,6 +66,8 @@ import Testing
         last.add((0..<LastSessions.limit + 5).map { _ in handshake(nil, 1, end: 101) })
         last.advance(to: 101)
         #expect(last.all.count == LastSessions.limit)
+        // The newest of those that had to make room: rates count from there.
+        #expect(last.wholeSince == 101)
         last.advance(to: 1_000)
         #expect(last.all.isEmpty)
     }

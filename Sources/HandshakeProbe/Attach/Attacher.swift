@@ -1,3 +1,4 @@
+import Code
 import CEvents
 import Dispatch
 import Kernel

@@ -1,3 +1,4 @@
+import Code
 import Glibc
 import Handshakes
 import Kernel

@@ -85,7 +85,8 @@ final class EventConsumer {
         else { return false }
         correlation.register(
             ProfileEntry(
-                rules: rules, stack: library.stack, library: library.path, version: library.version, identity: identity),
+                rules: rules, stack: library.stack, library: PeerText.clean(library.path),
+                version: library.version.map(PeerText.clean), identity: identity),
             at: library.profile)
         recorder?.append(library)
         return true

@@ -1,3 +1,4 @@
+import Kernel
 import CEvents
 import Code
 import Handshakes

@@ -7,7 +7,7 @@ package struct WireEvent: ~Escapable {
 
     static let size = MemoryLayout<tlswatch_wire>.size
 
-    /// `nil` if the record's length is not what its bytes make it, or a record in it has no known type.
+    /// `nil` if the record's length is not what its bytes make it.
     @_lifetime(copy bytes)
     init?(_ bytes: RawSpan) {
         let fixed = unsafe bytes.unsafeLoadUnaligned(as: tlswatch_wire.self)
@@ -21,11 +21,7 @@ package struct WireEvent: ~Escapable {
     func has(_ flag: tlswatch_wire_flag) -> Bool { UInt32(fixed.flags) & flag.rawValue != 0 }
 
     /// The plaintext handshake records' bytes.
-    var bytes: [UInt8] {
-        let count = Int(fixed.byte_count)
-        guard count > 0 else { return [] }
-        return unsafe content.extracting(Self.size..<Self.size + count).withUnsafeBytes { unsafe Array($0) }
-    }
+    var bytes: [UInt8] { content.bytes(behind: Self.size) }
 
     /// - Precondition: `index` is below `fixed.records`.
     func record(_ index: Int) -> tlswatch_wire_record {
@@ -71,9 +67,12 @@ package struct DatagramEvent: ~Escapable {
     func has(_ flag: tlswatch_wire_flag) -> Bool { UInt32(fixed.flags) & flag.rawValue != 0 }
 
     /// The datagram, or its beginning.
-    var bytes: [UInt8] {
-        let count = Int(fixed.byte_count)
-        guard count > 0 else { return [] }
-        return unsafe content.extracting(Self.size..<Self.size + count).withUnsafeBytes { unsafe Array($0) }
+    var bytes: [UInt8] { content.bytes(behind: Self.size) }
+}
+
+extension RawSpan {
+    /// What a record carries behind its fixed part.
+    fileprivate func bytes(behind size: Int) -> [UInt8] {
+        unsafe extracting(size...).withUnsafeBytes { unsafe Array($0) }
     }
 }

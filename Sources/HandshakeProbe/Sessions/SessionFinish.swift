@@ -1,3 +1,4 @@
+import CEvents
 import Handshakes
 import Kernel
 
@@ -28,14 +29,15 @@ extension Session {
         let duration = time &- min(start, time)
         var handshake = Handshake(
             wallTime: Int64(bitPattern: start) &+ wallClockOffset, start: start, end: time, pid: key.pid, tid: tid,
-            comm: Self.name(entry.comm), stack: profile.stack, library: profile.library, role: role, outcome: outcome,
+            comm: PeerText.comm(entry.comm), stack: profile.stack, library: profile.library, role: role,
+            outcome: outcome,
             duration: duration, calls: calls)
         // Calls after a close that was the end are no part of it.
         handshake.parts = (time == closed ? partsAtClose ?? parts : parts).finished(duration: duration)
         if rtt != 0 { handshake.rtt = rtt }
         handshake.retransmits = retransmits
         handshake.observedBy = .library
-        handshake.thread = Self.name(entry.thread)
+        handshake.thread = PeerText.comm(entry.thread)
         handshake.exe = process.exe
         handshake.container = process.container
         handshake.libraryVersion = profile.version
@@ -151,11 +153,13 @@ extension Session {
         if handshake.finished != nil { timeline.finished = peerFinished }
         return timeline
     }
+}
 
+extension PeerText {
     /// A task's name: what stands before the first NUL.
-    private static func name(_ comm: some BitwiseCopyable) -> String {
+    static func comm(_ comm: some BitwiseCopyable) -> String {
         unsafe withUnsafeBytes(of: comm) { bytes in
-            unsafe PeerText.clean(UnsafeRawBufferPointer(rebasing: bytes.prefix { $0 != 0 }))
+            unsafe clean(UnsafeRawBufferPointer(rebasing: bytes.prefix { $0 != 0 }))
         }
     }
 }

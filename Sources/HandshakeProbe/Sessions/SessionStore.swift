@@ -50,6 +50,11 @@ struct SessionStore {
         places.filter { isIncluded($0.key, sessions[Int($0.value)]) }.map(\.key)
     }
 
+    /// Whether `isIncluded` accepts one.
+    func contains(where isIncluded: (SessionKey, borrowing Session) -> Bool) -> Bool {
+        places.contains { isIncluded($0.key, sessions[Int($0.value)]) }
+    }
+
     /// Each key and what `body` makes of its session.
     func map<Value>(_ body: (SessionKey, borrowing Session) -> Value) -> [Value] {
         places.map { body($0.key, sessions[Int($0.value)]) }

@@ -65,12 +65,15 @@ struct SessionTable {
 
     /// Hands over what has finished, and forgets it.
     mutating func takeFinished() -> [Handshake] {
+        // A buffer that is handed over is made anew.
+        guard !finished.isEmpty else { return [] }
         defer { finished.removeAll(keepingCapacity: true) }
         return finished
     }
 
-    /// Hands over the traces of what has finished: before `takeFinished`.
+    /// Hands over the traces of what has finished, in the order of `takeFinished`.
     mutating func takeTraces() -> [SessionTrace] {
+        guard !traces.isEmpty else { return [] }
         defer { traces.removeAll(keepingCapacity: true) }
         return traces
     }
@@ -205,9 +208,9 @@ struct SessionTable {
     /// Whether a session of this process and role is in flight that had begun by `time` and whose socket is not known.
     func hasSessionWithoutSocket(pid: UInt32, role: Role, begunBy time: UInt64) -> Bool {
         guard inFlightByProcess[pid] != nil else { return false }
-        return !sessions.keys { key, session in
+        return sessions.contains { key, session in
             key.pid == pid && session.role == role && session.socket == nil && session.start <= time
-        }.isEmpty
+        }
     }
 
     private mutating func forget(oneOf pid: UInt32) {
@@ -215,7 +218,8 @@ struct SessionTable {
     }
 }
 
-extension SessionTable: EventSink {
+/// What the decoder tells of sessions (`EventSink`), by way of `Correlation`.
+extension SessionTable {
     @discardableResult mutating func callEntered(_ event: tlswatch_call_enter) -> Rejection? {
         guard let profile = entry(event.header.profile) else { return .unknownProfile }
         if !profile.identity.isEmpty, !profile.identity.contains(where: { $0.holds(event.values) }) {
@@ -327,10 +331,6 @@ extension SessionTable: EventSink {
         }
         return nil
     }
-
-    /// Packets are another table's.
-    mutating func segmentSeen(_ event: borrowing WireEvent) -> Rejection? { nil }
-    mutating func datagramSeen(_ event: borrowing DatagramEvent) -> Rejection? { nil }
 
     mutating func socketUsed(_ event: tlswatch_socket) {
         guard let place = sessions.place(of: SessionKey(event.header)) else { return }

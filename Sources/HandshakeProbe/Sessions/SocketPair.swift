@@ -51,6 +51,10 @@ struct SocketPair: Hashable {
     }
 
     func hash(into hasher: inout Hasher) {
-        hasher.combine(remote.1 ^ local.1 &* 0x9E37_79B9_7F4A_7C15 ^ ports)
+        // A peer chooses most of these: only the hasher, which has a seed, may mix them.
+        hasher.combine(remote.0)
+        hasher.combine(remote.1)
+        hasher.combine(local.1)
+        hasher.combine(ports)
     }
 }

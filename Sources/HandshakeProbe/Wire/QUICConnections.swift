@@ -42,6 +42,14 @@ struct QUICConnections {
     /// The ids with which clients have begun: a datagram that comes late, or twice, begins none. Two generations.
     private var recent: (now: Set<Beginning>, before: Set<Beginning>) = ([], [])
 
+    /// Connections for which there was no room, since the last time.
+    private(set) var leftOut: UInt64 = 0
+
+    mutating func takeLeftOut() -> UInt64 {
+        defer { leftOut = 0 }
+        return leftOut
+    }
+
     /// `nil` for one of no connection that was seen to begin.
     ///
     /// - Parameter mayBegin: whether there is room for another connection.
@@ -62,14 +70,17 @@ struct QUICConnections {
         }
         let fromServer = Key(socket: socket, pair: pair, role: other, client: Array(packet.destination))
         if let number = places[fromServer] { return Place(number: number, role: other, side: .server) }
-        guard mayBegin, !recent.now.contains(beginning), !recent.before.contains(beginning),
-            QUICFlow.begins(datagram[...])
+        guard !recent.now.contains(beginning), !recent.before.contains(beginning), QUICFlow.begins(datagram[...])
         else { return nil }
+        note(beginning)
+        guard mayBegin else {
+            leftOut &+= 1
+            return nil
+        }
         last += 1
         let number = Self.numbers | last
         places[fromClient] = number
         keys[number] = fromClient
-        note(beginning)
         return Place(number: number, role: own, side: .client, begins: true)
     }
 

@@ -109,7 +109,7 @@ struct WireConnection {
         pid = header.pid
         tid = header.tid
         processStart = header.process_start_ns
-        self.comm = Self.name(comm)
+        self.comm = PeerText.comm(comm)
         return true
     }
 
@@ -281,10 +281,4 @@ struct WireConnection {
     }
 
     private static func text(_ bytes: [UInt8]) -> String { unsafe bytes.withUnsafeBytes { unsafe PeerText.clean($0) } }
-
-    private static func name(_ comm: some BitwiseCopyable) -> String {
-        unsafe withUnsafeBytes(of: comm) { bytes in
-            unsafe PeerText.clean(UnsafeRawBufferPointer(rebasing: bytes.prefix { $0 != 0 }))
-        }
-    }
 }

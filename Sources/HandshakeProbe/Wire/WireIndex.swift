@@ -1,3 +1,4 @@
+import Wire
 import Handshakes
 
 /// The table's connections by what a library's session knows of its own as well. Several may have one random: a relay that

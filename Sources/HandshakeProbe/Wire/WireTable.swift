@@ -83,7 +83,9 @@ struct WireTable {
 
     /// A datagram's record.
     mutating func take(_ event: borrowing DatagramEvent) -> (pid: UInt32, start: UInt64)? {
-        guard let place = quic.place(event, mayBegin: connections.count < Self.capacity) else { return nil }
+        let found = quic.place(event, mayBegin: connections.count < Self.capacity)
+        if quic.leftOut > 0 { counts[.untracked, default: 0] &+= quic.takeLeftOut() }
+        guard let place = found else { return nil }
         var connection: WireConnection
         if place.begins {
             connection = WireConnection(event, role: place.role)
@@ -128,14 +130,14 @@ struct WireTable {
 
     /// A library's session has used this socket.
     mutating func claim(_ event: tlswatch_socket) {
-        guard isEnabled, let pair = SocketPair(event) else { return }
+        guard let pair = SocketPair(event) else { return }
         if claims.count >= Self.claimLimit { claims.removeAll(keepingCapacity: true) }
         claims[pair] = (event.header.pid, event.header.time_ns)
     }
 
     /// A library's call was entered in this process.
     mutating func noteLibrary(in pid: UInt32) {
-        guard isEnabled, libraries[pid] == nil else { return }
+        guard libraries[pid] == nil else { return }
         if libraries.count >= Self.processLimit { libraries.removeAll(keepingCapacity: true) }
         libraries[pid] = SocketlessSessions()
     }
@@ -217,6 +219,7 @@ struct WireTable {
             unindex(connection, number)
         }
         held = waiting
+        guard !finished.isEmpty else { return [] }
         defer { finished.removeAll(keepingCapacity: true) }
         return finished
     }

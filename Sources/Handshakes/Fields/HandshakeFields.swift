@@ -183,7 +183,12 @@ extension HandshakeField {
             "alpn_offered", .text(.atMost(255)), title: "ALPN offered",
             "Protocols that the client offered, with commas between them and unsafe characters replaced",
             absentIf: "none were offered, or the ClientHello was not seen by the wire"
-        ) { $0.alpnOffered.map { .text(String($0.joined(separator: ",").prefix(255))) } },
+        ) {
+            // Of scalars: a character may be of any length.
+            $0.alpnOffered.map {
+                .text(String(String.UnicodeScalarView($0.joined(separator: ",").unicodeScalars.prefix(255))))
+            }
+        },
         HandshakeField(
             "sni", .text(.atMost(255)), title: "server name",
             "Server name requested by the client, with unsafe characters replaced",

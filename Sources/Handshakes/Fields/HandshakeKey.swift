@@ -36,9 +36,10 @@ package struct HandshakeKey: Sendable {
 
     /// What is said of a name that none has.
     package static func unknown(_ name: String) -> String {
+        guard !name.isEmpty else { return "expected a field; docs/sessions.md lists them" }
         let clean = PeerText.clean(String(name.prefix(40)))
         let meant = HandshakeField.named(name + "_ns")?.name ?? NearestName.of(name, among: names)
-        return "no field is called '\(clean)'"
+        return "unknown field '\(clean)'"
             + (meant.map { "; did you mean '\($0)'?" } ?? "; docs/sessions.md lists them")
     }
 }

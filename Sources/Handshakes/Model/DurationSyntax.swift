@@ -51,7 +51,7 @@ package enum DurationSyntax {
         var step = unit
         for digit in fraction.utf8 {
             let digit = UInt64(digit - UInt8(ascii: "0"))
-            guard step % 10 == 0 || digit == 0 else { return nil }
+            guard digit == 0 || (step > 0 && step % 10 == 0) else { return nil }
             step /= 10
             let (sum, overflow) = value.addingReportingOverflow(digit &* step)
             guard !overflow else { return nil }

@@ -99,7 +99,7 @@ public struct Handshake: Sendable, Equatable {
     public var calls: Int
     /// Where the duration went.
     public var parts = HandshakeParts.unknown
-    /// Set where the parts are all known.
+    /// Set where the largest part is known.
     public var cause: HandshakeCause?
     /// TCP's smoothed round-trip time, at the session's last I/O.
     public var rtt: UInt64?

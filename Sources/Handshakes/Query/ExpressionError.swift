@@ -6,7 +6,8 @@ package struct ExpressionError: Error, Sendable, Equatable, CustomStringConverti
     package let place: Range<Int>
 
     init(_ message: String, in expression: String, at place: Range<Int>) {
-        self.message = message
+        // It may say again what it was given.
+        self.message = PeerText.clean(message)
         self.expression = expression
         self.place = place
     }

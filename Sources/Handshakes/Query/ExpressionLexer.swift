@@ -39,7 +39,7 @@ struct ExpressionLexer {
         case UInt8(ascii: "="), UInt8(ascii: "~"): return try comparison(1)
         case UInt8(ascii: "!"):
             guard let second = byte(1), second == UInt8(ascii: "=") || second == UInt8(ascii: "~") else {
-                throw error("'!' is no operator by itself: write 'not', '!=' or '!~'", start..<start + 1)
+                throw error("'!' is not an operator by itself: write 'not', '!=' or '!~'", start..<start + 1)
             }
             return try comparison(2)
         case UInt8(ascii: "<"), UInt8(ascii: ">"): return try comparison(byte(1) == UInt8(ascii: "=") ? 2 : 1)
@@ -59,7 +59,7 @@ struct ExpressionLexer {
         if let following = byte(length), following == UInt8(ascii: "=") || following == UInt8(ascii: "~") {
             let text = String(decoding: bytes[start...start + length], as: UTF8.self)
             let meant = ["==": "=", "=~": "~", "!==": "!="][text].map { ": write '\($0)'" } ?? ""
-            throw error("'\(text)' is no operator\(meant)", start..<start + length + 1)
+            throw error("'\(text)' is not an operator\(meant)", start..<start + length + 1)
         }
         return take(.comparison, length)
     }

@@ -34,7 +34,7 @@ struct ExpressionParser {
         let node = try either()
         switch token.kind {
         case .end: return node
-        case .close: throw error("')' closes nothing")
+        case .close: throw error("unmatched ')'")
         default: throw error("expected 'and' or 'or' before \(quoted(token))")
         }
     }
@@ -57,7 +57,7 @@ struct ExpressionParser {
         depth += 1
         defer { depth -= 1 }
         guard depth <= Self.depthLimit else {
-            throw error("more than \(Self.depthLimit) parentheses and 'not' within each other")
+            throw error("parentheses and 'not' are nested more than \(Self.depthLimit) levels deep")
         }
         if try takeWord("not") { return .not(try condition()) }
         if token.kind == .open {
@@ -80,7 +80,7 @@ struct ExpressionParser {
         let field = try field()
         guard token.kind == .comparison, let relation = FieldTest.Relation(rawValue: token.text) else {
             throw ExpressionError(
-                "expected an operator behind \(field.name): =, !=, <, >, <=, >=, ~ or !~; 'has \(field.name)' asks whether it "
+                "expected an operator after \(field.name): =, !=, <, >, <=, >=, ~ or !~; 'has \(field.name)' asks whether it "
                     + "is there", in: expression, at: token.kind == .end ? name.place : token.place)
         }
         let sign = token
@@ -89,8 +89,8 @@ struct ExpressionParser {
         switch value.kind {
         case .word where !Self.keywords.contains(value.text): break
         case .quoted: break
-        case .end: throw error("expected a value behind '\(sign.text)'")
-        default: throw error("expected a value behind '\(sign.text)'; put one that contains \(quoted(value)) in quotes")
+        case .end: throw error("expected a value after '\(sign.text)'")
+        default: throw error("expected a value after '\(sign.text)'; put one that contains \(quoted(value)) in quotes")
         }
         try advance()
         do {

@@ -1,6 +1,6 @@
 /// What a comparison asks of a field's value. Made once, of the expression's text; asked of each session.
 struct FieldTest: Sendable {
-    enum Relation: String, Sendable, CaseIterable {
+    enum Relation: String, Sendable {
         case equal = "="
         case notEqual = "!="
         case less = "<"
@@ -89,7 +89,7 @@ extension FieldTest {
         self.relation = relation
         if relation == .matches {
             guard field.holdsText else {
-                throw OperandError("\(field.name) is no text: '~' does not apply, '=' and '<' do")
+                throw OperandError("'~' works on text only, and \(field.name) is not text")
             }
             do {
                 operand = .pattern(try TextPattern(text))
@@ -100,7 +100,7 @@ extension FieldTest {
         }
         guard !relation.comparesSize || field.hasSize else {
             throw OperandError(
-                "\(field.name) has no size: '\(relation.rawValue)' does not apply, '='\(field.holdsText ? " and '~' do" : " does")"
+                "'\(relation.rawValue)' cannot be used with \(field.name), only '='\(field.holdsText ? " and '~'" : "")"
             )
         }
         operand = try Self.operand(field, text)
@@ -125,27 +125,28 @@ extension FieldTest {
             return .flag(flag)
         case .count:
             guard let number = UInt64(text) else {
-                throw OperandError("\(field.name) is compared with a whole number, such as 443, not '\(text)'")
+                throw OperandError("\(field.name) requires a whole number, such as 443, not '\(text)'")
             }
             return .number(number)
         case .nanoseconds:
             // A bare number is what JSON has.
             guard let number = UInt64(text) ?? DurationSyntax.nanoseconds(text) else {
                 throw OperandError(
-                    "\(field.name) is compared with a duration, such as 50ms or 1m30s, or a number of nanoseconds, not "
+                    "\(field.name) requires a duration, such as 50ms or 1m30s, or a number of nanoseconds, not "
                         + "'\(text)'")
             }
             return .number(number)
         case .ratio:
             let percent = text.hasSuffix("%")
-            guard let number = Double(percent ? String(text.dropLast()) : text), number.isFinite else {
-                throw OperandError("\(field.name) is compared with a share, such as 0.25 or 25%, not '\(text)'")
+            // By its decimal exponent: to divide would round once more.
+            guard let number = Double(percent ? String(text.dropLast()) + "e-2" : text), number.isFinite else {
+                throw OperandError("\(field.name) requires a share, such as 0.25 or 25%, not '\(text)'")
             }
-            return .ratio(percent ? number / 100 : number)
+            return .ratio(number)
         case .time:
             guard let time = UTCTime.range(of: text) else {
                 throw OperandError(
-                    "\(field.name) is compared with a time in UTC, such as 2026-01-02T03:04:05Z, 2026-01-02T03:04Z or "
+                    "\(field.name) requires a time in UTC, such as 2026-01-02T03:04:05Z, 2026-01-02T03:04Z or "
                         + "2026-01-02, not '\(text)'")
             }
             return .time(time)

@@ -1,4 +1,4 @@
-/// Two sets of groups by the same keys beside each other, what changed most first.
+/// Two sets of groups by the same keys beside each other, the largest changes first.
 ///
 /// A change counts as one if chance alone makes it once in 370 times (three standard deviations): of the share that failed by
 /// the two samples' pooled share, of a quantile by how many sessions of the second set are above the first one's. Those come

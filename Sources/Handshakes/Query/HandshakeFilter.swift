@@ -11,11 +11,13 @@ package struct HandshakeFilter: Sendable, CustomStringConvertible {
 
         func passes(_ handshake: Handshake) -> Bool {
             switch self {
-            case .test(let field, let test): field.value(handshake).map(test.passes) ?? false
-            case .has(let field): field.value(handshake) != nil
-            case .not(let node): !node.passes(handshake)
-            case .and(let left, let right): left.passes(handshake) && right.passes(handshake)
-            case .or(let left, let right): left.passes(handshake) || right.passes(handshake)
+            case .test(let field, let test):
+                guard let value = field.value(handshake) else { return false }
+                return test.passes(value)
+            case .has(let field): return field.value(handshake) != nil
+            case .not(let node): return !node.passes(handshake)
+            case .and(let left, let right): return left.passes(handshake) && right.passes(handshake)
+            case .or(let left, let right): return left.passes(handshake) || right.passes(handshake)
             }
         }
     }

@@ -91,7 +91,7 @@ struct TextPatternParser {
         }
         let whole = try alternatives()
         // Only a ')' ends them early.
-        guard index == scalars.count else { throw error("')' closes nothing", index..<index + 1) }
+        guard index == scalars.count else { throw error("unmatched ')'", index..<index + 1) }
         var narrow = [TextPattern.Set](repeating: TextPattern.Set(), count: TextPattern.symbols)
         var anyWide = TextPattern.Set()
         var wide: [TextPattern.Wide] = []
@@ -113,7 +113,7 @@ struct TextPatternParser {
         depth += 1
         defer { depth -= 1 }
         guard depth <= Self.depthLimit else {
-            throw error("more than \(Self.depthLimit) groups within each other", index..<index + 1)
+            throw error("groups are nested more than \(Self.depthLimit) levels deep", index..<index + 1)
         }
         var result = try sequence()
         while peek == "|" {
@@ -218,7 +218,7 @@ struct TextPatternParser {
         case "{":
             let start = index
             index += 1
-            guard let least = number() else { throw error("expected a number behind '{'", start..<start + 1) }
+            guard let least = number() else { throw error("expected a number after '{'", start..<start + 1) }
             var most: Int? = least
             if peek == "," {
                 index += 1
@@ -258,7 +258,7 @@ struct TextPatternParser {
             guard peek == ")" else { throw error("'(' is not closed", start..<start + 1) }
             index += 1
             return inner
-        case "*", "+", "?", "{": throw error("'\(scalar)' repeats nothing", start..<index)
+        case "*", "+", "?", "{": throw error("nothing to repeat before '\(scalar)'", start..<index)
         case ".":
             var all = Symbols()
             all = all.complement

@@ -5,7 +5,7 @@ import Handshakes
 struct DiffCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "diff",
-        abstract: "Compare two recordings by groups of sessions, what changed most first. Needs no privileges.",
+        abstract: "Compare two recordings by groups of sessions, the largest changes first. Needs no privileges.",
         discussion: """
             CHANGE is 'changed' if the share that failed, the P50 or, from 1000 sessions on, the P99 differs by \
             more than chance explains (three standard deviations), 'new' or 'gone' if only one recording has such sessions, else 'none'. MOST is the part of \

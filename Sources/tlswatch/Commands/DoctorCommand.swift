@@ -1,3 +1,4 @@
+import Code
 import ArgumentParser
 import HandshakeProbe
 import Handshakes

@@ -1,3 +1,5 @@
+import Handshakes
+import UnixSignals
 import ArgumentParser
 import HandshakeProbe
 import Logging
@@ -8,8 +10,8 @@ struct ReplayCommand: AsyncParsableCommand {
         commandName: "replay",
         abstract: "Print or serve the sessions of a recorded event stream. Needs no privileges.",
         discussion: """
-            With --listen, replays the recording in real time and serves it like `run`: /metrics, /healthz, /readyz and \
-            the status page, until SIGINT or SIGTERM.
+            With --listen, replays the recording in real time and serves it like `run`: /metrics, /sessions, /healthz, \
+            /readyz and the status page, until SIGINT or SIGTERM.
 
             EXAMPLES
               tlswatch replay handshakes.tlswatch
@@ -58,18 +60,26 @@ struct ReplayCommand: AsyncParsableCommand {
         }
     }
 
+    /// Sessions that are printed together.
+    private static let batch = 256
+
     private func print() throws {
         ignoreClosedPipes()
         let reader = try RecordingReader(path: path)
         let destination = try OutputFile(path: output)
         var printer = SessionPrinter(selection.selection(format, for: destination), file: destination, limit: nil)
         try printer.begin()
-        // Not all at once: a recording may hold millions.
+        // Not all at once: a recording may hold millions. Nor one by one: each takes a system call.
+        var batch: [Handshake] = []
         let result = try Replay.run(reader, timeout: handshakeTimeout.nanoseconds) {
             handshakes throws(CommandFailure) in
-            try printer.print(handshakes)
+            batch += handshakes
+            guard batch.count >= Self.batch else { return true }
+            try printer.print(batch)
+            batch.removeAll(keepingCapacity: true)
             return !printer.isDone
         }
+        try printer.print(batch)
         try printer.finish(inFlight: result.inFlight, lost: result.rejected)
         if let cut = result.cut { throw cut }
     }

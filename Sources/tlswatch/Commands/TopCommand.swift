@@ -11,7 +11,7 @@ struct TopCommand: ParsableCommand {
         abstract: "Show the last sessions live, one row for each server name, process or peer.",
         discussion: """
             Keys: p, r and f sort by P99, rate and failures; b goes to the next of the usual fields; q ends. With a file, \
-            shows the recording once, without a terminal as text.
+            prints one table for the whole recording and exits; no terminal is needed.
 
             EXAMPLES
               tlswatch top
@@ -52,6 +52,8 @@ struct TopCommand: ParsableCommand {
         }
     }
 
+    private static func count(_ sessions: UInt64) -> String { DisplayText.count(sessions, "session", "sessions") }
+
     // MARK: a recording
 
     private func show(recording path: String) throws {
@@ -61,16 +63,17 @@ struct TopCommand: ParsableCommand {
         var (first, last): (UInt64, UInt64) = (.max, 0)
         let result = Replay.run(reader, timeout: observation.handshakeTimeoutNanoseconds) {
             (handshakes: [Handshake]) throws(Never) in
-            for handshake in handshakes where filter?.passes(handshake) ?? true {
+            for handshake in handshakes {
+                // The time is the recording's, whatever is selected of it.
                 (first, last) = (min(first, handshake.start), max(last, handshake.end))
-                groups.add(handshake)
+                if filter?.passes(handshake) ?? true { groups.add(handshake) }
             }
             return true
         }
         let seconds = last > first ? Double(last - first) / 1e9 : 1
         let rows = groups.rows()
         let status =
-            "\(path): \(rows.reduce(0) { $0 + $1.sessions }) sessions in \(DisplayText.span(UInt64(seconds.rounded(.up))))"
+            "\(path): \(Self.count(rows.reduce(0) { $0 + $1.sessions })) in \(DisplayText.span(UInt64(seconds.rounded(.up))))"
             .replacing("\u{a0}", with: " ")
         let output = try OutputFile(path: nil)
         let table = TopTable(
@@ -115,8 +118,9 @@ struct TopCommand: ParsableCommand {
             let current = TerminalSize.of(1) ?? TerminalSize(columns: 80, rows: 24)
             if now &- drawn >= 1_000_000_000 || current != size {
                 (drawn, size) = (now, current)
+                let since = min(now, max(began, last.wholeSince))
                 draw(
-                    terminal, view, last, current, seconds: Double(min(now - began, window.nanoseconds)) / 1e9,
+                    terminal, view, last, current, seconds: Double(min(now - since, window.nanoseconds)) / 1e9,
                     engine.snapshot)
             }
             guard let key = terminal.key(within: 100) else { continue }
@@ -144,7 +148,7 @@ struct TopCommand: ParsableCommand {
         let lost = snapshot.map { $0.lost + $0.rejected } ?? 0
         let incomplete = lost > 0 ? "  INCOMPLETE: \(lost) events lost" : ""
         let status =
-            "tlswatch top: \(last.all.count) sessions in \(DisplayText.span(UInt64(seconds.rounded(.up)))), "
+            "tlswatch top: \(Self.count(UInt64(last.all.count))) in \(DisplayText.span(UInt64(seconds.rounded(.up)))), "
             + "\(snapshot?.inFlight ?? 0) in flight\(incomplete)"
         let table = TopTable(
             key: key, order: view.order, seconds: seconds, columns: size.columns, lines: size.rows)

@@ -89,7 +89,9 @@ struct Summary {
         for (reason, count) in reasons.sorted(by: { ($1.value, $0.key) < ($0.value, $1.key) }) {
             lines.append("failed \(reason): \(count)")
         }
-        if let passedOver { lines.append("\(passedOver) other sessions do not meet --where") }
+        if let passedOver {
+            lines.append("\(DisplayText.count(passedOver, "session", "sessions")) excluded by --where")
+        }
         if lost > 0 {
             lines.append("INCOMPLETE: \(lost) events were lost; some sessions are missing or truncated")
         }

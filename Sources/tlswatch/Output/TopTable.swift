@@ -72,8 +72,7 @@ struct TopTable {
     }
 
     private func rate(_ sessions: UInt64) -> String {
-        let rate = Double(sessions) / max(seconds, 1)
-        return rate >= 100 ? "\(Int(rate.rounded()))" : "\((rate * 10).rounded() / 10)"
+        DisplayText.rate(sessions, seconds: UInt64(max(1, seconds.rounded(.up))))
     }
 
     private func mainly(_ row: HandshakeGroups.Row) -> String {
@@ -81,7 +80,9 @@ struct TopTable {
         guard whole > 0, let most = HandshakePart.allCases.max(by: { row.time(in: $0) < row.time(in: $1) }) else {
             return "-"
         }
-        return "\(most.rawValue) \(row.time(in: most) * 100 / whole)%"
+        // Of a hostile recording the sum may have gone round.
+        let share = min(1, Double(row.time(in: most)) / Double(whole))
+        return "\(most.rawValue) \(Int(share * 100))%"
     }
 }
 
@@ -93,6 +94,8 @@ struct LastSessions {
 
     /// Sessions that are kept, at most; past it the oldest go before their time.
     static let limit = 100_000
+    /// When the newest ended that had to make room: what is kept is whole from then on.
+    private(set) var wholeSince: UInt64 = 0
 
     /// - Parameter window: nanoseconds.
     init(window: UInt64) { self.window = window }
@@ -101,7 +104,10 @@ struct LastSessions {
 
     /// Forgets what ended more than a window before `now`, and what is too much.
     mutating func advance(to now: UInt64) {
-        while first < sessions.count, sessions[first].end &+ window < now || sessions.count - first > Self.limit {
+        while first < sessions.count {
+            let isOver = sessions[first].end &+ window < now
+            guard isOver || sessions.count - first > Self.limit else { break }
+            if !isOver { wholeSince = sessions[first].end }
             first += 1
         }
         guard first > sessions.count / 2 else { return }

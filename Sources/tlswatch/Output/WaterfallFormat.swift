@@ -49,7 +49,8 @@ struct WaterfallFormat {
     /// `15:44:45.9 curl/8612 → a.example 192.0.2.7:443 3.34ms completed`
     private func head(_ handshake: Handshake) -> String {
         let words: [String?] = [
-            FieldValue.time(handshake.wallTime).cell, "\(handshake.comm)/\(handshake.pid)",
+            FieldValue.time(handshake.wallTime).cell,
+            handshake.pid == 0 ? nil : "\(handshake.comm)/\(handshake.pid)",
             handshake.role == .client ? "→" : "←", handshake.sni, handshake.remote,
             DurationText.compact(handshake.duration),
             handshake.outcome.rawValue, handshake.reason, handshake.libraryReason.map { "(\($0))" },

@@ -21,9 +21,11 @@ extension StatusPage {
 
     private static func row(_ handshake: Handshake) -> HTML {
         let time = DisplayText.time(handshake.wallTime)
+        let process: HTML =
+            handshake.pid == 0 ? missing : "\(foreign: handshake.comm) <small>\(handshake.pid)</small>"
         return """
             <tr class="\(handshake.outcome.rawValue)"><td title="\(time.date)">\(time.clock)</td>\
-            <td>\(foreign: handshake.comm) <small>\(handshake.pid)</small></td><td>\(handshake.role.rawValue)</td>\
+            <td>\(process)</td><td>\(handshake.role.rawValue)</td>\
             <td>\(text(handshake.sni))</td><td>\(text(handshake.remote))</td><td>\(why(handshake))</td>\
             <td>\(DisplayText.duration(handshake.duration))</td></tr>
             """

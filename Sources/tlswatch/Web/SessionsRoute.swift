@@ -35,7 +35,10 @@ struct SessionsRoute: Sendable {
                     limit = count
                 default:
                     let meant = NearestName.of(name, among: ["where", "limit"]).map { "; did you mean '\($0)'?" } ?? ""
-                    throw Fault(message: "there are the parameters 'where' and 'limit'\(meant)")
+                    throw Fault(
+                        message:
+                            "unknown parameter '\(PeerText.clean(String(name.prefix(40))))'\(meant): the parameters are 'where' and 'limit'"
+                    )
                 }
             }
         }

@@ -1,3 +1,4 @@
+import Code
 import Testing
 
 @testable import HandshakeProbe

@@ -10,11 +10,12 @@ import Testing
     func everyPacketPasses(_ section: String) throws {
         let code = try #require(Self.code(of: section, in: EmbeddedObject.bytes()))
         #expect(code.count > 8 && code.count % 8 == 0)
-        let exits = Self.instructions(code).indices.filter { Self.instructions(code)[$0].operation == 0x95 }
+        let instructions = Self.instructions(code)
+        let exits = instructions.indices.filter { instructions[$0].operation == 0x95 }
         #expect(!exits.isEmpty)
         let targets = Self.targets(of: code)
         for exit in exits {
-            #expect(exit > 0 && Self.instructions(code)[exit - 1].setsResultToOne, "exit at \(exit)")
+            #expect(exit > 0 && instructions[exit - 1].setsResultToOne, "exit at \(exit)")
             #expect(!targets.contains(exit), "a jump to the exit at \(exit)")
         }
     }

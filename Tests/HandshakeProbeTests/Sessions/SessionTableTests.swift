@@ -1,3 +1,4 @@
+import Handshakes
 import CEvents
 import Glibc
 import TestSupport

@@ -16,6 +16,17 @@ import Testing
         }
     }
 
+    private enum AlsoMistaken: TLSStack {
+        static let name = "also_mistaken"
+        static let title = "Also mistaken"
+        static let libraries: [String] = []
+        static var rules: SessionRules { .openSSL }
+        static func recognises(_ file: ELFFile) -> Bool { true }
+        static func analyse(_ file: ELFFile) throws(AnalysisError) -> LibraryAnalysis {
+            throw AnalysisError("another")
+        }
+    }
+
     private enum Right: TLSStack {
         static let name = "right"
         static let title = "Right"
@@ -35,6 +46,8 @@ import Testing
 
     @Test("Is reported with the first one's words where none can") func noneCan() throws {
         let file = try CodeImage.file([0xc3])
-        #expect(throws: AnalysisError.self) { try TLSStacks([Mistaken.self]).analyse(file) }
+        #expect(throws: AnalysisError("it has my texts and not my code")) {
+            try TLSStacks([Mistaken.self, AlsoMistaken.self]).analyse(file)
+        }
     }
 }

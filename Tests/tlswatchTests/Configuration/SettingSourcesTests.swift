@@ -1,3 +1,5 @@
+import HandshakeProbe
+import ArgumentParser
 import TestSupport
 import Testing
 

@@ -1,3 +1,4 @@
+import Handshakes
 import Foundation
 import HandshakeProbe
 import Testing

@@ -44,13 +44,15 @@ struct AgreementCalls {
             else { return }
             places.append(address)
         }
-        return Array(Set(places.compactMap(site))).sorted { $0.begin < $1.begin }
+        let beginnings = marks.beginning(of: places)
+        return Set(places.compactMap { place in beginnings[place].flatMap { site(place, in: $0) } })
+            .sorted { $0.begin < $1.begin }
     }
 
-    private func site(_ place: UInt64) -> Site? {
-        let extent = code.file.functionExtent(containing: place)
-        guard let start = extent?.lowerBound ?? marks.beginnings(of: [place]).first else { return nil }
-        let body = code.instructions(in: start..<(extent?.upperBound ?? place.addingClamped(256)), limit: 20_000)
+    /// - Parameter start: of the function that holds the place.
+    private func site(_ place: UInt64, in start: UInt64) -> Site? {
+        let end = code.file.functionExtent(containing: place)?.upperBound ?? place.addingClamped(256)
+        let body = code.instructions(in: start..<end, limit: 20_000)
         guard let index = body.firstIndex(where: { $0.address == place || $0.address &+ 1 == place }),
             body[index].kind == TLSWATCH_OP_CALL, body[index].first.isMemory,
             let function = Self.functions[body[index].first.value]

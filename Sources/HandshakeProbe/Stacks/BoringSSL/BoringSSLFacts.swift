@@ -1,3 +1,4 @@
+import CEvents
 import Handshakes
 
 /// BoringSSL's numbers, of those that the programs do not look at themselves.
@@ -125,7 +126,7 @@ extension BoringSSL {
 }
 
 extension SessionFacts {
-    init(boringSSL event: borrowing CallReturn, role: Role, isRenegotiation: Bool) {
+    init(boringSSL event: borrowing CallReturn, role: Role) {
         version = event.scalar(BoringSSLFact.version)
         switch event.scalar(BoringSSLFact.resumed) {
         case 0?: resumed = false
@@ -186,7 +187,6 @@ extension BoringSSLState {
     /// Whether a failed call was a look at the ClientHello, with a connection that was made for it and was to fail.
     static func wasOnlyALook(_ event: borrowing CallReturn, _ role: Role) -> Bool {
         let state = BoringSSLState(event.state)
-        return role == .server && event.scalar(BoringSSLFact.quic).map { $0 != 0 } ?? false
-            && state.step == readingHello && fatal(event)?.reason == rejected
+        return role == .server && state.isQUIC && state.step == readingHello && fatal(event)?.reason == rejected
     }
 }

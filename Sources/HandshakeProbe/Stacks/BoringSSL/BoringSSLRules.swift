@@ -26,9 +26,7 @@ extension SessionRules {
             default: .other
             }
         },
-        facts: { event, role, isRenegotiation in
-            SessionFacts(boringSSL: event, role: role, isRenegotiation: isRenegotiation)
-        },
+        facts: { event, role, _ in SessionFacts(boringSSL: event, role: role) },
         failsKeyExchange: { reason, _, _ in BoringSSLState.keyExchangeReasons.contains(reason) },
         failure: { alert, reason, _ in BoringSSLState.failure(alert: alert, reason: reason) },
         libraryReason: { reason, _ in

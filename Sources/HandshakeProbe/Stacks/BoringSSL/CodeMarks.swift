@@ -1,6 +1,6 @@
 import Code
 
-/// Places in the code that its numbers give away, found in one pass: functions without names report errors by number, and tell
+/// Places in the code that its numbers give away, found in a pass for each of two opcodes: functions without names report errors by number, and tell
 /// callbacks of events by number.
 struct CodeMarks {
     let file: ELFFile
@@ -21,9 +21,9 @@ struct CodeMarks {
             errors[number, default: []].append(address)
         }
         var events: [UInt64] = []
-        // `add esi, 0x1002`: SSL_CB_CONNECT_EXIT, or the same for accept.
+        // `add esi, number`.
         CodeSearch.visit(file, opcode: 0xc6) { address, number in
-            guard number == 0x1002 || number == 0x2002, events.count < Self.limit, address > 0,
+            guard HandshakeCalls.exitEvents.contains(number), events.count < Self.limit, address > 0,
                 file.bytes(at: address - 1, count: 1) == [0x81]
             else { return }
             events.append(address - 1)
@@ -43,20 +43,16 @@ struct CodeMarks {
         return found
     }
 
-    /// Where the functions begin that hold these places.
-    func beginnings(of places: [UInt64]) -> [UInt64] {
-        var known: Set<UInt64> = []
-        var open: [UInt64] = []
-        for place in places {
-            if let extent = file.functionExtent(containing: place) {
-                known.insert(extent.lowerBound)
-            } else {
-                open.append(place)
-            }
-        }
-        if !open.isEmpty {
-            known.formUnion(CodeSearch.beginnings(file, of: open, reach: Self.reach).values)
-        }
-        return known.sorted()
+    /// Where the function begins that holds each of these places. Without an unwind table that takes one pass over the code, for
+    /// all of them together.
+    func beginning(of places: [UInt64]) -> [UInt64: UInt64] {
+        var found: [UInt64: UInt64] = [:]
+        for place in places { found[place] = file.functionExtent(containing: place)?.lowerBound }
+        let open = places.filter { found[$0] == nil }
+        guard !open.isEmpty else { return found }
+        return found.merging(CodeSearch.beginnings(file, of: open, reach: Self.reach)) { first, _ in first }
     }
+
+    /// Where the functions begin that hold these places.
+    func beginnings(of places: [UInt64]) -> [UInt64] { Set(beginning(of: places).values).sorted() }
 }

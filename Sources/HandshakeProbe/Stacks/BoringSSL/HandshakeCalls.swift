@@ -30,9 +30,7 @@ struct HandshakeCalls {
     /// `SSL_R_CONNECTION_TYPE_NOT_SET`, which that function alone reports.
     static let notSet: UInt32 = 134
     /// `SSL_CB_CONNECT_EXIT` and `SSL_CB_ACCEPT_EXIT`.
-    private static let exitEvents: Set<UInt32> = [0x1002, 0x2002]
-    /// How far from such a number the function's beginning is, at most.
-    private static let reach: UInt64 = 2048
+    static let exitEvents: Set<UInt32> = [0x1002, 0x2002]
     private static let candidateLimit = 32
 
     init(_ code: CodeReader, _ marks: CodeMarks, named: UInt64?) throws(AnalysisError) {
@@ -51,8 +49,10 @@ struct HandshakeCalls {
         let calls = CodeSearch.calls(code.file, of: stateMachine).filter { call in
             !copies.contains { $0.call == call }
         }
-        for call in calls.prefix(Self.candidateLimit) {
-            let more = marks.beginnings(of: [call]).first.flatMap { Self.read(code, $0) }
+        let others = Array(calls.prefix(Self.candidateLimit))
+        let beginnings = marks.beginning(of: others)
+        for call in others {
+            let more = beginnings[call].flatMap { Self.read(code, $0) }
             if let more, more.copy.call == call, more.fields == first.fields {
                 copies.append(more.copy)
             } else {

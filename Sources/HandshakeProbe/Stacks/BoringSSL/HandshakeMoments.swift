@@ -77,6 +77,7 @@ struct HandshakeMoments {
             labels.append(address)
             return labels.count >= 8
         }
+        guard !labels.isEmpty else { return nil }
         var places: [UInt64] = []
         // `lea register, [rip + distance]`: the byte behind the opcode says which register.
         CodeSearch.visit(code.file, opcode: 0x8d) { address, number in
@@ -87,10 +88,11 @@ struct HandshakeMoments {
             }
         }
         let references = places.filter { refers($0, labels) }
-        let functions = marks.beginnings(of: references)
+        let beginnings = marks.beginning(of: references)
+        let functions = Set(beginnings.values)
         if functions.count == 1 { return functions.first }
         // Whoever looks for the label has it, too; the derivation's sixth parameter is the label.
-        let handed = marks.beginnings(of: references.filter { hands($0) })
+        let handed = Set(references.filter(hands).compactMap { beginnings[$0] })
         return handed.count == 1 ? handed.first : nil
     }
 
@@ -102,9 +104,8 @@ struct HandshakeMoments {
 
     private func refers(_ opcode: UInt64, _ labels: [UInt64]) -> Bool {
         guard opcode > 0, let instruction = code.instruction(at: opcode - 1), instruction.kind == TLSWATCH_OP_LEA,
-            instruction.second.rip_relative || instruction.second.isMemory
+            instruction.second.rip_relative
         else { return false }
-        let address = UInt64(bitPattern: instruction.second.value)
-        return labels.contains(address) || labels.contains(instruction.end &+ address)
+        return labels.contains(UInt64(bitPattern: instruction.second.value))
     }
 }

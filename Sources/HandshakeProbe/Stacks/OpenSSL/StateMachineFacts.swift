@@ -1,3 +1,5 @@
+import Code
+
 extension FactFinder {
     /// The facts that the state machine's own code gives away, for files without symbols.
     func deriveFromStateMachine(_ result: inout Result) {
