@@ -53,9 +53,10 @@ extension KernelTests {
             }
         }
 
+        private static let cycles = 100
+
         @Test("Probes go on and off many times under a load, and no handshake of it fails")
         func attachCycles() throws {
-            let cycles = ProcessInfo.processInfo.environment["TLSWATCH_ATTACH_CYCLES"].flatMap(Int.init) ?? 100
             let path = try #require(TLSBuild.boringSSL.libssl)
             let directory = try TemporaryDirectory()
             let output = directory.file("witnesses")
@@ -67,29 +68,14 @@ extension KernelTests {
                 (try? FileHandle(forReadingFrom: URL(fileURLWithPath: output)).seekToEnd()).map { Int($0) } ?? 0
             }
             try #require(eventually { made() > 0 })
-            let file = unsafe open(path, O_RDONLY | O_CLOEXEC)
-            try #require(file >= 0)
-            defer { close(file) }
-            let analysis = try #require(try TLSStacks.builtIn.analyse(ELFFile(fileDescriptor: file)))
-            let states = try #require(TLSStacks.builtIn.named(analysis.stack)).rules.states
-            let features = KernelFeatures.probe()
-            let rung = try features.rung(forced: nil)
-            let object = try OpenBPFObject().load(rung: rung, features: features)
-            var attacher = Attacher(rung: rung, phases: .full)
-            let sites = attacher.choose(analysis).sites
+            let probes = try ProbeCycles(path: path)
             var under = 0
-            for _ in 0..<cycles {
+            for _ in 0..<Self.cycles {
                 let before = made()
-                let reserved = attacher.reserveProfile()
-                let profile = try #require(reserved)
-                let links = try attacher.maker.make(
-                    sites, deferred: [], of: analysis, transport: analysis.transport, states: states, profile: profile,
-                    path: path, object: object)
-                attacher.keep(links, profile: profile)
-                let hit = eventually { object.hits(profile: UInt32(profile)) > 0 || load.status != nil }
-                #expect(hit)
-                try attacher.detach(profile: profile, object: object)
-                Attacher.awaitReleases()
+                try probes.turn { profile in
+                    let known = probes.hits(profile: profile)
+                    #expect(eventually { probes.hits(profile: profile) > known || load.status != nil })
+                }
                 if made() > before { under += 1 }
             }
             #expect(load.status == nil, "it goes on: \(load.situation)")
@@ -98,9 +84,10 @@ extension KernelTests {
             // The last one may be cut off.
             let lines = text.split(separator: "\n").dropLast()
             let failed = lines.filter { !$0.contains("\"outcome\":\"completed\"") }
-            print("\(cycles) times on and off under \(lines.count / 2) handshakes, \(failed.count) of which failed")
+            print(
+                "\(Self.cycles) times on and off under \(lines.count / 2) handshakes, \(failed.count) of which failed")
             #expect(failed.isEmpty, "\(failed.first ?? "")")
-            #expect(under > cycles / 2, "handshakes went on meanwhile")
+            #expect(under > Self.cycles / 2, "handshakes went on meanwhile")
         }
     }
 }

@@ -15,31 +15,14 @@ extension KernelTests {
             let load = try SteadyLoad()
             #expect(try load.changedBytes() == 0)
             let path = try LibraryCopy.system("libssl.so.3")
-            let file = unsafe open(path, O_RDONLY | O_CLOEXEC)
-            try #require(file >= 0)
-            defer { close(file) }
-            let analysis = try #require(try TLSStacks.builtIn.analyse(ELFFile(fileDescriptor: file)))
-            let states = try #require(TLSStacks.builtIn.named(analysis.stack)).rules.states
-            let features = KernelFeatures.probe()
-            let rung = try features.rung(forced: nil)
-            let object = try OpenBPFObject().load(rung: rung, features: features)
-            var attacher = Attacher(rung: rung, phases: .full)
-            let sites = attacher.choose(analysis).sites
+            let probes = try ProbeCycles(path: path)
             var seen = 0
             for cycle in 0..<1_000 {
-                let reserved = attacher.reserveProfile()
-                let profile = try #require(reserved)
-                let links = try attacher.maker.make(
-                    sites, deferred: [], of: analysis, transport: analysis.transport, states: states, profile: profile,
-                    path: path, object: object)
-                attacher.keep(links, profile: profile)
-                if cycle % 100 == 0 {
-                    seen = max(seen, try load.changedBytes())
+                try probes.turn { _ in
+                    if cycle % 100 == 0 { seen = max(seen, try load.changedBytes()) }
                 }
-                try attacher.detach(profile: profile, object: object)
-                Attacher.awaitReleases()
             }
-            #expect(seen == sites.count, "every probe is a changed byte")
+            #expect(seen == probes.sites.count, "every probe is a changed byte")
             #expect(try eventually { try load.changedBytes() == 0 }, "and the code is the file's again")
             let report = try load.finish()
             print("1,000 times on and off under \(report.made) handshakes, \(report.failed) of which failed")

@@ -1,3 +1,5 @@
+import Kernel
+import CEvents
 import Foundation
 import Handshakes
 import TestSupport

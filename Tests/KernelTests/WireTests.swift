@@ -1,3 +1,4 @@
+import CEvents
 import Foundation
 import Handshakes
 import Kernel

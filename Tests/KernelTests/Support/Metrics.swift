@@ -42,16 +42,24 @@ final class Daemon: Sendable {
         return try Metrics(answer.body)
     }
 
+    /// What a scrape tells is as old as that at most; nothing can be new sooner.
+    private static let staleness = Duration.milliseconds(600)
+
     /// Scrapes until the sessions have come to rest in the expected state, and returns the last scrape
     /// whether or not they did. A loss stays visible in it; only what is still on its way may come late:
     /// the scrape itself is a process and a socket that the probes see.
-    func quietMetrics(within limit: Duration = .seconds(15), where done: (Metrics) -> Bool) throws -> Metrics {
+    func quietMetrics(within limit: Duration = .seconds(15), where done: (Metrics) -> Bool = { _ in true }) throws
+        -> Metrics
+    {
         var latest = try metrics()
+        var changed = ContinuousClock.now
         _ = try eventually(within: limit) {
             let next = try metrics()
-            let still = next.sum("tlswatch_handshakes_total") == latest.sum("tlswatch_handshakes_total")
+            if next.sum("tlswatch_handshakes_total") != latest.sum("tlswatch_handshakes_total") {
+                changed = .now
+            }
             latest = next
-            return still && done(next)
+            return changed.duration(to: .now) >= Self.staleness && done(next)
         }
         return latest
     }
