@@ -15,10 +15,13 @@ if ((size > limit)); then
     echo "check-binary: $binary is larger than its limit" >&2
     status=1
 fi
-# 34 MB of ICU's data come with a single member of full Foundation: a String's contains(String), where the file imports
-# FoundationEssentials or nothing, can be Foundation's. The linker's map (-Xlinker -Map=FILE) says whose.
+# 34 MB of ICU's data come with a single member of full Foundation: a String's contains(String) can be Foundation's, where
+# another module's import brings it. Ours are named here; a package's, the linker's map (-Xlinker -Map=FILE) names.
 if nm "$binary" | grep '_FoundationICU\|uprv_\|icudt' >"$work/icu"; then
-    echo "check-binary: $binary contains ICU: $(wc -l <"$work/icu") symbols" >&2
+    echo "check-binary: $binary contains ICU: $(wc -l <"$work/icu") symbols, asked for by:" >&2
+    for module in Code HandshakeProbe Handshakes Kernel Wire tlswatch; do
+        nm -uA "$(dirname "$binary")/$module.build"/*.o | grep '10FoundationE' | swift demangle >&2 || true
+    done
     status=1
 fi
 # What a program exports, the linker keeps, whether it is used or not.

@@ -10,7 +10,7 @@ enum UsageHint {
         guard !names.contains(word) else { return nil }
         let clean = PeerText.clean(String(word.prefix(40)))
         let meant = NearestName.of(word, among: names) ?? names.first { $0.hasPrefix(word) }
-        return "no command is called '\(clean)'"
+        return "unknown command '\(clean)'"
             + (meant.map { "; did you mean 'tlswatch \($0)'?" } ?? ": there are \(names.joined(separator: ", "))")
     }
 
