@@ -97,7 +97,10 @@ struct __sk_buff {
 	__u32 len;
 	__u32 before_protocol[3];
 	__u32 protocol;
-	__u32 before_socket[37];
+	__u32 before_data[14];
+	__u32 data;
+	__u32 data_end;
+	__u32 before_socket[21];
 	struct bpf_sock *sk __attribute__((aligned(8)));
 	__u32 gso_size;
 };

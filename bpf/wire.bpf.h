@@ -10,18 +10,6 @@
 #include "wire_quic.bpf.h"
 #include <bpf/bpf_tracing.h>
 
-/* A connection that may be one of TLS: no ClientHello has been seen on it. Returns whether one begins here. */
-static __noinline int look_for_hello(struct __sk_buff *skb, struct wire_flow *flow, struct tcp_sock *tcp,
-				     const struct wire_segment *segment, __u32 direction)
-{
-	int at = find_client_hello(skb, segment->offset);
-
-	if (at < 0)
-		return 0;
-	wire_begin(flow, tcp, bpf_get_socket_cookie(skb), direction | (__u64)(segment->sequence + at) << 32);
-	return 1;
-}
-
 /*
  * TCP has all that lies before this segment, and a record's header that was to come there has overtaken it: it is gone. The
  * next segment that begins with a header is where records are seen again.
@@ -71,24 +59,17 @@ static __noinline int segment_flags(struct __sk_buff *skb, struct wire_flow *flo
 	return shows || flags & (TLSWATCH_WIRE_RESET | TLSWATCH_WIRE_FIN | TLSWATCH_WIRE_UNWATCHED) ? flags : -1;
 }
 
-static __always_inline int follow(struct __sk_buff *skb, struct bpf_sock *sk, struct tcp_sock *tcp,
-				  struct wire_flow *flow, const struct wire_segment *segment, __u32 direction)
+/* A segment of a handshake. */
+static __noinline int follow(struct __sk_buff *skb, struct bpf_sock *sk, struct tcp_sock *tcp, struct wire_flow *flow,
+			     const struct wire_segment *segment)
 {
-	int begins = 0, flags;
+	__u32 direction = segment->what & TLSWATCH_WIRE_SENT ? TLSWATCH_SEND : TLSWATCH_RECEIVE;
+	int flags;
 
 	if (direction == TLSWATCH_SEND) {
 		wire_owner(flow, tcp);
 		if (knobs.filter_processes && flow->pid && !is_observed(flow->pid)) {
 			bpf_sk_storage_delete(&wire_flows, sk);
-			return 0;
-		}
-	}
-	if (flow->phase == WIRE_BEFORE) {
-		begins = segment->payload ? look_for_hello(skb, flow, tcp, segment, direction) : 0;
-		if (!begins) {
-			count_packet(TLSWATCH_WIRE_PATH_PLAIN);
-			if (segment->payload && ++flow->segments > WIRE_PLAIN_SEGMENTS)
-				bpf_sk_storage_delete(&wire_flows, sk);
 			return 0;
 		}
 	}
@@ -98,16 +79,17 @@ static __always_inline int follow(struct __sk_buff *skb, struct bpf_sock *sk, st
 	flags = segment_flags(skb, flow, tcp, segment, direction);
 	if (flags < 0)
 		return 0;
-	tell_segment(skb, flow, tcp, segment, flags | (begins ? TLSWATCH_WIRE_BEGINS : 0));
+	tell_segment(skb, flow, tcp, segment, flags | segment->what);
 	if (flow->phase == WIRE_DONE || flags & (TLSWATCH_WIRE_RESET | TLSWATCH_WIRE_FIN | TLSWATCH_WIRE_UNWATCHED))
 		bpf_sk_storage_delete(&wire_flows, sk);
 	return 0;
 }
 
-static __noinline int look(struct __sk_buff *skb, struct bpf_sock *sk, struct tcp_sock *tcp, __u32 direction)
+static __always_inline int look(struct __sk_buff *skb, struct bpf_sock *sk, struct tcp_sock *tcp, __u32 direction)
 {
 	struct wire_segment segment = {};
 	struct wire_flow *flow;
+	int at;
 
 	if (sk->state == TCP_LISTEN) {
 		if (direction == TLSWATCH_RECEIVE)
@@ -132,7 +114,19 @@ static __noinline int look(struct __sk_buff *skb, struct bpf_sock *sk, struct tc
 		if (!flow)
 			return 0;
 	}
-	return follow(skb, sk, tcp, flow, &segment, direction);
+	segment.what = direction == TLSWATCH_SEND ? TLSWATCH_WIRE_SENT : 0;
+	if (flow->phase == WIRE_BEFORE) {
+		at = segment.payload ? find_client_hello(skb, segment.offset) : -1;
+		if (at < 0) {
+			count_packet(TLSWATCH_WIRE_PATH_PLAIN);
+			if (segment.payload && ++flow->segments > WIRE_PLAIN_SEGMENTS)
+				bpf_sk_storage_delete(&wire_flows, sk);
+			return 0;
+		}
+		wire_begin(flow, tcp, bpf_get_socket_cookie(skb), direction | (__u64)(segment.sequence + at) << 32);
+		segment.what |= TLSWATCH_WIRE_BEGINS;
+	}
+	return follow(skb, sk, tcp, flow, &segment);
 }
 
 /* Whether a handshake is over on any connection that has carried so much: the cheapest test that there is. */
@@ -155,10 +149,12 @@ static __always_inline void pass(struct __sk_buff *skb, __u32 direction)
 		count_packet(TLSWATCH_WIRE_PATH_OLD);
 		return;
 	}
-	sk = bpf_sk_fullsock(sk);
-	if (tcp && sk)
+	if (tcp) {
 		look(skb, sk, tcp, direction);
-	else if (!sk || sk->protocol != IPPROTO_UDP || !pass_udp(skb, direction))
+		return;
+	}
+	sk = bpf_sk_fullsock(sk);
+	if (!sk || sk->protocol != IPPROTO_UDP || !pass_udp(skb, direction))
 		count_packet(TLSWATCH_WIRE_PATH_OTHER);
 }
 

@@ -89,13 +89,27 @@ struct wire_segment {
 	__u32 sequence; /* of its payload */
 	__u32 offset;   /* of its payload, from the network header */
 	__u32 payload;  /* bytes */
-	__u16 flags;    /* TCP's */
-	__u16 header;   /* where TCP's header is */
+	__u8 flags;     /* TCP's */
+	__u8 header;    /* where TCP's header is */
+	__u16 what;     /* TLSWATCH_WIRE_SENT, TLSWATCH_WIRE_BEGINS */
 };
 
 enum { TCP_FLAG_FIN = 1, TCP_FLAG_SYN = 2, TCP_FLAG_RST = 4 };
 
-static __noinline int wire_parse(struct __sk_buff *skb, struct wire_segment *segment)
+static __always_inline void wire_place(struct wire_segment *segment, __u32 header, __u32 total, __u32 sequence,
+				       __u8 words, __u8 flags)
+{
+	__u32 offset = header + (words >> 4) * 4;
+
+	segment->sequence = sequence + !!(flags & TCP_FLAG_SYN);
+	segment->flags = flags;
+	segment->header = header;
+	segment->offset = offset;
+	segment->payload = total > offset ? total - offset : 0;
+}
+
+/* Wherever the headers lie, with options or without. */
+static __noinline int wire_parse_any(struct __sk_buff *skb, struct wire_segment *segment)
 {
 	__u8 version, next;
 	__be16 length;
@@ -119,27 +133,49 @@ static __noinline int wire_parse(struct __sk_buff *skb, struct wire_segment *seg
 		return 1;
 	if (bpf_skb_load_bytes(skb, offset + 4, &sequence, 4) || bpf_skb_load_bytes(skb, offset + 12, end, 2))
 		return 1;
-	segment->sequence = bpf_ntohl(sequence);
-	segment->flags = end[1];
-	segment->header = offset;
-	if (end[1] & TCP_FLAG_SYN)
-		segment->sequence++;
-	offset += (end[0] >> 4) * 4;
-	segment->offset = offset;
-	segment->payload = total > offset ? total - offset : 0;
+	wire_place(segment, offset, total, bpf_ntohl(sequence), end[0], end[1]);
 	return 0;
 }
 
-/* Whether a ClientHello begins there: its record's and its message's header, and its version. */
-static __noinline bool is_client_hello(struct __sk_buff *skb, __u32 at)
+/* Reads the headers where they nearly always are, without a helper for each field. */
+static __always_inline int wire_parse(struct __sk_buff *skb, struct wire_segment *segment)
 {
-	__u8 head[8];
-	__u8 version[2];
+	const __u8 *ip = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
+	const __u8 *tcp;
+	__u32 total = skb->len, length;
 
-	if (bpf_skb_load_bytes(skb, at, head, 8) || bpf_skb_load_bytes(skb, at + 9, version, 2))
-		return false;
-	return head[0] == 22 && head[1] == 3 && head[2] <= 4 && head[5] == 1 && head[6] == 0 && version[0] == 3 &&
-	       version[1] <= 4;
+	/* As far as flags in TCP's header. */
+	if (ip + 34 <= end && ip[0] == 0x45 && ip[9] == IPPROTO_TCP) {
+		length = bpf_ntohs(*(__be16 *)(ip + 2));
+		/* Short packets may be padded. */
+		if (length > 20 && length < total)
+			total = length;
+		tcp = ip + 20;
+		wire_place(segment, 20, total, bpf_ntohl(*(__be32 *)(tcp + 4)), tcp[12], tcp[13]);
+		return 0;
+	}
+	if (ip + 54 <= end && ip[0] >> 4 == 6 && ip[6] == IPPROTO_TCP) {
+		tcp = ip + 40;
+		wire_place(segment, 40, total, bpf_ntohl(*(__be32 *)(tcp + 4)), tcp[12], tcp[13]);
+		return 0;
+	}
+	return wire_parse_any(skb, segment);
+}
+
+/* Bytes by which a ClientHello is known: its record's and its message's header, and its version. */
+#define WIRE_HELLO_HEAD 11
+
+static __always_inline bool begins_hello(const __u8 *head)
+{
+	return head[0] == 22 && head[1] == 3 && head[2] <= 4 && head[5] == 1 && head[6] == 0 && head[9] == 3 &&
+	       head[10] <= 4;
+}
+
+static __always_inline bool is_client_hello(struct __sk_buff *skb, __u32 at)
+{
+	__u8 head[WIRE_HELLO_HEAD];
+
+	return !bpf_skb_load_bytes(skb, at, head, sizeof(head)) && begins_hello(head);
 }
 
 /* How long the line is that a PROXY header of version 1 is. */
@@ -171,8 +207,8 @@ static __noinline int prefix_length(struct __sk_buff *skb, __u32 at)
 	return head[0] == 32 && head[1] == 0 && head[2] == 0 && head[3] == 1 ? 36 : 0;
 }
 
-/* Where in the segment's payload a ClientHello begins; negative where none does. */
-static __noinline int find_client_hello(struct __sk_buff *skb, __u32 at)
+/* Where one begins that the first byte allows: there, or behind what may stand before it. */
+static __noinline int find_client_hello_at(struct __sk_buff *skb, __u32 at)
 {
 	int length;
 
@@ -180,6 +216,16 @@ static __noinline int find_client_hello(struct __sk_buff *skb, __u32 at)
 		return 0;
 	length = prefix_length(skb, at);
 	return length > 0 && is_client_hello(skb, at + length) ? length : -1;
+}
+
+/* Where in the segment's payload a ClientHello begins; negative where none does. The first byte tells of nearly all. */
+static __always_inline int find_client_hello(struct __sk_buff *skb, __u32 at)
+{
+	__u8 first;
+
+	if (bpf_skb_load_bytes(skb, at, &first, 1))
+		return -1;
+	return first == 22 || first == 'P' || first == '\r' || first == 32 ? find_client_hello_at(skb, at) : -1;
 }
 
 /*
