@@ -238,6 +238,7 @@ enum tlswatch_wire_flag {
 	TLSWATCH_WIRE_CLOSED = 128, /* the socket was closed; no segment */
 	TLSWATCH_WIRE_UNWATCHED =
 		256, /* no further ones are looked at: it is over, or has more segments than a handshake */
+	TLSWATCH_WIRE_CONTINUES = 512, /* its last record ends in a later segment, which may not be told */
 };
 
 #define TLSWATCH_WIRE_RECORDS 12 /* of one segment */

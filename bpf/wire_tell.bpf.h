@@ -68,6 +68,7 @@ static __always_inline void tell(struct __sk_buff *skb, struct wire_flow *flow, 
 {
 	__u32 direction = what & TLSWATCH_WIRE_SENT ? TLSWATCH_SEND : TLSWATCH_RECEIVE;
 	struct tlswatch_wire *out = bpf_ringbuf_reserve(&ring, sizeof(*out) + most, 0);
+	struct wire_direction *own;
 
 	count_hit(TLSWATCH_PROGRAM_WIRE);
 	if (!out) {
@@ -83,8 +84,11 @@ static __always_inline void tell(struct __sk_buff *skb, struct wire_flow *flow, 
 			wire_connected(out, (struct sock *)tcp);
 	}
 	walk(skb, flow, out, segment, direction);
+	own = direction_of(flow, direction);
+	if (own->parts || (__s32)(own->next - (segment->sequence + segment->payload)) > 0)
+		out->flags |= TLSWATCH_WIRE_CONTINUES;
 	if (most)
-		copy_plain(skb, out, direction_of(flow, direction), segment, most);
+		copy_plain(skb, out, own, segment, most);
 	submit(out, TLSWATCH_PROGRAM_WIRE);
 }
 

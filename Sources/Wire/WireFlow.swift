@@ -246,7 +246,8 @@ package struct WireFlow: Sendable {
     /// Whether the server has asked the client for a certificate, by the shape of the client's flight (TLS 1.3).
     private var asksForCertificate: Bool { lengths.count > 1 }
 
-    private var offersEarlyData: Bool { clientHello?.offersEarlyData ?? (earlyRecords > 0) }
+    /// Whether the client does; by records where its hello is not known.
+    package var offersEarlyData: Bool { clientHello?.offersEarlyData ?? (earlyRecords > 0) }
 
     // MARK: hellos
 

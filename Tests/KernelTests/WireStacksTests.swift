@@ -123,6 +123,98 @@ extension KernelTests {
             #expect(rows.count { $0.outcome == "failed" } == 4)
         }
 
+        @Test(
+            "Who was silent: a relay that holds the server's flight back is waited for at both ends, and is late itself"
+        )
+        func silence() throws {
+            let certificates = try TestCertificates()
+            let server = try OpenSSLServer(certificates)
+            let relay = try ChildProcess("python3", [script("delay_proxy.py"), "\(server.port)", "0.2"])
+            let port = try #require(Int(try relay.waitForLine(in: relay.output) { _ in true }))
+            let observer = try WireObserver()
+            let curl = try Curl.get(port: port, authority: certificates.authority)
+            #expect(curl.status == .exited(0), "\(curl.errors)")
+            let ends = [UInt32(curl.pid), UInt32(server.child.pid)]
+            let pids = ends + [UInt32(relay.pid)]
+            let rows = observer.finish(expecting: 4) { pids.contains($0.pid) }
+            relay.stop(SIGTERM)
+            #expect(rows.count == 4)
+            for row in rows {
+                let peer = try #require(row.parts.peer, "\(row)")
+                let held: UInt64 = 200_000_000
+                #expect((ends.contains(row.pid) ? peer : row.duration - peer) >= held, "\(row)")
+            }
+        }
+
+        /// What JavaHandshakes.java says of a connection.
+        private struct JavaConnection: Decodable {
+            struct Side: Decodable {
+                var outcome: String
+                var version: String?
+                var cipher: String?
+                var alpn: String?
+                var created: UInt64?
+                var error: String?
+            }
+            var name: String
+            var port: Int
+            var local: Int
+            var client: Side
+            var server: Side
+        }
+
+        @Test("Java's JSSE, by sockets and by engines: each handshake once at each end, as its own session tells it")
+        func java() throws {
+            let certificates = try TestCertificates()
+            let other = try TestCertificates()
+            let directory = try TemporaryDirectory()
+            let program = try Tlswatch.run(
+                [
+                    "capture", "--wire", "all", "--format", "json", "--output", directory.file("rows.json"), "--",
+                    "java",
+                    "-XX:TieredStopAtLevel=1", script("JavaHandshakes.java"), certificates.authority,
+                    certificates.certificate, certificates.key, other.authority,
+                ])
+            try #require(program.status == .exited(0), "\(program.errors)")
+            let said = try program.output.split(separator: "\n").map {
+                try JSONDecoder().decode(JavaConnection.self, from: Data($0.utf8))
+            }
+            #expect(said.count == 7)
+            let text = try String(contentsOfFile: directory.file("rows.json"), encoding: .utf8)
+            let rows = try SessionRow.parse(text.split(separator: "\n").map(String.init))
+            #expect(rows.count == 2 * said.count)
+            #expect(Set(rows.map(\.pid)).count == 1)
+            for connection in said {
+                let (own, peer) = ("127.0.0.1:\(connection.local)", "127.0.0.1:\(connection.port)")
+                for (side, role) in [(connection.client, "client"), (connection.server, "server")] {
+                    let found = rows.filter {
+                        $0.role == role && $0.local == (role == "client" ? own : peer)
+                            && $0.remote == (role == "client" ? peer : own)
+                    }
+                    let name = Comment(rawValue: "\(connection.name) \(role): \(found)")
+                    #expect(found.count == 1, name)
+                    guard let row = found.first else { continue }
+                    #expect(row.stack == "wire" && row.comm == "java" && row.socketConfidence == "exact", name)
+                    #expect(row.outcome == side.outcome, name)
+                    guard side.outcome == "completed" else { continue }
+                    #expect(row.tlsVersion == side.version, name)
+                    #expect(row.sni == "a.example", name)
+                    let isOffered = connection.name != "engine"
+                    #expect(row.alpnOffered == (isOffered ? "h2,http/1.1" : nil), name)
+                    #expect(row.resumed == (connection.name == "tls13-resumed"), name)
+                    // JSSE has the standard's names.
+                    if side.version == "TLSv1.3" {
+                        #expect(row.cipher == side.cipher, name)
+                    } else {
+                        #expect(row.alpn == side.alpn, name)
+                    }
+                }
+            }
+            // By its own words the second session is the first one's.
+            let created = said.filter { $0.name.hasPrefix("tls13") }.map(\.client.created)
+            #expect(created.count == 2 && created.first == created.last)
+        }
+
         /// What quic_connections.py says of a connection.
         private struct QUICConnection: Decodable {
             struct Side: Decodable {

@@ -84,7 +84,7 @@ extension KernelTests {
                     #expect(row.group == "x25519", "\(connection.name) \(role)")
                     #expect(row.resumed == false)
                     #expect(row.clientCertificateRequested == false)
-                    #expect(row.parts == .unknown && row.calls == 0)
+                    #expect(row.parts.busy == nil && row.parts.unread == nil && row.calls == 0)
                     #expect((row.rtt ?? 0) > 0 && row.retransmits == 0)
                     if side.version == "TLSv1.3" { #expect(row.cipher == side.cipher) }
                 }
@@ -263,8 +263,12 @@ extension KernelTests {
             #expect(usual.status == .exited(0), "\(usual.errors)")
         }
 
-        @Test("unobserved looks at the control groups of programs without an observed library, and at no others")
+        @Test(
+            "unobserved looks at the control groups of programs without an observed library, and at no others' packets, whatever their load"
+        )
         func unobservedGroups() throws {
+            let certificates = try TestCertificates()
+            let server = try OpenSSLServer(certificates)
             let root = try #require(ControlGroups.root())
             let group = root + "/tlswatch-test-\(getpid())"
             try FileManager.default.createDirectory(atPath: group, withIntermediateDirectories: false)
@@ -287,6 +291,13 @@ extension KernelTests {
             try program.waitForLine(in: program.output) { $0 == "holding" }
             #expect(try eventually { try daemon.metrics().sum("tlswatch_wire_cgroups") == 1 }, "\(program.situation)")
             #expect(ControlGroups.programs(at: group) == (try attached()) + 2)
+            // The rest of the host, meanwhile: its packets come past none of the programs.
+            let outside = try attached()
+            _ = try Curl.get(count: 50, port: server.port, authority: certificates.authority)
+            #expect(try attached() == outside)
+            let counted = "tlswatch_handshakes_total"
+            #expect(try eventually { try daemon.metrics().sum(counted, ["outcome": "completed"]) >= 100 })
+            #expect(try daemon.metrics().sum("tlswatch_wire_packets_total") == 0)
             program.stop(SIGTERM)
             #expect(try eventually { try daemon.metrics().sum("tlswatch_wire_cgroups") == 0 })
             _ = eventually { unsafe rmdir(group) == 0 }

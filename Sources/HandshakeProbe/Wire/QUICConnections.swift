@@ -31,7 +31,7 @@ struct QUICConnections {
         var begins = false
     }
 
-    /// Ids of handshakes whose datagrams may still come, at most, in each generation.
+    /// Ids of handshakes whose datagrams may still come, at least.
     private static let recentLimit = 16384
     /// No socket's cookie has this bit.
     private static let numbers: UInt64 = 1 << 62
@@ -39,8 +39,8 @@ struct QUICConnections {
     private var keys: [UInt64: Key] = [:]
     private var places: [Key: UInt64] = [:]
     private var last: UInt64 = 0
-    /// The ids with which clients have begun: a datagram that comes late, or twice, begins none. Two generations.
-    private var recent: (now: Set<Beginning>, before: Set<Beginning>) = ([], [])
+    /// The ids with which clients have begun: a datagram that comes late, or twice, begins none.
+    private var recent = RecentMap<Beginning, Void>(limit: Self.recentLimit)
 
     /// Connections for which there was no room, since the last time.
     private(set) var leftOut: UInt64 = 0
@@ -70,8 +70,7 @@ struct QUICConnections {
         }
         let fromServer = Key(socket: socket, pair: pair, role: other, client: Array(packet.destination))
         if let number = places[fromServer] { return Place(number: number, role: other, side: .server) }
-        guard !recent.now.contains(beginning), !recent.before.contains(beginning), QUICFlow.begins(datagram[...])
-        else { return nil }
+        guard recent[beginning] == nil, QUICFlow.begins(datagram[...]) else { return nil }
         note(beginning)
         guard mayBegin else {
             leftOut &+= 1
@@ -85,11 +84,17 @@ struct QUICConnections {
     }
 
     private mutating func note(_ beginning: Beginning) {
-        if recent.now.count >= Self.recentLimit { recent = ([], recent.now) }
-        recent.now.insert(beginning)
+        recent.set((), for: beginning)
     }
 
     var isEmpty: Bool { keys.isEmpty }
+
+    /// Those between the two ends of this datagram.
+    func between(_ event: borrowing DatagramEvent) -> [UInt64] {
+        let socket = event.fixed.header.object
+        guard let pair = SocketPair(event.fixed) else { return [] }
+        return keys.filter { $0.value.socket == socket && $0.value.pair == pair }.map(\.key)
+    }
 
     /// It has ended.
     mutating func forget(_ number: UInt64) {

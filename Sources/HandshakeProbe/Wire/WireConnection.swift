@@ -4,13 +4,9 @@ import Wire
 
 /// A handshake on one connection: what its packets show, and whose it is.
 struct WireConnection {
-    /// What carries it.
-    private enum Flow {
-        case tcp(WireFlow)
-        case quic(QUICFlow)
-    }
-
-    private var flow: Flow
+    /// What carries it is one of these. Not an enumeration's cases: to change what one holds is to copy it.
+    private var tcp: WireFlow?
+    private var quic: QUICFlow?
     let role: Role
     let start: UInt64
     private(set) var pair: SocketPair?
@@ -27,18 +23,17 @@ struct WireConnection {
     private var connecting: UInt64 = 0
     private var established: UInt64 = 0
     private var firstSent: UInt64 = 0
+    private var peerTime: PeerTime
     private(set) var end: WireEnd?
-    /// Until when a library may still claim an ended one.
-    var heldUntil: UInt64 = 0
-    /// A library's session is this handshake.
-    var isMerged = false
+    private(set) var isMerged = false
     /// The random by which it is in the table's index, with its pair; `nil` while it is not.
     var indexed: UInt64?
 
     init(_ event: borrowing WireEvent) {
         role = event.has(TLSWATCH_WIRE_IS_SERVER) ? .server : .client
         start = event.fixed.start_ns
-        flow = .tcp(WireFlow(role: role, start: start))
+        tcp = WireFlow(role: role, start: start)
+        peerTime = PeerTime(start: start, isPeers: role == .server)
         connecting = event.fixed.connecting_ns
         established = event.fixed.established_ns
     }
@@ -46,26 +41,17 @@ struct WireConnection {
     init(_ event: borrowing DatagramEvent, role: Role) {
         self.role = role
         start = event.fixed.header.time_ns
-        flow = .quic(QUICFlow(role: role, start: start))
+        quic = QUICFlow(role: role, start: start)
+        peerTime = PeerTime(start: start, isPeers: role == .server)
     }
 
     /// Of its last packet.
-    var lastActivity: UInt64 {
-        switch flow {
-        case .tcp(let flow): flow.lastActivity
-        case .quic(let flow): flow.lastActivity
-        }
-    }
+    var lastActivity: UInt64 { tcp?.lastActivity ?? quic?.lastActivity ?? start }
 
-    var isQUIC: Bool { if case .quic = flow { true } else { false } }
+    var isQUIC: Bool { quic != nil }
 
     /// The last eight bytes of the ClientHello's random, once it was seen.
-    var random: UInt64? {
-        switch flow {
-        case .tcp(let flow): flow.hello?.randomEnd
-        case .quic(let flow): flow.hello?.randomEnd
-        }
-    }
+    var random: UInt64? { hello?.randomEnd }
 
     // MARK: what it is fed
 
@@ -94,13 +80,7 @@ struct WireConnection {
             local = SocketAddress(family: fixed.family, port: fixed.local_port, bytes: fixed.local)?.description
             remote = SocketAddress(family: fixed.family, port: fixed.remote_port, bytes: fixed.remote)?.description
         }
-        guard end == nil, case .quic(var quic) = flow else { return isNew }
-        end = quic.take(event.bytes[...], from: side, at: fixed.header.time_ns)
-        flow = .quic(quic)
-        if event.has(TLSWATCH_WIRE_GAP) {
-            end = end ?? WireEnd(outcome: .abandoned, time: fixed.header.time_ns, confidence: .inferred)
-            loseTrack()
-        }
+        if end == nil { end = quic?.take(event.bytes[...], from: side, at: fixed.header.time_ns) ?? nil }
         return isNew
     }
 
@@ -114,7 +94,7 @@ struct WireConnection {
     }
 
     private mutating func follow(_ event: borrowing WireEvent) {
-        guard end == nil, case .tcp(var flow) = flow else { return }
+        guard end == nil, tcp != nil else { return }
         let time = event.fixed.header.time_ns
         let isClient = event.has(TLSWATCH_WIRE_SENT) == (role == .client)
         let side: WireSide = isClient ? .client : .server
@@ -129,19 +109,20 @@ struct WireConnection {
         }
         segment.bytes = event.bytes[...]
         segment.sequence = event.fixed.sequence
-        end = flow.take(segment)
-        if end == nil {
-            if event.has(TLSWATCH_WIRE_RESET) {
-                end = flow.close(.reset(side), at: time)
-            } else if event.has(TLSWATCH_WIRE_FIN) {
-                end = flow.close(.finished(side), at: time)
-            } else if event.has(TLSWATCH_WIRE_CLOSED) {
-                end = flow.close(.closed, at: time)
-            } else if event.has(TLSWATCH_WIRE_UNWATCHED) {
-                end = flow.close(.unwatched, at: time)
-            }
+        peerTime.take(
+            at: time, isPeers: !event.has(TLSWATCH_WIRE_SENT) && !event.has(TLSWATCH_WIRE_CLOSED),
+            continues: event.has(TLSWATCH_WIRE_CONTINUES), followsGap: segment.followsGap)
+        end = tcp?.take(segment) ?? nil
+        guard end == nil else { return }
+        if event.has(TLSWATCH_WIRE_RESET) {
+            end = tcp?.close(.reset(side), at: time) ?? nil
+        } else if event.has(TLSWATCH_WIRE_FIN) {
+            end = tcp?.close(.finished(side), at: time) ?? nil
+        } else if event.has(TLSWATCH_WIRE_CLOSED) {
+            end = tcp?.close(.closed, at: time) ?? nil
+        } else if event.has(TLSWATCH_WIRE_UNWATCHED) {
+            end = tcp?.close(.unwatched, at: time) ?? nil
         }
-        self.flow = .tcp(flow)
     }
 
     // MARK: ends
@@ -151,19 +132,11 @@ struct WireConnection {
         guard end == nil else { return }
         endInSilence(now: now)
         guard end == nil, now > lastActivity, now - lastActivity > timeout else { return }
-        switch flow {
-        case .tcp(let flow): end = flow.timeout(at: now)
-        case .quic(let flow): end = flow.timeout(at: now)
-        }
+        end = tcp?.timeout(at: now) ?? quic?.timeout(at: now)
     }
 
     private mutating func endInSilence(now: UInt64) {
-        switch flow {
-        case .tcp(var tcp):
-            end = tcp.expireVerdict(now: now)
-            flow = .tcp(tcp)
-        case .quic(let quic): end = quic.silence(now: now)
-        }
+        end = (isQUIC ? quic?.silence(now: now) : tcp?.expireVerdict(now: now)) ?? nil
     }
 
     /// Ends it where nothing more will be heard of it and what is known is enough.
@@ -178,10 +151,12 @@ struct WireConnection {
     }
 
     /// Records were lost while it lasted: nothing is claimed of it.
-    mutating func loseTrack() {
-        guard let end else { return }
-        self.end = WireEnd(outcome: .abandoned, time: end.time, reason: "events_lost", confidence: .inferred)
+    mutating func loseTrack(at time: UInt64) {
+        end = WireEnd(outcome: .abandoned, time: time, reason: "events_lost", confidence: .inferred)
     }
+
+    /// A library's session is this handshake.
+    mutating func merge() { isMerged = true }
 
     // MARK: what it comes to
 
@@ -208,12 +183,7 @@ struct WireConnection {
         if handshake.timeline.established == nil { fillConnection(&handshake) }
     }
 
-    private var hello: ClientHello? {
-        switch flow {
-        case .tcp(let flow): flow.hello
-        case .quic(let flow): flow.hello
-        }
-    }
+    private var hello: ClientHello? { tcp?.hello ?? quic?.hello }
 
     /// The finished value; `nil` before the end.
     func handshake(wallClockOffset: Int64, process: (exe: String?, container: String?)) -> Handshake? {
@@ -234,15 +204,18 @@ struct WireConnection {
         handshake.local = local
         handshake.remote = remote
         handshake.socketConfidence = local == nil ? .unknown : .exact
-        switch flow {
-        case .tcp(let flow):
+        if let tcp {
             if rtt != 0 { handshake.rtt = UInt64(rtt) * 1000 }
             if retransmits != TLSWATCH_NO_COUNT { handshake.retransmits = UInt64(retransmits) }
             fillConnection(&handshake)
-            fill(&handshake, with: flow.facts(of: end))
-        case .quic(let flow):
+            fill(&handshake, with: tcp.facts(of: end))
+            // Early data goes out while the peer is waited for.
+            if handshake.retransmits == 0, !tcp.offersEarlyData, let peer = peerTime.total(until: time) {
+                handshake.parts = HandshakeParts(peer: peer, of: handshake.duration)
+            }
+        } else if let quic {
             handshake.transport = .quic
-            fill(&handshake, with: flow.facts(of: end))
+            fill(&handshake, with: quic.facts(of: end))
         }
         return handshake
     }

@@ -18,7 +18,9 @@ struct WireTable {
     private static let claimWait: UInt64 = 2_000_000_000
     /// A claim is told by the record of a call, which may overtake a packet's by so much.
     private static let slack: UInt64 = 5_000_000
-    private static let claimLimit = 16384
+    /// How long a ClientHello on a listener's socket waits for the connection that it may begin.
+    private static let listenerWait: UInt64 = 3_000_000_000
+    private static let claimLimit = 32768
     private static let processLimit = 16384
 
     /// What became of the handshakes that were seen, cumulative. The raw value is the metric's `state` label.
@@ -29,7 +31,7 @@ struct WireTable {
         case merged
         /// Of a process with library sessions of which neither socket nor random is known: perhaps one of these.
         case unmatched
-        /// The table was full, or the connection is not known.
+        /// The table was full, or no connection came of it.
         case untracked
     }
 
@@ -41,15 +43,15 @@ struct WireTable {
     /// Sessions of its own that have ended.
     private(set) var ended: [Role: UInt64] = [:]
     private var connections: [UInt64: WireConnection] = [:]
-    private var held: [(number: UInt64, connection: WireConnection)] = []
+    private var held = HeldConnections(capacity: Self.capacity)
     private var index = WireIndex()
     private var quic = QUICConnections()
     /// Profiles of which a random has agreed with packets: only of these does another one tell another handshake.
     private var trusted: Set<UInt16> = []
     private var finished: [Handshake] = []
-    private var claims: [SocketPair: (pid: UInt32, time: UInt64)] = [:]
+    private var claims = RecentMap<SocketPair, (pid: UInt32, time: UInt64)>(limit: Self.claimLimit)
     /// Of processes in which a library is observed: the last handshakes whose sockets are not known.
-    private var libraries: [UInt32: SocketlessSessions] = [:]
+    private var libraries = RecentMap<UInt32, SocketlessSessions>(limit: Self.processLimit)
     private var losses = LossSpans()
 
     init(isEnabled: Bool, requiresOwner: Bool = false) {
@@ -85,6 +87,7 @@ struct WireTable {
     mutating func take(_ event: borrowing DatagramEvent) -> (pid: UInt32, start: UInt64)? {
         let found = quic.place(event, mayBegin: connections.count < Self.capacity)
         if quic.leftOut > 0 { counts[.untracked, default: 0] &+= quic.takeLeftOut() }
+        if event.has(TLSWATCH_WIRE_GAP) { loseTrack(between: event) }
         guard let place = found else { return nil }
         var connection: WireConnection
         if place.begins {
@@ -117,13 +120,18 @@ struct WireTable {
     /// A process has ended, or runs another program.
     mutating func endProcess(_ header: tlswatch_header) {
         guard !quic.isEmpty else { return }
-        let own = connections.filter { _, connection in
-            connection.isQUIC && connection.pid == header.pid && connection.processStart == header.process_start_ns
-        }
-        for (number, connection) in own {
-            var connection = connection
+        endEach { connection in
+            guard connection.isQUIC, connection.pid == header.pid, connection.processStart == header.process_start_ns
+            else { return }
             connection.endProcess(at: header.time_ns)
-            connections[number] = nil
+        }
+    }
+
+    /// Datagrams before this one were left out, and of those whose they were nobody knows.
+    private mutating func loseTrack(between event: borrowing DatagramEvent) {
+        for number in quic.between(event) {
+            guard var connection = connections.removeValue(forKey: number) else { continue }
+            connection.loseTrack(at: event.fixed.header.time_ns)
             hold(connection, number)
         }
     }
@@ -131,15 +139,13 @@ struct WireTable {
     /// A library's session has used this socket.
     mutating func claim(_ event: tlswatch_socket) {
         guard let pair = SocketPair(event) else { return }
-        if claims.count >= Self.claimLimit { claims.removeAll(keepingCapacity: true) }
-        claims[pair] = (event.header.pid, event.header.time_ns)
+        claims.set((event.header.pid, event.header.time_ns), for: pair)
     }
 
     /// A library's call was entered in this process.
     mutating func noteLibrary(in pid: UInt32) {
-        guard libraries[pid] == nil else { return }
-        if libraries.count >= Self.processLimit { libraries.removeAll(keepingCapacity: true) }
-        libraries[pid] = SocketlessSessions()
+        guard !libraries.isFresh(pid) else { return }
+        libraries.set(libraries[pid] ?? SocketlessSessions(), for: pid)
     }
 
     /// Another library has this profile from now on.
@@ -153,7 +159,9 @@ struct WireTable {
             merge(number, into: &handshake, isCertain: byRandom != nil)
         } else if handshake.socketConfidence == .unknown {
             let random = trusted.contains(trace.profile) ? trace.random : nil
-            libraries[handshake.pid, default: SocketlessSessions()].add(handshake, random: random)
+            var sessions = libraries[handshake.pid] ?? SocketlessSessions()
+            sessions.add(handshake, random: random)
+            libraries.set(sessions, for: handshake.pid)
         }
     }
 
@@ -167,16 +175,12 @@ struct WireTable {
     }
 
     private func connection(_ number: UInt64) -> WireConnection? {
-        connections[number] ?? held.first { $0.number == number }?.connection
+        connections[number] ?? held[number]
     }
 
     private mutating func merge(_ number: UInt64, into handshake: inout Handshake, isCertain: Bool) {
-        if connections[number] != nil {
-            connections[number]?.isMerged = true
-        } else if let place = held.firstIndex(where: { $0.number == number }) {
-            held[place].connection.isMerged = true
-        }
         connection(number)?.lend(to: &handshake, isCertain: isCertain)
+        if connections[number]?.merge() == nil { held.merge(number) }
     }
 
     mutating func note(loss: LossSpan) { if isEnabled { losses.add(loss) } }
@@ -184,13 +188,27 @@ struct WireTable {
     // MARK: ends
 
     /// Ends what time ends.
-    mutating func expire(now: UInt64, timeout: UInt64) { holdEnded { $0.expire(now: now, timeout: timeout) } }
+    mutating func expire(now: UInt64, timeout: UInt64) {
+        endEach { connection in
+            connection.expire(now: now, timeout: timeout)
+            if connection.end == nil, connection.pair == nil, now > connection.lastActivity,
+                now - connection.lastActivity > Self.listenerWait
+            {
+                connection.loseTrack(at: now)
+            }
+        }
+    }
 
-    private mutating func holdEnded(after change: (inout WireConnection) -> Void) {
-        for number in Array(connections.keys) {
-            guard var connection = connections.removeValue(forKey: number) else { continue }
-            change(&connection)
-            if connection.end == nil { connections[number] = connection } else { hold(connection, number) }
+    /// Holds those that have ended after a change.
+    private mutating func endEach(after change: (inout WireConnection) -> Void) {
+        var ended: [UInt64] = []
+        for index in connections.indices {
+            let number = connections.keys[index]
+            change(&connections.values[index])
+            if connections.values[index].end != nil { ended.append(number) }
+        }
+        for number in ended {
+            if let connection = connections.removeValue(forKey: number) { hold(connection, number) }
         }
     }
 
@@ -206,19 +224,14 @@ struct WireTable {
     mutating func takeFinished(
         now: UInt64, wallClockOffset: Int64, processes: ProcessNames, hasSocketless: HasSocketless
     ) -> [Handshake] {
-        var waiting: [(number: UInt64, connection: WireConnection)] = []
-        for (number, connection) in held {
+        while let (number, connection) = held.next(now: now) {
             if connection.isMerged || isClaimed(connection) {
                 counts[.merged, default: 0] &+= 1
-            } else if connection.heldUntil > now {
-                waiting.append((number, connection))
-                continue
             } else {
                 release(connection, wallClockOffset, processes, hasSocketless)
             }
             unindex(connection, number)
         }
-        held = waiting
         guard !finished.isEmpty else { return [] }
         defer { finished.removeAll(keepingCapacity: true) }
         return finished
@@ -230,8 +243,8 @@ struct WireTable {
 
     /// At the end of the stream: nothing more is waited for.
     mutating func settle(now: UInt64) {
-        holdEnded { $0.settle() }
-        for index in held.indices { held[index].connection.heldUntil = 0 }
+        endEach { connection in connection.settle() }
+        held.settle()
     }
 
     private mutating func hold(_ connection: WireConnection, _ number: UInt64) {
@@ -243,12 +256,11 @@ struct WireTable {
             return
         }
         var connection = connection
-        if losses.overlap(connection.start, end.time) { connection.loseTrack() }
+        if losses.overlap(connection.start, end.time) { connection.loseTrack(at: end.time) }
         // A process without a library that is observed claims nothing.
         let mayBeClaimed = connection.pid == 0 || libraries[connection.pid] != nil
-        connection.heldUntil = mayBeClaimed ? max(end.time, connection.lastActivity) &+ Self.claimWait : 0
-        if held.count >= Self.capacity { held[held.count - Self.capacity].connection.heldUntil = 0 }
-        held.append((number, connection))
+        let until = max(end.time, connection.lastActivity) &+ Self.claimWait
+        held.hold(connection, number, until: mayBeClaimed && !connection.isMerged ? until : nil)
     }
 
     private func isClaimed(_ connection: WireConnection) -> Bool {

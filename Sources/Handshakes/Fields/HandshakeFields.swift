@@ -138,14 +138,16 @@ extension HandshakeField {
         HandshakeField(
             "peer_ns", .nanoseconds, title: "peer",
             "Rest of the wait: the network and the other side. `duration_ns` is the sum of `busy_ns`, `unread_ns` and "
-                + "`peer_ns`",
-            absentIf: "`unread_ns` is"
+                + "`peer_ns`. Of a session that only the wire saw: the time before each segment of the peer's",
+            absentIf:
+                "`unread_ns` is; of one that only the wire saw, if a segment was retransmitted or missed, with early data, "
+                + "or in QUIC"
         ) { $0.parts.peer.map(FieldValue.nanoseconds) },
         HandshakeField(
             "cause", .words(HandshakeCause.self), title: "cause",
             "What the duration is mostly due to, by the rule in docs/sessions.md: `compute`, `cpu_starved`, `program_late`, "
                 + "`network`, `loss`, `peer`, or `none` for a session shorter than the median",
-            absentIf: "`peer_ns` is, or the largest part is not known (Go: `busy_ns` is larger than the others)"
+            absentIf: "`unread_ns` is, or the largest part is not known (Go: `busy_ns` is larger than the others)"
         ) { $0.cause.map { .text($0.rawValue) } },
         HandshakeField(
             "rtt_ns", .nanoseconds, title: "round trip",

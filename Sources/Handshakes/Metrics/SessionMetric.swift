@@ -16,9 +16,9 @@ struct SessionMetric: Sendable {
     static func counters(slow: UInt64) -> [SessionMetric] {
         facts
             + HandshakePart.allCases.map { part in
-                // All four or none: their ratio is to be one of the same sessions.
+                // Of those whose time is accounted for as a whole: their ratio is to be one of the same sessions.
                 SessionMetric(metric: MetricCatalogue.handshakeTime, constant: ("part", part.rawValue)) {
-                    $0.outcome == .completed && $0.parts.peer != nil ? $0.parts[part] : nil
+                    $0.outcome == .completed && $0.parts.unread != nil ? $0.parts[part] : nil
                 }
             }
             + (HandshakeCause.allCases + [nil]).map { cause in

@@ -47,6 +47,12 @@ public struct HandshakeParts: Sendable, Equatable {
         peer = unread.map { wait - $0 }
     }
 
+    /// The same of a session that packets alone show: no more than the time before each of the peer's is known.
+    public init(peer: UInt64, of duration: UInt64) {
+        (cpu, runqueue, unread, wait, busy) = (nil, nil, nil, nil, nil)
+        self.peer = min(peer, duration)
+    }
+
     public subscript(part: HandshakePart) -> UInt64? {
         switch part {
         case .cpu: cpu

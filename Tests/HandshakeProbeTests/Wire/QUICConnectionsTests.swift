@@ -144,6 +144,20 @@ import Testing
         #expect(consumer.step(now: 3000).finished.map(\.reason) == ["events_lost"])
     }
 
+    @Test(
+        "Which of a pair's connections a left-out datagram was of is not known: nothing is claimed of any, but of other pairs'"
+    )
+    func gapsOfSeveral() throws {
+        let consumer = consumer()
+        let (one, two) = (try datagrams("plain"), try datagrams("long"))
+        feed(record(1000, one[0].bytes, isSent: true), to: consumer)
+        feed(record(1100, two[0].bytes, isSent: true), to: consumer)
+        feed(record(1200, try datagrams("retry")[0].bytes, isSent: true, peer: 444), to: consumer)
+        feed(record(2000, one[1].bytes, isSent: false, hasGap: true), to: consumer)
+        #expect(consumer.step(now: 3000).finished.map(\.reason) == ["events_lost", "events_lost"])
+        #expect(consumer.wire.inFlight == 1)
+    }
+
     @Test("Whatever is in a record, nothing traps, and no connection begins that no client has sealed")
     func hostile() throws {
         var random = SplitMix(seed: 6)

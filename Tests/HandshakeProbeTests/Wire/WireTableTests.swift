@@ -26,7 +26,7 @@ import Testing
     private func segment(
         _ time: UInt64, flags: [tlswatch_wire_flag], records: [(type: UInt8, length: UInt16, first: UInt8)] = [],
         number: UInt64 = 77, pid: UInt32 = 7, remotePort: UInt16 = 443, content: [UInt8] = [], rtt: UInt32 = 0,
-        trailing: Int = 0
+        retransmits: UInt32 = 1, trailing: Int = 0
     ) -> [UInt8] {
         var event = tlswatch_wire()
         event.header.time_ns = time
@@ -52,7 +52,7 @@ import Testing
         // What lies behind in the ring is more than the record is long.
         event.byte_count = UInt16(content.count)
         (event.connecting_ns, event.established_ns) = (600, 800)
-        (event.rtt_us, event.retransmits) = (rtt, rtt == 0 ? TLSWATCH_NO_COUNT : 1)
+        (event.rtt_us, event.retransmits) = (rtt, rtt == 0 ? TLSWATCH_NO_COUNT : retransmits)
         let fixed = unsafe withUnsafeBytes(of: &event) { unsafe Array($0) }
         return headed(fixed + content, TLSWATCH_WIRE) + [UInt8](repeating: 0xee, count: trailing)
     }
@@ -126,11 +126,38 @@ import Testing
         #expect(row.endConfidence == .inferred)
         #expect(row.pid == 7 && row.local == "127.0.0.0:5555" && row.remote == "127.0.0.0:443")
         #expect(row.rtt == nil && row.retransmits == nil)
+        #expect(row.parts == .unknown)
         #expect(consumer.wire.counts == [.own: 1])
         #expect(consumer.tallies.filter { $0.stack == "wire" }.map(\.started) == [1])
         // What lies behind a record in the ring is no part of it.
         #expect(consumer.decoder.rejected.allSatisfy { $0 == 0 })
         #expect(consumer.decoder.decoded == 3)
+    }
+
+    @Test(
+        "The time before each of the peer's segments is the peer's; of a flight that was not seen to its end nothing is said"
+    )
+    func peerTime() {
+        // The server's flight in two segments, of which the second may not be told.
+        let cases: [(flags: [tlswatch_wire_flag], second: Bool, retransmits: UInt32, peer: UInt64?)] = [
+            ([], false, 0, 1000), ([TLSWATCH_WIRE_CONTINUES], true, 0, 1700),
+            ([TLSWATCH_WIRE_CONTINUES], false, 0, nil),
+            ([TLSWATCH_WIRE_GAP], true, 0, nil), ([], true, 2, nil),
+        ]
+        for (flags, hasSecond, retransmits, peer) in cases {
+            let consumer = consumer()
+            feed(begin(), to: consumer)
+            feed(segment(2000, flags: flags, records: [(22, 122, 2), (20, 1, 0), (23, 800, 0)]), to: consumer)
+            if hasSecond { feed(segment(2700, flags: [], records: [(23, 53, 0)]), to: consumer) }
+            feed(
+                segment(
+                    3000, flags: [TLSWATCH_WIRE_SENT], records: [(20, 1, 0), (23, 53, 0)], rtt: 30,
+                    retransmits: retransmits), to: consumer)
+            let rows = consumer.step(now: 4000).finished
+            #expect(rows.map(\.duration) == [2000] && rows.map(\.outcome) == [.completed])
+            #expect(rows.map(\.parts.peer) == [peer], "\(flags)")
+            #expect(rows.allSatisfy { $0.parts.unread == nil && $0.busy == nil && $0.wait == nil && $0.cause == nil })
+        }
     }
 
     @Test("One on a socket that a library has used is the library's, whether it claims it before the end or behind it")
@@ -147,6 +174,23 @@ import Testing
             #expect(consumer.step(now: 10 * second).finished.isEmpty)
             #expect(consumer.wire.counts == [.merged: 1], "\(isEarly)")
         }
+    }
+
+    @Test(
+        "A library's session that ends in a later step than its packets, and has claimed its socket, is lent what they show"
+    )
+    func claimedEarly() throws {
+        let consumer = consumer()
+        feed(begin(random: 4, rtt: 30), to: consumer)
+        feed(entering(1100), to: consumer)
+        feed(claim(1200), to: consumer)
+        complete(consumer)
+        #expect(consumer.step(now: 2600).finished.isEmpty)
+        feed(completed(2700, from: 1100, random: 4), to: consumer)
+        let rows = consumer.step(now: 3000).finished
+        #expect(rows.map(\.stack) == ["openssl"])
+        #expect(rows.map(\.alpnOffered) == [["h2"]] && rows.map(\.rtt) == [30_000])
+        #expect(consumer.wire.counts == [.merged: 1])
     }
 
     @Test("A claim of another process, of another connection, or of one before it, is none")
@@ -280,6 +324,18 @@ import Testing
         feed(begin(port: 0), to: consumer)
         feed(segment(2000, flags: [TLSWATCH_WIRE_RESET], remotePort: 0), to: consumer)
         #expect(consumer.step(now: 10 * second).finished.isEmpty)
+        #expect(consumer.wire.counts == [.untracked: 1])
+    }
+
+    @Test("A ClientHello on a listener's socket of which no connection comes leaves the table after three seconds")
+    func withoutConnectionForLong() {
+        let consumer = consumer()
+        feed(begin(number: 1, port: 0), to: consumer)
+        feed(begin(number: 2), to: consumer)
+        #expect(consumer.step(now: 2 * second).finished.isEmpty)
+        #expect(consumer.wire.inFlight == 2)
+        #expect(consumer.step(now: 4 * second).finished.isEmpty)
+        #expect(consumer.wire.inFlight == 1)
         #expect(consumer.wire.counts == [.untracked: 1])
     }
 
