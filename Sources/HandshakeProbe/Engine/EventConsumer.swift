@@ -163,7 +163,9 @@ final class EventConsumer {
     private func takeFinished(now: UInt64) -> [Handshake] {
         var finished = correlation.takeFinished(now: now)
         for index in finished.indices {
-            finished[index].cause = metrics.cause(of: finished[index])
+            // Apart: to read and to change one in the same statement is to copy it.
+            let cause = metrics.cause(of: finished[index])
+            finished[index].cause = cause
             outcomes[finished[index].outcome, default: 0] += 1
             if keepsMetrics { metrics.record(finished[index], now: now) }
             recent?.keep(finished[index])

@@ -1,11 +1,23 @@
 /// What the session table needs to know of a library: looked up by the record's profile index.
-struct ProfileEntry: Sendable {
-    var rules: SessionRules
-    var stack: String
-    var library: String
-    var version: String?
+///
+/// A class: each record looks it up, and to copy all that it has costs more than the rest of the look.
+final class ProfileEntry: Sendable {
+    let rules: SessionRules
+    let stack: String
+    let library: String
+    let version: String?
     /// As `LibraryAnalysis.identity`.
-    var identity: [KernelStates.Test] = []
+    let identity: [KernelStates.Test]
+
+    init(
+        rules: SessionRules, stack: String, library: String, version: String?, identity: [KernelStates.Test] = []
+    ) {
+        self.rules = rules
+        self.stack = stack
+        self.library = library
+        self.version = version
+        self.identity = identity
+    }
 }
 
 /// How often a library's records made sense.

@@ -54,7 +54,8 @@ extension Session {
         }
         fillPhases(&handshake, profile.rules, version: facts?.version)
         fillSocket(&handshake)
-        handshake.timeline = timeline(of: handshake)
+        let timeline = timeline(of: handshake)
+        handshake.timeline = timeline
         return handshake
     }
 

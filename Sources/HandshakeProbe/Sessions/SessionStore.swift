@@ -27,7 +27,7 @@ struct SessionStore {
     subscript(key: SessionKey) -> Session? { place(of: key).map { sessions[$0] } }
 
     /// Adds a session under a key that has none.
-    mutating func insert(_ session: Session, for key: SessionKey) {
+    mutating func insert(_ session: consuming Session, for key: SessionKey) {
         if let place = free.popLast() {
             places[key] = place
             sessions[Int(place)] = session

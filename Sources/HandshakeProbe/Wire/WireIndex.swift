@@ -36,14 +36,20 @@ struct SocketlessSessions {
 
     private static let limit = 64
     private var sessions: [Session] = []
+    /// The oldest, whose place is the next one's once there are as many as are kept.
+    private var oldest = 0
 
     /// - Parameter random: where that can be relied on.
     mutating func add(_ handshake: Handshake, random: UInt64?) {
-        if sessions.count >= Self.limit { sessions.removeFirst(sessions.count - Self.limit + 1) }
-        sessions.append(
-            Session(
-                times: handshake.start...max(handshake.start, handshake.end), role: handshake.role,
-                isQUIC: handshake.transport == .quic, random: random))
+        let session = Session(
+            times: handshake.start...max(handshake.start, handshake.end), role: handshake.role,
+            isQUIC: handshake.transport == .quic, random: random)
+        guard sessions.count == Self.limit else {
+            sessions.append(session)
+            return
+        }
+        sessions[oldest] = session
+        oldest = (oldest + 1) % Self.limit
     }
 
     /// Whether one of them may be this connection's.

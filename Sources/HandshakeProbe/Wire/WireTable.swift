@@ -145,7 +145,7 @@ struct WireTable {
     /// A library's call was entered in this process.
     mutating func noteLibrary(in pid: UInt32) {
         guard !libraries.isFresh(pid) else { return }
-        libraries.set(libraries[pid] ?? SocketlessSessions(), for: pid)
+        libraries.update(pid, default: SocketlessSessions()) { _ in }
     }
 
     /// Another library has this profile from now on.
@@ -159,9 +159,7 @@ struct WireTable {
             merge(number, into: &handshake, isCertain: byRandom != nil)
         } else if handshake.socketConfidence == .unknown {
             let random = trusted.contains(trace.profile) ? trace.random : nil
-            var sessions = libraries[handshake.pid] ?? SocketlessSessions()
-            sessions.add(handshake, random: random)
-            libraries.set(sessions, for: handshake.pid)
+            libraries.update(handshake.pid, default: SocketlessSessions()) { $0.add(handshake, random: random) }
         }
     }
 

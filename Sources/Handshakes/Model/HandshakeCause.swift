@@ -20,7 +20,7 @@ public enum HandshakeCause: String, Sendable, CaseIterable {
     /// The cause of a session; `nil` where its largest part is not known.
     ///
     /// - Parameter median: the P50 of its like, nanoseconds; `nil` where there are too few.
-    init?(of handshake: Handshake, median: UInt64?) {
+    init?(of handshake: borrowing Handshake, median: UInt64?) {
         guard let largest = handshake.parts.largest else { return nil }
         if let median, handshake.duration < median {
             self = .none

@@ -23,6 +23,9 @@ import Testing
             map.set(0, for: key)
             #expect(map[0] == key)
         }
+        map.update(0, default: -1) { $0 += 1 }
+        map.update(100, default: -1) { $0 += 1 }
+        #expect(map[0] == 20 && map[100] == 0)
         for key in 20..<23 { map.set(0, for: key) }
         #expect(!map.isFresh(0))
     }

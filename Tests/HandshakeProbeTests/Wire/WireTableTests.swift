@@ -229,6 +229,24 @@ import Testing
         }
     }
 
+    @Test("Of a process the last 64 sessions without a socket are remembered")
+    func remembered() {
+        for others in [63, 64] as [UInt64] {
+            let consumer = consumer()
+            feed(entering(900), to: consumer)
+            feed(begin(), to: consumer)
+            complete(consumer)
+            feed(returned(2700, from: 900), to: consumer)
+            // Long behind it.
+            for time in 1...others {
+                feed(entering(time * second), to: consumer)
+                feed(returned(time * second + 100, from: time * second), to: consumer)
+            }
+            _ = consumer.step(now: 100 * second)
+            #expect(consumer.wire.counts == [others == 63 ? .unmatched : .own: 1])
+        }
+    }
+
     @Test("A library's session without a socket gets it from the packets with its random, and is counted once")
     func byRandom() throws {
         // Its library ends before the packets show the end, or after that.
