@@ -216,7 +216,7 @@ struct WireConnection {
     }
 
     /// The finished value; `nil` before the end.
-    func handshake(wallClockOffset: Int64, process: (exe: String?, container: String?)) -> Handshake? {
+    func handshake(wallClockOffset: Int64, process: ProcessIdentity) -> Handshake? {
         guard let end else { return nil }
         let time = max(end.time, start)
         var handshake = Handshake(
@@ -226,8 +226,7 @@ struct WireConnection {
         )
         handshake.observedBy = .wire
         handshake.endConfidence = end.confidence
-        handshake.exe = process.exe
-        handshake.container = process.container
+        process.fill(&handshake)
         handshake.reason = end.reason
         handshake.alert = end.alert
         handshake.alertDirection = end.alertSide.map { ($0 == .client) == (role == .client) ? .sent : .received }
