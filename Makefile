@@ -13,7 +13,7 @@ deps:
 	@./scripts/deps.sh
 
 build:
-	$(SWIFT) build $(RELEASE) --product tlswatch
+	env $$(./scripts/build-identity.sh $(SWIFT)) $(SWIFT) build $(RELEASE) --product tlswatch
 
 run:
 	@./scripts/deps.sh build

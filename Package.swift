@@ -13,6 +13,14 @@ let settings: [SwiftSetting] = [
     .enableExperimentalFeature("Lifetimes"),
 ]
 
+/// What is built, and with what, for `--version`: `make build` sets it. What is not plain is no version.
+let identity: [CSetting] = ["TLSWATCH_REVISION", "TLSWATCH_TOOLCHAIN"].compactMap { name in
+    guard let value = Context.environment[name], !value.isEmpty,
+        value.allSatisfy({ $0.isASCII && ($0.isLetter || $0.isNumber || "-.+".contains($0)) })
+    else { return nil }
+    return .define(name, to: "\"\(value)\"")
+}
+
 let package = Package(
     name: "tlswatch",
     products: [
@@ -59,6 +67,8 @@ let package = Package(
         .target(name: "CPassword", linkerSettings: [.linkedLibrary(":libcrypt.a")]),
         // libyaml's parser, for the settings and the web configuration: its errors have lines.
         .target(name: "CYAML", linkerSettings: [.linkedLibrary(":libyaml.a")]),
+        // The commit and the toolchain.
+        .target(name: "CBuild", cSettings: identity),
         .plugin(name: "CompileBPF", capability: .buildTool()),
         // What a handshake is, how many are counted and how they are told: no kernel, no C.
         .target(
@@ -88,7 +98,7 @@ let package = Package(
         .executableTarget(
             name: "tlswatch",
             dependencies: [
-                "HandshakeProbe", "Handshakes", "Kernel", "CGzip", "CPassword", "CYAML",
+                "HandshakeProbe", "Handshakes", "Kernel", "CBuild", "CGzip", "CPassword", "CYAML",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),

@@ -21,7 +21,7 @@ die() {
 version=$(sed -n 's/^ *static let current = "\([0-9A-Za-z.+~]*\)"$/\1/p' "$root/Sources/tlswatch/Basics/Version.swift")
 [[ -n $version ]] || die "Sources/tlswatch/Basics/Version.swift names no version"
 told=$("$binary" --version)
-[[ $told == "$version" ]] || die "$binary is of version $told, the sources are of $version: make build"
+[[ $told == "tlswatch $version ("* ]] || die "$binary is $told, the sources are of $version: make build"
 epoch=${SOURCE_DATE_EPOCH:-$(git -C "$root" log -1 --format=%ct)}
 [[ $epoch =~ ^[0-9]+$ ]] || die "SOURCE_DATE_EPOCH is no number"
 

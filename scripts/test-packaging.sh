@@ -111,7 +111,8 @@ tell() {
 
 # --- the archives ----------------------------------------------------------------------------------------------------
 
-version=$("$binary" --version)
+told=$("$binary" --version)
+read -r _ version _ <<<"$told"
 "$root/scripts/make-dist.sh" "$binary" "$work/dist" >/dev/null
 # Nothing of who makes them, when and where is to be seen in them.
 (umask 077 && TZ=Asia/Tokyo LC_ALL=C "$root/scripts/make-dist.sh" "$binary" "$work/again" >/dev/null)
@@ -126,7 +127,7 @@ for file in tlswatch LICENSE THIRD-PARTY.txt README.md CHANGELOG.md tlswatch.1 t
     kubernetes/daemonset.yaml; do
     if [[ ! -s $dist/$file ]]; then bad "the archive has $file"; fi
 done
-is "the archive's binary runs" "$version" "$("$dist/tlswatch" --version)"
+is "the archive's binary runs" "$told" "$("$dist/tlswatch" --version)"
 works "the source archive has what a build takes" tar -tf "$work/dist/tlswatch-$version-source.tar.gz" \
     "tlswatch-$version/Package.swift" "tlswatch-$version/Sources/tlswatch/Basics/Version.swift" "tlswatch-$version/Makefile"
 
@@ -161,7 +162,7 @@ if ! command -v tlswatch >/dev/null; then
     tell
     exit 1
 fi
-is "the installed version" "$version" "$(tlswatch --version)"
+is "the installed version" "$told" "$(tlswatch --version)"
 silent "every file is as packed" dpkg --verify tlswatch
 is "the service is enabled" enabled "$(systemctl --root=/ is-enabled tlswatch.service 2>&1)"
 works "the settings are right" tlswatch check-config

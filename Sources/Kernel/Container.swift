@@ -1,16 +1,12 @@
 /// Which container a process runs in, as its control group's path tells (cgroups(7)): Docker, containerd, CRI-O, Podman
 /// and Kubernetes name the group after the container's identifier, 64 hexadecimal digits.
-package enum Container {
+enum Container {
     private static let digits = 64
     private static let told = 12
 
-    /// The identifier's first twelve digits, as the runtimes' own tools show it; `nil` outside of a container.
-    package static func of(pid: UInt32) -> String? {
-        readFile("/proc/\(pid)/cgroup", limit: 16384).flatMap(identifier)
-    }
-
-    /// The last identifier in a control group's path: the innermost container.
-    package static func identifier(in cgroup: [UInt8]) -> String? {
+    /// The last identifier in a control group's path, of the innermost container: its first twelve digits, as the runtimes' own
+    /// tools show it; `nil` outside of a container.
+    static func identifier(in cgroup: [UInt8]) -> String? {
         var found: String?
         var length = 0
         for (place, byte) in (cgroup + [UInt8(ascii: "\n")]).enumerated() {

@@ -51,6 +51,93 @@ extension KernelTests {
             #expect(Set(rows.compactMap(\.pid)).count == 2)
         }
 
+        /// What the kernel says of a command that is run as a user.
+        private func credentials(
+            _ options: [String], environment: [String: String] = [:]
+        ) throws -> (finished: Finished, status: [String: [String]], variables: [String: String]) {
+            let result = try ChildProcess.run(
+                Tlswatch.binary(), ["capture"] + options + ["--", "sh", "-c", "cat /proc/self/status; env"],
+                environment: environment)
+            var status: [String: [String]] = [:]
+            var variables: [String: String] = [:]
+            for line in result.output.split(separator: "\n") {
+                let fields = line.split(separator: ":", maxSplits: 1)
+                if fields.count == 2, line.contains(":\t") {
+                    status[String(fields[0])] = fields[1].split(whereSeparator: \.isWhitespace).map(String.init)
+                }
+                let pair = line.split(separator: "=", maxSplits: 1)
+                if pair.count == 2 { variables[String(pair[0])] = String(pair[1]) }
+            }
+            return (result, status, variables)
+        }
+
+        private func expectNobody(
+            _ found: (finished: Finished, status: [String: [String]], variables: [String: String])
+        ) throws {
+            #expect(found.finished.status == .exited(0), "\(found.finished.errors)")
+            let user = try Tool.run("/usr/bin/id", ["-u", "nobody"]).filter(\.isNumber)
+            let group = try Tool.run("/usr/bin/id", ["-g", "nobody"]).filter(\.isNumber)
+            // Real, effective, saved, file system.
+            #expect(found.status["Uid"] == Array(repeating: user, count: 4))
+            #expect(found.status["Gid"] == Array(repeating: group, count: 4))
+            #expect(found.status["Groups"] == [group], "none of root's")
+            for set in ["CapInh", "CapPrm", "CapEff", "CapAmb"] {
+                #expect(found.status[set] == ["0000000000000000"], "\(set)")
+            }
+            #expect(found.variables["USER"] == "nobody" && found.variables["LOGNAME"] == "nobody")
+            #expect(found.variables["KEPT"] == "yes", "the rest of the environment stays")
+        }
+
+        @Test("With --user the command has that user's groups, and no capability")
+        func user() throws {
+            try expectNobody(credentials(["--user", "nobody"], environment: ["KEPT": "yes", "USER": "root"]))
+        }
+
+        @Test("Called by sudo, the command runs as the caller, unless --user says otherwise")
+        func sudo() throws {
+            let user = try Tool.run("/usr/bin/id", ["-u", "nobody"]).filter(\.isNumber)
+            let environment = ["SUDO_UID": user, "SUDO_GID": user, "SUDO_USER": "nobody", "KEPT": "yes"]
+            try expectNobody(credentials([], environment: environment))
+            let root = try credentials(["--user", "root"], environment: environment)
+            #expect(root.status["Uid"] == ["0", "0", "0", "0"], "\(root.finished.errors)")
+        }
+
+        @Test("A command of another user is observed like one's own")
+        func userIsObserved() throws {
+            let server = try OpenSSLServer(TestCertificates())
+            let result = try Tlswatch.run([
+                "capture", "--user", "nobody", "--format", "json", "--", "openssl", "s_client", "-connect",
+                server.address,
+            ])
+            #expect(result.status == .exited(0), "\(result.errors)")
+            // What the command prints is on the same stream.
+            let lines = result.output.split(separator: "\n").filter { $0.hasPrefix("{\"time\"") }.map(String.init)
+            let rows = try SessionRow.parse(lines)
+            #expect(rows.count == 1)
+            #expect(rows.first?.isClient == true && rows.first?.isCompleted == true)
+        }
+
+        @Test(
+            "A user that is not there is bad usage; without root, another user is refused; neither starts the command")
+        func refusals() throws {
+            let directory = try TemporaryDirectory()
+            let file = directory.file("started")
+            let unknown = try Tlswatch.run(["capture", "--user", "no-such-user", "--", "touch", file])
+            #expect(unknown.status == .exited(64), "\(unknown.errors)")
+            #expect(unknown.errors.contains("no user 'no-such-user'"))
+            let refused = try Tlswatch.runUnprivileged(["capture", "--user", "nobody", "--", "touch", file])
+            #expect(refused.status == .exited(77), "\(refused.errors)")
+            #expect(refused.errors.contains("only root can run a command as another user"))
+            // Where the user may not run it, the kernel says so.
+            let hidden = directory.file("hidden")
+            try FileManager.default.copyItem(atPath: "/bin/true", toPath: hidden)
+            try FileManager.default.setAttributes([.posixPermissions: 0o700], ofItemAtPath: hidden)
+            let denied = try Tlswatch.run(["capture", "--user", "nobody", "--", hidden])
+            #expect(denied.status == .exited(64), "\(denied.errors)")
+            #expect(denied.errors.contains("cannot run \(hidden) as user nobody: Permission denied"))
+            #expect(!FileManager.default.fileExists(atPath: file))
+        }
+
         @Test("A command that does not exist is bad usage, told by its name")
         func missingCommand() throws {
             let result = try Tlswatch.run(["capture", "--", "/nonexistent/command"])

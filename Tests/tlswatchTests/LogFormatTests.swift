@@ -43,6 +43,28 @@ import Testing
                 == "2023-11-14T22:13:20.123456789Z warning attached a=1 path=/x\\u{a}y\\u{1b}[2J\\u{2028}")
     }
 
+    @Test("logfmt is as Go's slog writes it")
+    func logfmtIsPairs() {
+        #expect(
+            line(.logfmt, "two words", ["path": "/x\n\"y", "a": "1", "b": "", "c": "k=v", "d": "plain/word"])
+                == "time=2023-11-14T22:13:20.123456789Z level=warn msg=\"two words\" a=1 b=\"\" c=\"k=v\" d=plain/word "
+                + "path=\"/x\\u000a\\\"y\"")
+    }
+
+    @Test("The level is all loggers', and changes while they are in use; one logger can be quieter")
+    func level() {
+        let shared = SharedLogFormat(.text, .warn)
+        var handler = LineLogHandler(shared: shared, journal: false)
+        #expect(handler.logLevel == .warning)
+        shared.set(.json, .debug)
+        #expect(handler.logLevel == .debug && shared.value == .json)
+        handler.logLevel = .warning
+        #expect(handler.logLevel == .warning)
+        shared.set(.json, .error)
+        #expect(handler.logLevel == .error)
+        #expect(LogLevel.allCases.map(\.level) == [.debug, .info, .warning, .error])
+    }
+
     @Test("For the journal, text has the priority and no time")
     func theJournalGetsAPriority() {
         #expect(line(.text, journal: true, "attached", [:]) == "<4>attached")

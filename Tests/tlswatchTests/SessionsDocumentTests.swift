@@ -35,6 +35,8 @@ import Testing
         handshake.thread = "worker"
         handshake.exe = "/usr/sbin/nginx"
         handshake.container = "0123456789ab"
+        handshake.unit = "nginx.service"
+        handshake.pod = "0b54a9e4-1cf6-4a1b-8f6e-aa00bb11cc22"
         handshake.libraryVersion = "3.0.19"
         handshake.reason = "unknown_ca"
         handshake.alert = 48
@@ -114,7 +116,8 @@ import Testing
         #expect(lines.count == 3 && lines[2].isEmpty)
         let full =
             #"{"time":"2026-01-02T03:04:05.678901234Z","pid":7,"tid":8,"comm":"a\"b\\c\u000a\u007fé","thread":"worker","#
-            + #""exe":"/usr/sbin/nginx","container":"0123456789ab","stack":"openssl","observed_by":"library","#
+            + #""exe":"/usr/sbin/nginx","container":"0123456789ab","unit":"nginx.service","#
+            + #""pod":"0b54a9e4-1cf6-4a1b-8f6e-aa00bb11cc22","stack":"openssl","observed_by":"library","#
             + #""library":"/libssl.so.3","library_version":"3.0.19","role":"server","outcome":"completed","reason":"unknown_ca","alert":48,"#
             + #""alert_direction":"sent","library_reason":"certificate_verify_failed","end_confidence":"exact","duration_ns":10,"busy_ns":4,"#
             + #""wait_ns":6,"calls":2,"cpu_ns":3,"runqueue_ns":1,"unread_ns":2,"peer_ns":4,"cause":"peer","rtt_ns":410000,"#

@@ -14,6 +14,7 @@
 #include "mappings.h"
 #include "memory.h"
 #include "privileges.h"
+#include "spawn.h"
 
 /* What libbpf 1.1 lacks: names from the kernel's include/uapi/linux/bpf.h. */
 enum {

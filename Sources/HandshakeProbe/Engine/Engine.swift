@@ -118,7 +118,8 @@ package final class Engine: Sendable {
             table: SessionTable(
                 capacity: options.maxSessions, timeout: tuning.value.handshakeTimeout, wallClockOffset: offset),
             wire: WireTable(isEnabled: options.wire != .off, requiresOwner: !options.processes.isEmpty),
-            metrics: MetricsRegistry(version: options.version, options: options.metrics),
+            metrics: MetricsRegistry(
+                version: options.version, revision: options.revision, options: options.metrics),
             stacks: options.stacks, longestWindow: options.longestWindow, started: monotonicNow(), recorder: recorder,
             losses: LossWatch { [kernel] in kernel.object.losses() }
         )

@@ -14,6 +14,8 @@ package enum WireMode: String, Sendable, CaseIterable {
 package struct EngineOptions: Sendable {
     /// The release, for recordings and `tlswatch_build_info`.
     package var version: String
+    /// The commit that it was built from, for `tlswatch_build_info`; `nil` where that is not known.
+    package var revision: String?
     /// Forces a rung of the probe ladder; `nil` takes the best there is.
     package var rung: ProbeRung?
     /// How much is measured inside a handshake (`--phases`): one of them.
@@ -57,8 +59,9 @@ package struct EngineOptions: Sendable {
     /// The TLS stacks that are looked for.
     package var stacks = TLSStacks.builtIn
 
-    package init(version: String) {
+    package init(version: String, revision: String? = nil) {
         self.version = version
+        self.revision = revision
     }
 
     /// Of the metrics' windows, nanoseconds.

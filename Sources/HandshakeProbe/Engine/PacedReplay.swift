@@ -64,7 +64,8 @@ package final class PacedReplay: Sendable {
         let shift = monotonicNow() &- first
         let consumer = EventConsumer(
             replayTimeout: options.handshakeTimeout,
-            metrics: MetricsRegistry(version: options.version, options: options.metrics),
+            metrics: MetricsRegistry(
+                version: options.version, revision: options.revision, options: options.metrics),
             longestWindow: options.longestWindow,
             wallClockOffset: wallClockOffset() &+ Int64(bitPattern: shift), started: first)
         consumer.recent = RecentSessions(slow: options.metrics.slow)

@@ -89,7 +89,9 @@ extension EventConsumer {
         case .process(let process):
             table.processes.set(
                 pid: process.pid, start: process.start, exe: PeerText.clean(process.exe),
-                container: process.container.map(PeerText.clean))
+                groups: ProcessGroups(
+                    container: process.container.map(PeerText.clean), unit: process.unit.map(PeerText.clean),
+                    pod: process.pod.map(PeerText.clean)))
         case .loss(let span): note(loss: span)
         case .record(let range): unsafe reader.withRecord(range) { record in unsafe consume(record) }
         }

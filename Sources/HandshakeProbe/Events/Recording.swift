@@ -22,6 +22,8 @@ package struct RecordedProcess: Codable, Sendable, Equatable {
     package var start: UInt64
     package var exe: String
     package var container: String?
+    package var unit: String?
+    package var pod: String?
 }
 
 /// The first line of a recording, JSON.
@@ -135,11 +137,19 @@ package struct RecordingReader: Sendable {
         case loss(LossSpan)
     }
 
+    /// In place of a path: standard input.
+    package static let standardInput = "-"
+
+    /// What a recording is called in messages.
+    package static func name(of path: String) -> String { path == standardInput ? "standard input" : path }
+
+    /// - Parameter path: `-` reads standard input to its end.
     package init(path: String) throws(RecordingError) {
-        guard let bytes = readFile(path, limit: 1 << 30) else {
-            throw RecordingError(description: "cannot read \(path): \(errnoText(errno))")
+        let name = Self.name(of: path)
+        guard let bytes = readFile(path == Self.standardInput ? "/dev/stdin" : path, limit: 1 << 30) else {
+            throw RecordingError(description: "cannot read \(name): \(errnoText(errno))")
         }
-        try self.init(bytes: bytes, name: path)
+        try self.init(bytes: bytes, name: name)
     }
 
     init(bytes: [UInt8], name: String) throws(RecordingError) {

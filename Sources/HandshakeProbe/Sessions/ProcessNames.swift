@@ -1,14 +1,27 @@
 import Handshakes
 import Kernel
 
-/// The executables and containers of the processes that sessions belong to. Bounded; owned by the ring's thread.
+/// What is known of a session's process from /proc.
+struct ProcessIdentity {
+    var exe: String?
+    var groups = ProcessGroups()
+
+    func fill(_ handshake: inout Handshake) {
+        handshake.exe = exe
+        handshake.container = groups.container
+        handshake.unit = groups.unit
+        handshake.pod = groups.pod
+    }
+}
+
+/// Of the processes that sessions belong to, the executables, and the control groups' meaning. Bounded; owned by the ring's thread.
 ///
 /// Read at exec and at a process's first session: a short-lived one is gone when its session is printed.
 struct ProcessNames {
     private struct Entry {
         var start: UInt64
         var exe: String?
-        var container: String?
+        var groups: ProcessGroups
     }
 
     private var entries: [UInt32: Entry] = [:]
@@ -26,9 +39,11 @@ struct ProcessNames {
         if let entry = entries[pid], entry.start == start { return }
         replace(pid: pid, start: start)
         guard parent != 0, readsProc, entries[pid]?.exe == nil else { return }
+        let known = entries[pid]?.groups ?? ProcessGroups()
         set(
             pid: pid, start: start, exe: entries[parent]?.exe ?? executablePath(of: parent),
-            container: entries[pid]?.container ?? entries[parent]?.container ?? Container.of(pid: parent))
+            // Of a process that is gone nothing could be read.
+            groups: known != ProcessGroups() ? known : entries[parent]?.groups ?? ProcessGroups.of(pid: parent))
     }
 
     /// A process has begun a program. `told` is how the kernel named it: a fallback for one that is gone already.
@@ -36,15 +51,17 @@ struct ProcessNames {
         guard readsProc else { return }
         set(
             pid: pid, start: start, exe: executablePath(of: pid) ?? told.flatMap { $0.hasPrefix("/") ? $0 : nil },
-            container: Container.of(pid: pid))
+            groups: ProcessGroups.of(pid: pid))
     }
 
-    mutating func set(pid: UInt32, start: UInt64, exe: String?, container: String? = nil) {
+    mutating func set(pid: UInt32, start: UInt64, exe: String?, groups: ProcessGroups = ProcessGroups()) {
         let exe = exe.map { PeerText.clean($0) }
         if entries.count >= capacity { entries.removeAll(keepingCapacity: true) }
-        entries[pid] = Entry(start: start, exe: exe, container: container)
+        entries[pid] = Entry(start: start, exe: exe, groups: groups)
         if let exe, keepsFresh {
-            fresh.append(RecordedProcess(pid: pid, start: start, exe: exe, container: container))
+            fresh.append(
+                RecordedProcess(
+                    pid: pid, start: start, exe: exe, container: groups.container, unit: groups.unit, pod: groups.pod))
         }
     }
 
@@ -59,8 +76,8 @@ struct ProcessNames {
         entries.removeValue(forKey: pid)
     }
 
-    func names(pid: UInt32, start: UInt64) -> (exe: String?, container: String?) {
-        guard let entry = entries[pid], entry.start == start else { return (nil, nil) }
-        return (entry.exe, entry.container)
+    func names(pid: UInt32, start: UInt64) -> ProcessIdentity {
+        guard let entry = entries[pid], entry.start == start else { return ProcessIdentity() }
+        return ProcessIdentity(exe: entry.exe, groups: entry.groups)
     }
 }

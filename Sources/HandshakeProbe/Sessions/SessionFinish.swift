@@ -24,7 +24,7 @@ extension Session {
     /// The finished value. `time` is the end.
     func finish(
         key: SessionKey, at time: UInt64, outcome: Outcome, reason: FailureReason?, facts: SessionFacts?,
-        profile: ProfileEntry, wallClockOffset: Int64, process: (exe: String?, container: String?)
+        profile: ProfileEntry, wallClockOffset: Int64, process: ProcessIdentity
     ) -> Handshake {
         let duration = time &- min(start, time)
         var handshake = Handshake(
@@ -38,8 +38,7 @@ extension Session {
         handshake.retransmits = retransmits
         handshake.observedBy = .library
         handshake.thread = PeerText.comm(entry.thread)
-        handshake.exe = process.exe
-        handshake.container = process.container
+        process.fill(&handshake)
         handshake.libraryVersion = profile.version
         handshake.reason = reason?.reason
         handshake.alert = reason?.alert

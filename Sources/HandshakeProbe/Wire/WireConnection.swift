@@ -186,7 +186,7 @@ struct WireConnection {
     private var hello: ClientHello? { tcp?.hello ?? quic?.hello }
 
     /// The finished value; `nil` before the end.
-    func handshake(wallClockOffset: Int64, process: (exe: String?, container: String?)) -> Handshake? {
+    func handshake(wallClockOffset: Int64, process: ProcessIdentity) -> Handshake? {
         guard let end else { return nil }
         let time = max(end.time, start)
         var handshake = Handshake(
@@ -196,8 +196,7 @@ struct WireConnection {
         )
         handshake.observedBy = .wire
         handshake.endConfidence = end.confidence
-        handshake.exe = process.exe
-        handshake.container = process.container
+        process.fill(&handshake)
         handshake.reason = end.reason
         handshake.alert = end.alert
         handshake.alertDirection = end.alertSide.map { ($0 == .client) == (role == .client) ? .sent : .received }

@@ -33,6 +33,15 @@ extension HandshakeField {
             "First twelve digits of the identifier of the process's container",
             absentIf: "the process runs in no container"
         ) { $0.container.map(FieldValue.text) },
+        HandshakeField(
+            "unit", .text(.atMost(255)), title: "unit",
+            "systemd unit that the process belongs to: `nginx.service`; of a service of a user's own manager, that manager's",
+            absentIf: "the process belongs to no unit"
+        ) { $0.unit.map(FieldValue.text) },
+        HandshakeField(
+            "pod", .text(.pattern("^[0-9a-f-]{32,36}$")), title: "pod", "UID of the process's Kubernetes pod",
+            absentIf: "the process runs in no pod"
+        ) { $0.pod.map(FieldValue.text) },
     ]
 
     private static let implementation: [HandshakeField] = [

@@ -8,6 +8,10 @@ public enum ExtraLabel: String, Sendable, CaseIterable {
     /// The network of the peer's address: /24 of IPv4, /48 of IPv6.
     case remoteNet = "remote_net"
     case cipher, group
+    /// systemd's.
+    case unit
+    /// Kubernetes' UID of it.
+    case pod
 
     /// Distinct values unless told otherwise.
     public static let standardCap = 100

@@ -175,7 +175,8 @@ package enum MetricCatalogue {
         "tlswatch_series_evicted_total", .counter,
         help: "Idle window series that were replaced because the limit on series was reached.")
     package static let buildInfo = MetricDescriptor(
-        "tlswatch_build_info", .gauge, labels: ["version"], help: "1, with the version of tlswatch.")
+        "tlswatch_build_info", .gauge, labels: ["version", "revision"],
+        help: "1, with the version of tlswatch and the commit that it was built from.")
     package static let configReloadSuccessful = MetricDescriptor(
         "tlswatch_config_last_reload_successful", .gauge,
         help: "1 if the last reload of the configuration succeeded, or there was none; else 0.")

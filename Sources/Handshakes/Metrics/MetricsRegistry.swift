@@ -46,8 +46,8 @@ public struct MetricsRegistry: ~Copyable, Sendable {
     private var prepared: [String] = []
     private var lost: UInt64 = 0
 
-    /// `version` goes to `tlswatch_build_info`.
-    public init(version: String, options: Options = Options()) {
+    /// `version` and `revision` go to `tlswatch_build_info`.
+    public init(version: String, revision: String? = nil, options: Options = Options()) {
         let lengths = options.windows.isEmpty ? [WindowLength(seconds: 60)] : options.windows
         budget = SeriesBudget(limit: options.limits.series)
         extra = ExtraLabelTable(options.labels, limit: options.limits.series)
@@ -56,7 +56,8 @@ public struct MetricsRegistry: ~Copyable, Sendable {
         ratios = RatioWindows(lengths)
         board = StatusBoard(lengths[0])
         typical = TypicalDurations(lengths[0])
-        buildInfo = MetricFamily(FamilySample(MetricCatalogue.buildInfo, [(LabelValues(version), 1)]))
+        buildInfo = MetricFamily(
+            FamilySample(MetricCatalogue.buildInfo, [(LabelValues(version, revision ?? Label.unknown), 1)]))
     }
 
     /// What made a finished session as long as it was, against those before it in the first window; once for each, in the order

@@ -74,6 +74,10 @@ public struct Handshake: Sendable, Equatable {
     public var exe: String?
     /// The container that the process runs in, the first twelve digits of its identifier; `nil` outside of one.
     public var container: String?
+    /// The systemd unit that the process belongs to, `nginx.service`; `nil` if there is none.
+    public var unit: String?
+    /// The UID of the Kubernetes pod that the process runs in; `nil` outside of one.
+    public var pod: String?
 
     public var stack: String
     public var observedBy: Observer

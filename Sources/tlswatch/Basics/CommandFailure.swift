@@ -33,6 +33,17 @@ struct CommandFailure: Error {
     }
 }
 
+/// All that is wrong with the settings of one place or several.
+struct ConfigurationErrors: Error {
+    /// At least one, each with its place.
+    var errors: [CommandFailure]
+
+    /// A file's comes before the environment's.
+    var status: CommandFailure.Status { errors.contains { $0.status == .input } ? .input : .usage }
+    /// A line for each.
+    var message: String { errors.map(\.message).joined(separator: "\n") }
+}
+
 /// Runs a command's body: a failure is told in one line and becomes the exit status.
 func reporting(_ body: () throws -> Void) throws {
     do {
@@ -46,6 +57,9 @@ func reporting(_ body: () throws -> Void) throws {
 func report(_ error: any Error, by tell: (String) -> Void = { tell("tlswatch: \($0)") }) -> any Error {
     let failure: CommandFailure
     switch error {
+    case let error as ConfigurationErrors:
+        for one in error.errors { tell(one.message) }
+        return ExitCode(error.status.rawValue)
     case let error as CommandFailure: failure = error
     case let error as BPFError: failure = CommandFailure(error)
     case let error as WebConfigurationError: failure = CommandFailure(.input, error.description)

@@ -9,6 +9,14 @@ struct ListenAddress: ExpressibleByArgument, Equatable {
     var port: Int
 
     static let standard = ListenAddress(host: "127.0.0.1", port: 9899)
+    /// Of one daemon.
+    static let most = 8
+
+    /// Whether one daemon can listen on these: not too many, and none twice unless the kernel chooses its port.
+    static func canBeTogether(_ addresses: [ListenAddress]) -> Bool {
+        let fixed = addresses.filter { $0.port != 0 }.map(\.text)
+        return (1...most).contains(addresses.count) && Set(fixed).count == fixed.count
+    }
 
     /// - Parameter host: an IPv6 address without brackets.
     init(host: String, port: Int) {
@@ -66,8 +74,16 @@ struct ListenAddress: ExpressibleByArgument, Equatable {
         }
     }
 
-    /// Binds and lets go, so that a taken port is told before a probe is attached.
-    func check() throws(CommandFailure) {
+    /// Listens on all and lets go, so that a taken port, also by another one of them, is told before a probe is attached.
+    static func check(_ addresses: [ListenAddress]) throws(CommandFailure) {
+        var sockets: [Int32] = []
+        defer { for socket in sockets { close(socket) } }
+        for address in addresses { sockets.append(try address.bound(listening: addresses.count > 1)) }
+    }
+
+    /// - Parameter listening: with SO_REUSEADDR only one that listens keeps others from its port.
+    /// - Returns: a socket.
+    private func bound(listening: Bool) throws(CommandFailure) -> Int32 {
         var hints = unsafe addrinfo()
         unsafe hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV
         unsafe hints.ai_socktype = Int32(SOCK_STREAM.rawValue)
@@ -78,13 +94,15 @@ struct ListenAddress: ExpressibleByArgument, Equatable {
         defer { unsafe freeaddrinfo(list) }
         let socket = unsafe Glibc.socket(info.pointee.ai_family, info.pointee.ai_socktype, 0)
         guard socket >= 0 else { throw CommandFailure(.system, "cannot open a socket: \(errnoText(errno))") }
-        defer { close(socket) }
         var yes: Int32 = 1
         unsafe _ = setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &yes, 4)
-        guard unsafe bind(socket, info.pointee.ai_addr, info.pointee.ai_addrlen) == 0 else {
-            throw CommandFailure(
-                .system,
-                "cannot listen on \(text): \(errnoText(errno)). Choose another with --listen")
+        guard unsafe bind(socket, info.pointee.ai_addr, info.pointee.ai_addrlen) == 0,
+            !listening || Glibc.listen(socket, 1) == 0
+        else {
+            let failure = errnoText(errno)
+            close(socket)
+            throw CommandFailure(.system, "cannot listen on \(text): \(failure). Choose another with --listen")
         }
+        return socket
     }
 }

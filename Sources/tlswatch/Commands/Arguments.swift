@@ -51,6 +51,12 @@ struct ObservationOptions: ParsableArguments {
 
     func validate() throws { try Setting.validate(flags: texts) }
 
+    /// The first flag given that says what is observed, or how; `nil` where none was. The handshake timeout is of sessions.
+    var flagOfObserving: String? {
+        if !pid.isEmpty { return "--pid" }
+        return Setting.all.first { $0.key != Setting.handshakeTimeout.key && texts[$0.key] != nil }?.flag
+    }
+
     /// For a command that has flags only.
     func engineOptions() throws(CommandFailure) -> EngineOptions { try engineOptions(RunSettings(texts)) }
 

@@ -19,6 +19,7 @@ struct CaptureCommand: ParsableCommand {
               tlswatch capture --where 'outcome != completed or duration_ns > 50ms'
               tlswatch capture --duration 1m --by sni,cause
               tlswatch capture -- curl -s https://localhost/
+              tlswatch capture --user www-data -- php script.php
             """)
 
     @OptionGroup var observation: ObservationOptions
@@ -33,7 +34,8 @@ struct CaptureCommand: ParsableCommand {
 
     @Option(
         help: """
-            table, json (one object per line), summary or waterfall (one session in a few lines). [default: table on a terminal, else json; with --by, summary]
+            table, json (one object per line), summary, waterfall (one session in a few lines) or trace (for \
+            ui.perfetto.dev and chrome://tracing). [default: table on a terminal, else json; with --by, summary]
             """)
     var format: OutputFormat?
 
@@ -43,6 +45,12 @@ struct CaptureCommand: ParsableCommand {
     @Option(help: ArgumentHelp("Record the raw event stream, for 'tlswatch replay'.", valueName: "file"))
     var record: String?
 
+    @Option(
+        help: ArgumentHelp(
+            "Run the command as this user, a name or a number, with the user's groups and no capabilities. [default: the user "
+                + "who called sudo, else the same as tlswatch]", valueName: "user"))
+    var user: String?
+
     @Argument(parsing: .postTerminator, help: "Start this command, observe it and its children, and stop when it ends.")
     var command: [String] = []
 
@@ -51,7 +59,18 @@ struct CaptureCommand: ParsableCommand {
         if !command.isEmpty, !observation.pid.isEmpty {
             throw ValidationError("--pid cannot be combined with a command")
         }
+        if user != nil, command.isEmpty { throw ValidationError("--user requires a command: -- COMMAND") }
         try selection.validate(format)
+    }
+
+    /// Whom the command runs as; `nil` for this process's own user.
+    private func account() throws(CommandFailure) -> Account? {
+        guard let user else { return Account.sudo() }
+        let account = try Account(user)
+        guard geteuid() == 0 else {
+            throw CommandFailure(.privilege, "only root can run a command as another user (--user \(account.name))")
+        }
+        return account
     }
 
     func run() throws {
@@ -67,7 +86,9 @@ struct CaptureCommand: ParsableCommand {
         options.recording = record
         options.notesSightings = true
         var executable: String?
+        var account: Account?
         if let name = command.first {
+            account = try self.account()
             guard let found = CommandFiles.executable(name) else {
                 throw CommandFailure(.usage, "no command \(name) in PATH")
             }
@@ -91,7 +112,7 @@ struct CaptureCommand: ParsableCommand {
         }
         var child: ChildCommand?
         if let executable {
-            child = try ChildCommand(path: executable, arguments: command)
+            child = try ChildCommand(path: executable, arguments: command, as: account)
         }
         if let child {
             let waiter = DispatchQueue(label: "tlswatch.child")

@@ -8,7 +8,8 @@ struct CheckConfigCommand: ParsableCommand {
         abstract: "Validate the configuration and print the effective settings.",
         discussion: """
             Checks the settings of 'run' in the file and the environment, and the web configuration file if one is set. \
-            Changes nothing and needs no privileges. Exit status: 65 for an error in a file, 64 for one in the environment.
+            Prints every error with its file and line, or the effective settings and "ok". Changes nothing and needs no \
+            privileges. Exit status: 65 for errors in a file, 64 for errors in the environment only.
 
             EXAMPLES
               tlswatch check-config
@@ -24,16 +25,29 @@ struct CheckConfigCommand: ParsableCommand {
     var format: Format = .text
 
     func run() throws {
+        let (resolved, found) = SettingSources(path: file).check()
+        var errors = found
+        if let path = resolved.settings.webConfigurationFile {
+            errors += Self.errors(ofWebConfiguration: path)
+        }
+        for notice in resolved.notices { tell("tlswatch: \(LineLogHandler.oneLine(notice))") }
         do {
-            let resolved = try SettingSources(path: file).resolve()
-            if let path = resolved.settings.webConfigurationFile {
-                _ = try LoadedConfiguration(WebConfiguration(path: path), file: path)
+            if format == .json {
+                try OutputFile(path: nil).write(resolved.json(errors: errors.map(\.message)))
+            } else if errors.isEmpty {
+                try OutputFile(path: nil).write(resolved.text + "ok\n")
             }
-            for notice in resolved.notices { tell("tlswatch: \(LineLogHandler.oneLine(notice))") }
-            try OutputFile(path: nil).write(format == .json ? resolved.json : resolved.text)
+            guard errors.isEmpty else { throw ConfigurationErrors(errors: errors) }
         } catch {
             throw report(error) { tell("tlswatch: \(LineLogHandler.oneLine($0))") }
         }
+    }
+
+    /// Also of the files that it names.
+    private static func errors(ofWebConfiguration path: String) -> [CommandFailure] {
+        let (configuration, faults) = WebConfiguration.check(path: path)
+        let further = faults.isEmpty ? configuration.tls.map { EndpointSecurity.faults(of: $0, file: path) } : nil
+        return (faults + (further ?? [])).map { CommandFailure(.input, $0.description) }
     }
 }
 
@@ -55,10 +69,16 @@ extension ResolvedSettings {
         return "file: \(file ?? "none")\n" + lines.joined(separator: "\n") + "\n"
     }
 
-    /// One object: the file and an array of settings.
-    var json: String {
+    /// One object: the file, and an array of settings or, if there are any, of errors.
+    func json(errors: [String]) -> String {
         var object = JSONObject()
         object.text("file", file)
+        guard errors.isEmpty else {
+            object.literal("ok", "false")
+            object.literal("errors", JSONObject.array(errors))
+            return String(decoding: object.finish(), as: UTF8.self) + "\n"
+        }
+        object.literal("ok", "true")
         let settings = entries.map { entry in
             var one = JSONObject()
             one.text("key", entry.setting.key)

@@ -7,25 +7,26 @@ struct ChildCommand {
     let pid: pid_t
 
     /// Starts it with this process's standard streams, default signal dispositions and no signal blocked.
-    init(path: String, arguments: [String]) throws(CommandFailure) {
-        var attributes = posix_spawnattr_t()
-        unsafe posix_spawnattr_init(&attributes)
-        defer { unsafe _ = posix_spawnattr_destroy(&attributes) }
-        var defaults = sigset_t()
-        unsafe sigemptyset(&defaults)
-        for signal in [SIGINT, SIGTERM, SIGPIPE] { unsafe sigaddset(&defaults, signal) }
-        unsafe posix_spawnattr_setsigdefault(&attributes, &defaults)
-        var blocked = sigset_t()
-        unsafe sigemptyset(&blocked)
-        unsafe posix_spawnattr_setsigmask(&attributes, &blocked)
-        unsafe posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK))
-        var pointers = unsafe arguments.map { unsafe strdup($0) }
-        unsafe pointers.append(nil)
-        defer { unsafe pointers.forEach { unsafe free($0) } }
-        var child: pid_t = 0
-        let result = unsafe posix_spawn(&child, path, nil, &attributes, pointers, environ)
-        guard result == 0 else { throw CommandFailure(.usage, "cannot run \(path): \(errnoText(result))") }
-        pid = child
+    ///
+    /// - Parameter account: whom it runs as; `nil` for this process's own user.
+    init(path: String, arguments: [String], as account: Account?) throws(CommandFailure) {
+        do {
+            pid = try startProgram(
+                path, arguments: arguments, setting: account?.variables ?? [:], as: account?.credentials)
+        } catch {
+            throw Self.failure(error, path, account)
+        }
+    }
+
+    private static func failure(_ error: ProgramStartError, _ path: String, _ account: Account?) -> CommandFailure {
+        let user = account.map { " as user \($0.name)" } ?? ""
+        let reason = errnoText(error.errno)
+        return switch error.step {
+        case .start: CommandFailure(.system, "cannot start a process for \(path): \(reason)")
+        case .become:
+            CommandFailure(.privilege, "cannot run \(path)\(user): \(reason). Run as root (CAP_SETUID, CAP_SETGID)")
+        case .execute: CommandFailure(.usage, "cannot run \(path)\(user): \(reason)")
+        }
     }
 
     /// Waits for its end. Its exit status, or 128 + the signal that ended it, as shells tell it.

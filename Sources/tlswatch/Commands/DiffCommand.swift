@@ -20,10 +20,10 @@ struct DiffCommand: ParsableCommand {
         case text, json
     }
 
-    @Argument(help: "The earlier recording.", completion: .file())
+    @Argument(help: "The earlier recording, or - for standard input.", completion: .file())
     var before: String
 
-    @Argument(help: "The later one.", completion: .file())
+    @Argument(help: "The later one, or - for standard input.", completion: .file())
     var after: String
 
     @Option(
@@ -40,7 +40,12 @@ struct DiffCommand: ParsableCommand {
     @Option(help: "text or json (one object for each group).")
     var format = Format.text
 
-    func validate() throws { _ = try HandshakeKey.list(by) }
+    func validate() throws {
+        _ = try HandshakeKey.list(by)
+        guard before != RecordingReader.standardInput || after != RecordingReader.standardInput else {
+            throw ValidationError("only one of the two recordings can be standard input")
+        }
+    }
 
     func run() throws {
         try reporting {
@@ -63,7 +68,9 @@ struct DiffCommand: ParsableCommand {
             return true
         }
         // Half of a recording says nothing about the other.
-        if let cut = result.cut { throw CommandFailure(.input, "\(path): \(cut.description)") }
+        if let cut = result.cut {
+            throw CommandFailure(.input, "\(RecordingReader.name(of: path)): \(cut.description)")
+        }
         return groups
     }
 }

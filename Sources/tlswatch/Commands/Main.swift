@@ -13,7 +13,7 @@ struct TLSWatch: AsyncParsableCommand {
             Exit status: 0 done; 64 bad usage; 65 bad input file; 69 kernel not supported; 71 system error (port in use, \
             disk full); 77 privilege missing; 130 interrupted twice.
             """,
-        version: Version.current,
+        version: Version.text,
         subcommands: [
             RunCommand.self, CaptureCommand.self, ReplayCommand.self, TopCommand.self, DiffCommand.self,
             DoctorCommand.self,

@@ -17,17 +17,21 @@ struct ReplayCommand: AsyncParsableCommand {
               tlswatch replay handshakes.tlswatch
               tlswatch replay handshakes.tlswatch --format json
               tlswatch replay handshakes.tlswatch --where 'role = server and has reason' --by sni,reason
+              tlswatch replay handshakes.tlswatch --format trace --output trace.json
               tlswatch replay handshakes.tlswatch --listen 127.0.0.1:9899
             """)
 
     @Argument(help: "A file written by 'tlswatch capture --record', or - for standard input.")
     var file: String
 
-    private var path: String { file == "-" ? "/dev/stdin" : file }
-
     @OptionGroup var selection: SelectionOptions
 
-    @Option(help: "table, json, summary or waterfall. [default: table on a terminal, else json; with --by, summary]")
+    @Option(
+        help:
+            """
+            table, json, summary, waterfall or trace (for ui.perfetto.dev and chrome://tracing). [default: table on a \
+            terminal, else json; with --by, summary]
+            """)
     var format: OutputFormat?
 
     @Option(help: ArgumentHelp("Write the sessions to this file.", valueName: "file"))
@@ -36,25 +40,30 @@ struct ReplayCommand: AsyncParsableCommand {
     @Option(help: ArgumentHelp("Idle time after which a handshake counts as timed out.", valueName: "duration"))
     var handshakeTimeout: DurationArgument = .seconds(60)
 
-    @Option(help: ArgumentHelp("Serve on this address instead of printing.", valueName: "host:port"))
-    var listen: ListenAddress?
+    @Option(
+        name: [.long, .customLong("web.listen-address")],
+        help: ArgumentHelp("Serve on this address instead of printing. Repeatable.", valueName: "host:port"))
+    var listen: [ListenAddress] = []
 
     @OptionGroup(title: "With --listen") var metrics: MetricsArguments
 
     func validate() throws {
-        guard listen == nil || (format == nil && output == nil && selection.isEmpty) else {
+        guard listen.isEmpty || (format == nil && output == nil && selection.isEmpty) else {
             throw ValidationError("--listen cannot be combined with --format, --output, --where or --by")
         }
         try selection.validate(format)
-        guard listen != nil || metrics.texts.isEmpty else {
+        guard listen.isEmpty || ListenAddress.canBeTogether(listen) else {
+            throw ValidationError("--listen accepts each address once, and \(ListenAddress.most) at most")
+        }
+        guard !listen.isEmpty || metrics.texts.isEmpty else {
             throw ValidationError("--window, --label, --exemplars, --slow and --max-series require --listen")
         }
     }
 
     func run() async throws {
-        guard let listen else { return try reporting(print) }
+        guard !listen.isEmpty else { return try reporting(print) }
         do {
-            try await serve(listen)
+            try await serve(on: listen)
         } catch {
             throw report(error)
         }
@@ -65,7 +74,7 @@ struct ReplayCommand: AsyncParsableCommand {
 
     private func print() throws {
         ignoreClosedPipes()
-        let reader = try RecordingReader(path: path)
+        let reader = try RecordingReader(path: file)
         let destination = try OutputFile(path: output)
         var printer = SessionPrinter(selection.selection(format, for: destination), file: destination, limit: nil)
         try printer.begin()
@@ -84,17 +93,17 @@ struct ReplayCommand: AsyncParsableCommand {
         if let cut = result.cut { throw cut }
     }
 
-    private func serve(_ address: ListenAddress) async throws {
-        var options = EngineOptions(version: Version.current)
+    private func serve(on addresses: [ListenAddress]) async throws {
+        var options = EngineOptions(version: Version.current, revision: Version.revision)
         options.handshakeTimeout = handshakeTimeout.nanoseconds
         options.metrics = RunSettings(metrics.texts).engine.metrics
-        let replay = try PacedReplay(RecordingReader(path: path), options: options)
-        try address.check()
+        let replay = try PacedReplay(RecordingReader(path: file), options: options)
+        try ListenAddress.check(addresses)
         SharedLogFormat(.text).bootstrap()
         let logger = Logger(label: "tlswatch")
         let web = try WebConfigurationSource(path: nil, logger: logger)
         let server = MetricsServer(
-            source: MetricsSource(snapshot: { replay.snapshot }, libraries: { [] }), address: address,
+            source: MetricsSource(snapshot: { replay.snapshot }, libraries: { [] }), addresses: addresses,
             configuration: web, logger: logger,
             onListening: { address in
                 logger.info("listening", metadata: ["address": "\(address.text)"])

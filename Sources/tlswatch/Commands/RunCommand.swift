@@ -32,20 +32,33 @@ struct RunCommand: AsyncParsableCommand {
 
     @OptionGroup var observation: ObservationOptions
 
-    @Option(help: Setting.listen.help("host:port"))
-    var listen: String?
+    @Option(
+        name: [.long, .customLong("web.listen-address")],
+        help: Setting.listen.help("host:port"))
+    var listen: [String] = []
+
+    @Option(name: .customLong("web.telemetry-path"), help: Setting.telemetryPath.help("path"))
+    var telemetryPath: String?
 
     @Option(name: .customLong("web.config.file"), help: Setting.webConfigurationFile.help("file"))
     var webConfigurationFile: String?
 
-    @Option(help: Setting.logFormat.help(), completion: .list(LogFormat.allCases.map(\.rawValue)))
+    @Option(
+        name: [.long, .customLong("log.level")], help: Setting.logLevel.help(),
+        completion: .list(LogLevel.allCases.map(\.rawValue)))
+    var logLevel: String?
+
+    @Option(
+        name: [.long, .customLong("log.format")], help: Setting.logFormat.help(),
+        completion: .list(LogFormat.allCases.map(\.rawValue)))
     var logFormat: String?
 
     @OptionGroup var metrics: MetricsArguments
 
     private var own: SettingTexts {
         SettingTexts(
-            (.listen, listen.texts), (.webConfigurationFile, webConfigurationFile.texts),
+            (.listen, listen), (.telemetryPath, telemetryPath.texts),
+            (.webConfigurationFile, webConfigurationFile.texts), (.logLevel, logLevel.texts),
             (.logFormat, logFormat.texts))
     }
 
@@ -72,14 +85,14 @@ struct RunCommand: AsyncParsableCommand {
         StandardDescriptors.raiseLimit()
         let flags = own.merging(observation.texts) { $1 }.merging(metrics.texts) { $1 }
         let sources = SettingSources(flags: flags, path: config)
-        let format = SharedLogFormat(RunSettings(own).logFormat)
+        let format = SharedLogFormat(RunSettings(own).logFormat, RunSettings(own).logLevel)
         format.bootstrap()
         let logger = Logger(label: "tlswatch")
         do {
             let resolved = try sources.resolve()
-            format.set(resolved.settings.logFormat)
+            format.set(resolved.settings.logFormat, resolved.settings.logLevel)
             for notice in resolved.notices { logger.warning("\(notice)") }
-            try resolved.settings.listen.check()
+            try ListenAddress.check(resolved.settings.listen)
             var options = try observation.engineOptions(resolved.settings)
             options.leastPrivilege = true
             options.defersObjectFree = true
@@ -132,10 +145,13 @@ struct RunCommand: AsyncParsableCommand {
         var source = MetricsSource(engine)
         source.samples = { [outcome = reload.outcome] in outcome.samples }
         let server = MetricsServer(
-            source: source, address: settings.listen, configuration: web, logger: logger,
+            source: source, addresses: settings.listen, telemetryPath: settings.telemetryPath, configuration: web,
+            logger: logger,
             onListening: { address in
                 logger.info("listening", metadata: ["address": "\(address.text)"])
                 if let warning = web.current().exposure(on: address) { logger.warning("\(warning)") }
+            },
+            onReady: {
                 if started.format.value == .text { LogOutput.write("ready") }
                 report.ready()
             })

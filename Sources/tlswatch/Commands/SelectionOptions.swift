@@ -20,8 +20,8 @@ struct SelectionOptions: ParsableArguments {
     func validate() throws { _ = try keys() }
 
     func validate(_ format: OutputFormat?) throws {
-        if by != nil, format == .table || format == .waterfall {
-            throw ValidationError("--by is a summary: it cannot be combined with --format table or waterfall")
+        if by != nil, let format, ![.summary, .json].contains(format) {
+            throw ValidationError("--by is a summary: it cannot be combined with --format \(format.rawValue)")
         }
     }
 

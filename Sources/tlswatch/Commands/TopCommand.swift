@@ -11,15 +11,16 @@ struct TopCommand: ParsableCommand {
         abstract: "Show the last sessions live, one row for each server name, process or peer.",
         discussion: """
             Keys: p, r and f sort by P99, rate and failures; b goes to the next of the usual fields; q ends. With a file, \
-            prints one table for the whole recording and exits; no terminal is needed.
+            prints one table and exits; no terminal is needed.
 
             EXAMPLES
               tlswatch top
               tlswatch top --by remote --sort failed
               tlswatch top handshakes.tlswatch --by comm
+              tlswatch top handshakes.tlswatch --window 5m
             """)
 
-    @Argument(help: "A recording to show instead of what happens now.", completion: .file())
+    @Argument(help: "A recording to show instead of what happens now, or - for standard input.", completion: .file())
     var file: String?
 
     @OptionGroup var observation: ObservationOptions
@@ -34,15 +35,24 @@ struct TopCommand: ParsableCommand {
 
     @OptionGroup var condition: ConditionOption
 
-    @Option(help: ArgumentHelp("How far back the rows reach.", valueName: "duration"))
-    var window: DurationArgument = .seconds(60)
+    @Option(
+        help: ArgumentHelp(
+            "How far back the rows reach: from now, or from the end of the recording. [default: 60s; the whole recording]",
+            valueName: "duration"))
+    var window: DurationArgument?
+
+    private static let standardWindow = DurationArgument.seconds(60)
 
     /// What the key b goes through.
     private static let usual = ["sni", "comm", "remote", "remote_net", "reason", "cause", "stack"]
 
     func validate() throws {
         let keys = try HandshakeKey.list(by)
-        guard keys.count == 1 else { throw ValidationError("--by takes one field here") }
+        guard keys.count == 1 else { throw ValidationError("--by accepts one field here") }
+        if file != nil, let flag = observation.flagOfObserving {
+            let instead = ["--pid": ": use --where 'pid = …'", "--library": ": use --where 'library = …'"][flag] ?? ""
+            throw ValidationError("\(flag) is for observing, and has no meaning for a recording\(instead)")
+        }
     }
 
     func run() throws {
@@ -61,19 +71,27 @@ struct TopCommand: ParsableCommand {
         let filter = condition.filter
         var groups = HandshakeGroups(by: try HandshakeKey.list(by))
         var (first, last): (UInt64, UInt64) = (.max, 0)
+        var kept = window.map { LastSessions(window: $0.nanoseconds) }
         let result = Replay.run(reader, timeout: observation.handshakeTimeoutNanoseconds) {
             (handshakes: [Handshake]) throws(Never) in
             for handshake in handshakes {
                 // The time is the recording's, whatever is selected of it.
                 (first, last) = (min(first, handshake.start), max(last, handshake.end))
-                if filter?.passes(handshake) ?? true { groups.add(handshake) }
+                guard filter?.passes(handshake) ?? true else { continue }
+                if kept == nil { groups.add(handshake) } else { kept?.add([handshake]) }
             }
+            kept?.advance(to: last)
             return true
         }
-        let seconds = last > first ? Double(last - first) / 1e9 : 1
+        var length = last > first ? last - first : 1_000_000_000
+        if let kept, let window {
+            for handshake in kept.all { groups.add(handshake) }
+            length = min(length, window.nanoseconds, last &- min(last, kept.wholeSince))
+        }
+        let seconds = Double(max(1, length)) / 1e9
         let rows = groups.rows()
         let status =
-            "\(path): \(Self.count(rows.reduce(0) { $0 + $1.sessions })) in \(DisplayText.span(UInt64(seconds.rounded(.up))))"
+            "\(PeerText.clean(RecordingReader.name(of: path))): \(Self.count(rows.reduce(0) { $0 + $1.sessions })) in \(DisplayText.span(UInt64(seconds.rounded(.up))))"
             .replacing("\u{a0}", with: " ")
         let output = try OutputFile(path: nil)
         let table = TopTable(
@@ -105,7 +123,8 @@ struct TopCommand: ParsableCommand {
         defer { terminal.restore() }
         inbox.beforeExit { terminal.restore() }
         var view = View(by: by, order: sort)
-        var last = LastSessions(window: window.nanoseconds)
+        let window = (window ?? Self.standardWindow).nanoseconds
+        var last = LastSessions(window: window)
         let began = monotonicNow()
         let filter = condition.filter
         var drawn: UInt64 = 0
@@ -120,7 +139,7 @@ struct TopCommand: ParsableCommand {
                 (drawn, size) = (now, current)
                 let since = min(now, max(began, last.wholeSince))
                 draw(
-                    terminal, view, last, current, seconds: Double(min(now - since, window.nanoseconds)) / 1e9,
+                    terminal, view, last, current, seconds: Double(min(now - since, window)) / 1e9,
                     engine.snapshot)
             }
             guard let key = terminal.key(within: 100) else { continue }

@@ -39,7 +39,9 @@ struct ReloadService: Service {
             next = try sources.resolve()
         } catch {
             outcome.set(succeeded: false)
-            logger.error("invalid configuration, the old settings stay in force: \(error.message)")
+            for one in error.errors {
+                logger.error("invalid configuration, the old settings stay in force: \(one.message)")
+            }
             return
         }
         outcome.set(succeeded: true)
@@ -48,7 +50,7 @@ struct ReloadService: Service {
         inForce.take(next)
         let settings = inForce.settings
         engine.reconfigure(EngineTuning(settings.engine))
-        logFormat.set(settings.logFormat)
+        logFormat.set(settings.logFormat, settings.logLevel)
         let changed = changes.live.map { "\($0.setting.key)=\($0.texts.joined(separator: ","))" }
         var metadata: Logger.Metadata = [:]
         if let file = next.file { metadata["file"] = "\(file)" }

@@ -2,10 +2,13 @@ import HandshakeProbe
 
 /// What all settings come to. As made, every default holds.
 struct RunSettings: Sendable {
-    var listen = ListenAddress.standard
+    var listen = [ListenAddress.standard]
+    /// The metrics' path.
+    var telemetryPath = TelemetryPath.standard
     var webConfigurationFile: String?
     var logFormat = LogFormat.text
-    var engine = EngineOptions(version: Version.current)
+    var logLevel = LogLevel.info
+    var engine = EngineOptions(version: Version.current, revision: Version.revision)
 
     init() {}
 

@@ -56,8 +56,17 @@ struct Setting: Sendable {
         }
     }
 
-    /// Its flag; the web configuration's is spelled as every exporter of Prometheus spells it.
-    var flag: String { key == "web-config-file" ? "--web.config.file" : "--" + key }
+    /// Its flag. Some are spelled as every exporter of Prometheus spells them, and nothing else.
+    var flag: String { Self.exporterFlags[key] ?? "--" + key }
+
+    private static let exporterFlags = [
+        "web-config-file": "--web.config.file", "telemetry-path": "--web.telemetry-path",
+    ]
+
+    /// How Prometheus's exporters spell the same flag, which is accepted as well; `nil` where they have none, or no other.
+    var exporterFlag: String? {
+        ["listen": "--web.listen-address", "log-level": "--log.level", "log-format": "--log.format"][key]
+    }
 
     /// Its environment variable; several texts with commas between them.
     var variable: String { Self.variablePrefix + key.uppercased().replacing("-", with: "_") }

@@ -19,24 +19,29 @@ struct SettingSources: Sendable {
 
     /// Reads file and environment, checks all of both, and finds what holds.
     ///
-    /// - Throws: `CommandFailure`, input for the file and usage for the environment; flags were checked as they came.
-    func resolve() throws(CommandFailure) -> ResolvedSettings {
-        var fromFile: SettingTexts = [:]
+    /// - Throws: `ConfigurationErrors`: all that is wrong in the file and in the environment; flags were checked as they came.
+    func resolve() throws(ConfigurationErrors) -> ResolvedSettings {
+        let (resolved, errors) = check()
+        guard errors.isEmpty else { throw ConfigurationErrors(errors: errors) }
+        return resolved
+    }
+
+    /// What would hold of what is right, and all that is wrong: input for the file, usage for the environment.
+    func check() -> (settings: ResolvedSettings, errors: [CommandFailure]) {
         let file = self.file
-        if let file {
-            do {
-                fromFile = try SettingsFile(path: file).texts
-            } catch {
-                throw CommandFailure(.input, error.description)
-            }
+        let fromFile = file.map { SettingsFile(checking: $0) }
+        var errors = fromFile?.faults.map { CommandFailure(.input, $0.description) } ?? []
+        var right = ours
+        for (name, fault) in faults(of: EnvironmentVariablesProvider(environmentVariables: right)) {
+            errors.append(CommandFailure(.usage, "\(name) in the environment: \(fault)"))
+            right[name] = nil
         }
-        let variables = EnvironmentVariablesProvider(environmentVariables: ours)
-        try check(variables)
+        let variables = EnvironmentVariablesProvider(environmentVariables: right)
         let resolved = Self.read([
             (.flag, InMemoryProvider(name: "flags", values: Self.values(flags))), (.environment, variables),
-            (.file, InMemoryProvider(name: "file", values: Self.values(fromFile))),
+            (.file, InMemoryProvider(name: "file", values: Self.values(fromFile?.texts ?? [:]))),
         ])
-        return ResolvedSettings(entries: resolved, file: file, notices: notices)
+        return (ResolvedSettings(entries: resolved, file: file, notices: notices), errors)
     }
 
     /// Of one run, and no settings.
@@ -60,11 +65,10 @@ struct SettingSources: Sendable {
         }
     }
 
-    private func check(_ variables: EnvironmentVariablesProvider) throws(CommandFailure) {
+    private func faults(of variables: EnvironmentVariablesProvider) -> [(variable: String, fault: String)] {
         let reader = ConfigReader(provider: variables).scoped(to: Self.scope)
-        for setting in Setting.all {
-            guard let texts = Self.texts(of: setting, in: reader), let fault = setting.fault(texts) else { continue }
-            throw CommandFailure(.usage, "\(setting.variable) in the environment: \(fault)")
+        return Setting.all.compactMap { setting in
+            Self.texts(of: setting, in: reader).flatMap(setting.fault).map { (setting.variable, $0) }
         }
     }
 

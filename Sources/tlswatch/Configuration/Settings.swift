@@ -5,20 +5,31 @@ import Kernel
 /// The one table of settings. Flags, environment, file, documentation and default file all follow it.
 extension Setting {
     static let all: [Setting] = [
-        listen, webConfigurationFile, logFormat, library, phases, wire, probes, handshakeTimeout, ringSize,
+        listen, telemetryPath, webConfigurationFile, logLevel, logFormat, library, phases, wire, probes,
+        handshakeTimeout, ringSize,
         sweepInterval,
         maxSessions, maxLibraries, window, label, exemplars, slow, maxSeries,
     ]
 
     static let listen = Setting(
-        "listen", standard: ListenAddress.standard.defaultValueDescription,
-        accepts: "a host and a port, such as 127.0.0.1:9899 or [::1]:9899, or :9899 for every address",
+        "listen", .list, standard: [ListenAddress.standard.defaultValueDescription],
+        accepts:
+            "a host and a port, such as 127.0.0.1:9899 or [::1]:9899, or :9899 for every address; each once, "
+            + "\(ListenAddress.most) at most",
         meaning: "Address to listen on.",
         cost:
             "The default accepts connections from this host only. The packaged systemd service also blocks other hosts "
-            + "(IPAddressDeny=any): to allow them, add a drop-in with IPAddressAllow=, see examples/other-hosts.conf.",
-        at: \.listen
-    ) { ListenAddress(argument: $0) }
+            + "(IPAddressDeny=any): to allow them, add a drop-in with IPAddressAllow=, see examples/other-hosts.conf."
+    ) { texts, settings in
+        settings.listen = texts.compactMap { ListenAddress(argument: $0) }
+        return settings.listen.count == texts.count && ListenAddress.canBeTogether(settings.listen)
+    }
+
+    static let telemetryPath = Setting(
+        "telemetry-path", standard: TelemetryPath.standard,
+        accepts: "a path such as /metrics, of letters, digits and -._~, that is no other page's",
+        meaning: "Path of the metrics.", at: \.telemetryPath
+    ) { TelemetryPath.isValid($0) ? $0 : nil }
 
     static let webConfigurationFile = Setting(
         "web-config-file", standard: nil, accepts: Setting.path,
@@ -28,10 +39,16 @@ extension Setting {
         at: \.webConfigurationFile
     ) { path in path.isEmpty ? nil : .some(path) }
 
+    static let logLevel = Setting(
+        "log-level", standard: "info", accepts: names(LogLevel.allCases),
+        meaning: "Least severe log messages that are written.", reloads: true, at: \.logLevel
+    ) { LogLevel(rawValue: $0) }
+
     static let logFormat = Setting(
         "log-format", standard: "text", accepts: names(LogFormat.allCases),
-        meaning: "Log format on standard error: text, or one JSON object per line. In systemd's journal, text has a "
-            + "priority prefix instead of a timestamp.",
+        meaning:
+            "Log format on standard error: text, one JSON object per line, or key=value pairs (logfmt). In systemd's "
+            + "journal, text has a priority prefix instead of a timestamp.",
         reloads: true, at: \.logFormat
     ) { LogFormat(rawValue: $0) }
 

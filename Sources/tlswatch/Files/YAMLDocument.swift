@@ -28,16 +28,17 @@ struct YAMLError: Error {
     private let parser: OpaquePointer
     private var anchors: [String: YAMLNode] = [:]
     private var depth = 0
+    private var twice: [YAMLError] = []
 
     /// Collections inside each other: libyaml has no limit, and every one is a call here. The formats have four.
     static let deepest = 1_000
 
-    /// The one document of a text; `nil` where there is none.
+    /// The one document of a text, `nil` where there is none; and each mapping that has a key twice, which keeps the first.
     ///
-    /// - Throws: `YAMLError`: no YAML, more than one document, or a key that stands twice in its mapping.
-    static func document(of text: String) throws(YAMLError) -> YAMLNode? {
+    /// - Throws: `YAMLError`: no YAML, or more than one document.
+    static func document(of text: String) throws(YAMLError) -> (node: YAMLNode?, twice: [YAMLError]) {
         var composer = try YAMLComposer(text)
-        return try composer.document()
+        return (try composer.document(), composer.twice)
     }
 
     private init(_ text: String) throws(YAMLError) {
@@ -104,16 +105,21 @@ struct YAMLError: Error {
             pairs.append((key, try compose(next())))
         }
         var lines: [String: Int] = [:]
-        var twice: Set<String> = []
-        for pair in pairs {
-            guard case .scalar(let text, _) = pair.key.content else { continue }
-            if lines[text] == nil { lines[text] = pair.key.line } else { twice.insert(text) }
+        var again: Set<String> = []
+        let unique = pairs.filter { pair in
+            guard case .scalar(let text, _) = pair.key.content else { return true }
+            if lines[text] == nil {
+                lines[text] = pair.key.line
+                return true
+            }
+            again.insert(text)
+            return false
         }
-        let sorted = twice.sorted()
+        let sorted = again.sorted()
         if let first = sorted.first {
-            throw YAMLError(line: lines[first], reason: "has a key twice: \(sorted.joined(separator: ", "))")
+            twice.append(YAMLError(line: lines[first], reason: "has a key twice: \(sorted.joined(separator: ", "))"))
         }
-        return pairs
+        return unique
     }
 
     // MARK: events

@@ -10,8 +10,9 @@ struct YAMLReader {
     /// Aliases nest: a few dozen of them can stand for more nodes than there is time for.
     static let mostAliases = 16
 
+    /// - Parameter faults: gets what is wrong and does not keep the rest from being read: keys that stand twice.
     /// - Throws: `WebConfigurationError`: no YAML, more than one document, or too many aliases.
-    init(text: String, file: String) throws(WebConfigurationError) {
+    init(text: String, file: String, faults: inout [WebConfigurationError]) throws(WebConfigurationError) {
         self.file = file
         path = []
         keyLine = nil
@@ -20,7 +21,11 @@ struct YAMLReader {
                 file: file, line: nil, key: nil, reason: "has more than \(Self.mostAliases) aliases (*name)")
         }
         do {
-            node = try YAMLComposer.document(of: text)
+            let document = try YAMLComposer.document(of: text)
+            node = document.node
+            faults += document.twice.map { fault in
+                WebConfigurationError(file: file, line: fault.line, key: nil, reason: fault.reason)
+            }
         } catch {
             throw WebConfigurationError(file: file, line: error.line, key: nil, reason: error.reason)
         }
@@ -60,11 +65,16 @@ struct YAMLReader {
     }
 
     /// The entries of a mapping that knows only these keys.
-    func fields(_ known: Set<String>) throws(WebConfigurationError) -> [String: YAMLReader] {
+    ///
+    /// - Parameter faults: gets the others.
+    func fields(
+        _ known: Set<String>, faults: inout [WebConfigurationError]
+    ) throws(WebConfigurationError) -> [String: YAMLReader] {
         var fields: [String: YAMLReader] = [:]
         for (key, value) in try entries() {
             guard known.contains(key) else {
-                throw value.wrong("unknown key; known here: \(known.sorted().joined(separator: ", "))")
+                faults.append(value.wrong("unknown key; known here: \(known.sorted().joined(separator: ", "))"))
+                continue
             }
             fields[key] = value
         }

@@ -3,7 +3,7 @@ import HandshakeProbe
 import Handshakes
 
 enum OutputFormat: String, CaseIterable {
-    case table, json, summary, waterfall
+    case table, json, summary, waterfall, trace
 }
 
 /// Which sessions are printed, and as what.
@@ -22,6 +22,7 @@ struct SessionPrinter {
     private let limit: UInt64?
     private let table: TableFormat
     private let waterfall: WaterfallFormat
+    private var trace = TraceFormat()
     private var summary = Summary()
     private var groups: HandshakeGroups?
     /// Those that were not selected.
@@ -45,7 +46,11 @@ struct SessionPrinter {
     var isDone: Bool { limit.map { summary.sessions >= $0 } ?? false || file.isClosed }
 
     func begin() throws(CommandFailure) {
-        if selection.format == .table { try file.write(table.header() + "\n") }
+        switch selection.format {
+        case .table: try file.write(table.header() + "\n")
+        case .trace: try file.write(TraceFormat.head)
+        case .json, .summary, .waterfall: break
+        }
     }
 
     mutating func print(_ handshakes: [Handshake]) throws(CommandFailure) {
@@ -56,6 +61,7 @@ struct SessionPrinter {
             case .json: JSONLine.append(handshake, to: &buffer)
             case .table: buffer += (table.line(handshake) + "\n").utf8
             case .waterfall: buffer += waterfall.text(handshake).utf8
+            case .trace: trace.append(handshake, to: &buffer)
             case .summary: break
             }
         }
@@ -83,6 +89,7 @@ struct SessionPrinter {
     mutating func finish(
         inFlight: Int, lost: UInt64, unprinted: UInt64 = 0, failure: CommandFailure? = nil
     ) throws(CommandFailure) {
+        if selection.format == .trace, failure == nil { try file.write(trace.tail) }
         let text = summary.text(
             inFlight: inFlight, lost: lost, unprinted: unprinted, passedOver: selection.filter == nil ? nil : passedOver
         )

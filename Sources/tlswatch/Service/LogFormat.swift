@@ -7,17 +7,32 @@ import Synchronization
 
 /// How `run` writes its log, on standard error: a line an event.
 enum LogFormat: String, Sendable, CaseIterable {
-    case text, json
+    case text, json, logfmt
 }
 
-/// The format of every logger of this process, which can change while they are in use. Any thread.
+/// The least severe messages of a log, in the words of Prometheus's exporters.
+enum LogLevel: String, Sendable, CaseIterable {
+    case debug, info, warn, error
+
+    var level: Logger.Level {
+        switch self {
+        case .debug: .debug
+        case .info: .info
+        case .warn: .warning
+        case .error: .error
+        }
+    }
+}
+
+/// Format and level of every logger of this process, which can change while they are in use. Any thread.
 final class SharedLogFormat: Sendable {
-    private let format: Mutex<LogFormat>
+    private let state: Mutex<(format: LogFormat, level: LogLevel)>
 
-    init(_ format: LogFormat) { self.format = Mutex(format) }
+    init(_ format: LogFormat, _ level: LogLevel = .info) { state = Mutex((format, level)) }
 
-    var value: LogFormat { format.withLock { $0 } }
-    func set(_ next: LogFormat) { format.withLock { $0 = next } }
+    var value: LogFormat { state.withLock { $0.format } }
+    var level: Logger.Level { state.withLock { $0.level }.level }
+    func set(_ format: LogFormat, _ level: LogLevel) { state.withLock { $0 = (format, level) } }
 
     /// Makes it the one. Once, before the first message.
     func bootstrap() {
@@ -46,7 +61,12 @@ struct LineLogHandler: LogHandler {
     var shared: SharedLogFormat
     /// Whether the journal reads it, which has the time already and takes the priority from a prefix (sd-daemon(3)).
     var journal: Bool
-    var logLevel: Logger.Level = .info
+    /// That of one logger, which can only be quieter than the others.
+    private var own: Logger.Level = .trace
+    var logLevel: Logger.Level {
+        get { max(own, shared.level) }
+        set { own = newValue }
+    }
     var metadata: Logger.Metadata = [:]
     var metadataProvider: Logger.MetadataProvider?
 
@@ -59,11 +79,16 @@ struct LineLogHandler: LogHandler {
     private static let longest = 4096
     var budget = LogBudget.process
 
+    init(shared: SharedLogFormat, journal: Bool) {
+        self.shared = shared
+        self.journal = journal
+    }
+
     func log(event: LogEvent) {
         // The end of the process is always told.
         let (admitted, leftOut) = budget.admit()
         guard admitted || event.level >= .critical else { return }
-        if leftOut > 0 {
+        if leftOut > 0, logLevel <= .warning {
             let message = "\(leftOut) log lines were suppressed before this one: too many at a time"
             LogOutput.write(line(level: .warning, message: message, metadata: [:], time: wallClockNow()))
         }
@@ -78,6 +103,7 @@ struct LineLogHandler: LogHandler {
         switch shared.value {
         case .json: json(level, message, metadata, time)
         case .text: text(level, message, metadata, time)
+        case .logfmt: logfmt(level, message, metadata, time)
         }
     }
 
@@ -115,6 +141,27 @@ struct LineLogHandler: LogHandler {
         return head + Self.oneLine(message + facts.joined())
     }
 
+    /// As Go's slog writes it: `time=… level=INFO msg="…" key=value`.
+    private func logfmt(_ level: Logger.Level, _ message: String, _ metadata: Logger.Metadata, _ time: Int64) -> String
+    {
+        var pairs = ["time=\(UTCTime(time).text)", "level=\(level.exporterName)", "msg=\(Self.quoted(message))"]
+        for (key, value) in metadata.sorted(by: { $0.key < $1.key }) {
+            pairs.append("\(key)=\(Self.quoted(value.description))")
+        }
+        return pairs.joined(separator: " ")
+    }
+
+    /// In quotes unless it is one plain word.
+    private static func quoted(_ text: String) -> String {
+        let isPlain = { (byte: UInt8) in
+            (0x21..<0x7f).contains(byte) && ![UInt8(ascii: "\""), UInt8(ascii: "="), UInt8(ascii: "\\")].contains(byte)
+        }
+        if !text.isEmpty, text.utf8.count <= longest, text.utf8.allSatisfy(isPlain) { return text }
+        var bytes: [UInt8] = []
+        JSONText.append(String(text.unicodeScalars.prefix(longest)), to: &bytes)
+        return String(decoding: bytes, as: UTF8.self)
+    }
+
     /// Paths and names are other people's text: none of them may begin a line of its own, or move a terminal's cursor.
     static func oneLine(_ text: String) -> String {
         var result = ""
@@ -130,6 +177,9 @@ struct LineLogHandler: LogHandler {
 }
 
 extension Logger.Level {
+    /// The word that Prometheus's exporters have for it.
+    var exporterName: String { self == .warning ? "warn" : rawValue }
+
     /// syslog(3)'s number.
     var priority: Int {
         switch self {

@@ -43,6 +43,20 @@ struct HTML: ExpressibleByStringInterpolation, Sendable {
             appendEscaped(PeerText.clean(HTML.shortened(text)))
         }
 
+        /// Text of the reader's own, whole: between double quotes, or as an element's text, which a line break does not leave.
+        mutating func appendInterpolation(given text: String) {
+            appendEscaped(
+                String(
+                    String.UnicodeScalarView(
+                        text.unicodeScalars.map { scalar in
+                            let acts: [Unicode.GeneralCategory] = [
+                                .control, .format, .lineSeparator, .paragraphSeparator,
+                            ]
+                            let isPlain = scalar == "\n" || !acts.contains(scalar.properties.generalCategory)
+                            return isPlain ? scalar : "\u{fffd}"
+                        })))
+        }
+
         /// The same for a name in snake case, which may be broken behind each underscore.
         mutating func appendInterpolation(reason text: String) {
             let start = bytes.count

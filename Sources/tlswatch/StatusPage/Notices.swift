@@ -3,7 +3,7 @@ import Handshakes
 
 /// What a reader must know before believing the figures, and the page before there are any.
 extension StatusPage {
-    static func notices(_ status: StatusSnapshot) -> HTML {
+    static func notices(_ status: StatusSnapshot, metrics: String = "/metrics") -> HTML {
         var html: HTML = ""
         if status.incomplete {
             html += """
@@ -15,7 +15,7 @@ extension StatusPage {
             html += """
                 <p class="notice" role="note">\(DisplayText.count(status.lost, "event was", "events were")) lost or \
                 rejected since the start: see <code>tlswatch_events_dropped_total</code> and \
-                <code>tlswatch_events_rejected_total</code> at <a href="metrics">/metrics</a> for the reason.</p>
+                <code>tlswatch_events_rejected_total</code> at \(link(metrics)) for the reason.</p>
                 """
         }
         if status.observedProcesses == 0 { html += nothingObserved(status) }

@@ -6,13 +6,19 @@ extension StatusPage {
     /// Sessions shown, at most; `/sessions` has more.
     static let mostRecent = 20
 
-    static func recent(_ handshakes: [Handshake]) -> HTML {
-        guard !handshakes.isEmpty else { return "" }
+    static func recent(_ handshakes: [Handshake], _ selection: PageSelection = PageSelection()) -> HTML {
+        guard !handshakes.isEmpty else {
+            guard !selection.isEmpty else { return "" }
+            return """
+                <section class="panel" aria-labelledby="recent"><header><h2 id="recent">Failed and slow</h2></header>\
+                <p class="quiet">None of those that are kept is selected.</p></section>
+                """
+        }
         var rows: HTML = ""
         for handshake in handshakes.prefix(mostRecent) { rows += row(handshake) }
         return """
             <section class="panel" aria-labelledby="recent"><header><h2 id="recent">Failed and slow</h2>\
-            <p>the last ones; more at <a href="sessions">/sessions</a></p></header>\
+            <p>the last ones\(selection.isEmpty ? "" : " selected"); more at <a href="\(selection.sessions)">/sessions</a></p></header>\
             <div class="scroll"><table class="recent"><thead><tr><th scope="col">Time (UTC)</th><th scope="col">Process</th>\
             <th scope="col">Role</th><th scope="col">Server name</th><th scope="col">Peer</th><th scope="col">Why</th>\
             <th scope="col">Duration</th></tr></thead><tbody>\(rows)</tbody></table></div></section>

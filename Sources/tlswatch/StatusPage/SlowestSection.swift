@@ -3,13 +3,19 @@ import Handshakes
 
 /// The slowest sessions of the window: where each one's time went, and on request every fact known of it.
 extension StatusPage {
-    static func slowest(_ status: StatusSnapshot) -> HTML {
+    static func slowest(_ status: StatusSnapshot, _ selection: PageSelection = PageSelection()) -> HTML {
+        let shown = status.slowest.filter(selection.passes)
+        let share: HTML =
+            selection.isEmpty ? "" : " · \(shown.count) of the \(status.slowest.count) slowest are selected"
         var html: HTML = """
             <section class="panel" aria-labelledby="slowest"><header><h2 id="slowest">Slowest sessions</h2>\
-            <p>completed in the last \(DisplayText.span(status.window))</p></header>
+            <p>completed in the last \(DisplayText.span(status.window))\(share)</p></header>
             """
         guard !status.slowest.isEmpty else {
             return html + "<p class=\"quiet\">No session completed in this window.</p></section>"
+        }
+        guard !shown.isEmpty else {
+            return html + "<p class=\"quiet\">None of them is selected.</p></section>"
         }
         html += """
             <ul class="legend" aria-label="Legend"><li class="tcp">TCP connect</li><li class="hello">ClientHello</li>\
@@ -17,7 +23,7 @@ extension StatusPage {
             <li class="alpn">ALPN</li><li class="cpu">CPU</li><li class="runqueue">run queue</li>\
             <li class="unread">unread</li><li class="wait">peer</li><li class="cut">not to scale</li></ul><ol class="slowest">
             """
-        for handshake in status.slowest { html += item(handshake) }
+        for handshake in shown { html += item(handshake) }
         return html + "</ol></section>"
     }
 

@@ -12,7 +12,7 @@ enum StatusPage {
         (
             "Content-Security-Policy",
             "default-src 'none'; style-src 'sha256-\(styleHash)'; script-src 'sha256-\(scriptHash)'; "
-                + "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+                + "connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
         ),
         ("X-Content-Type-Options", "nosniff"),
         ("Referrer-Policy", "no-referrer"),
@@ -23,27 +23,39 @@ enum StatusPage {
     ///   - recent: the last failed and slow sessions, newest first.
     ///   - version: the program's, shown.
     ///   - host: the host's name, shown.
+    ///   - metrics: the metrics' path.
+    ///   - selection: which sessions the lists show; `recent` is of these.
     /// - Returns: the body, UTF-8.
-    static func render(_ status: StatusSnapshot, recent: [Handshake] = [], version: String, host: String) -> [UInt8] {
+    static func render(
+        _ status: StatusSnapshot, recent: [Handshake] = [], version: String, host: String,
+        metrics: String = "/metrics", selection: PageSelection = PageSelection()
+    ) -> [UInt8] {
         var page = head(version: version, host: host)
         page += header(status, host: host)
+        page += form(selection)
         page += "<main id=\"main\" data-time=\"\(status.wallTime)\">"
-        page += notices(status)
+        page += notices(status, metrics: metrics)
+        page += selected(selection)
         page += hasSessions(status) ? figures(status) : noSession(status)
         page += "<div class=\"pair\">"
         if hasSessions(status) { page += outcomes(status) }
         page += observation(status)
         page += "</div>"
-        if hasSessions(status) { page += slowest(status) }
-        page += self.recent(recent)
+        if hasSessions(status) { page += slowest(status, selection) }
+        page += self.recent(recent, selection)
         page += """
             </main><footer>Measured in this host’s kernel. Quantiles include completed sessions only. \
-            <span class="links"><a href="metrics">/metrics</a> <a href="sessions">/sessions</a> <a href="healthz">/healthz</a> \
+            <span class="links">\(link(metrics)) <a href="sessions">/sessions</a> <a href="healthz">/healthz</a> \
             <a href="readyz">/readyz</a></span> <span>tlswatch \(version)</span></footer>\
             <script>\(HTML(stringLiteral: script))</script></body></html>
 
             """
         return page.bytes
+    }
+
+    /// To the metrics: relative, since what stands before us may serve this page elsewhere.
+    static func link(_ metrics: String) -> HTML {
+        "<a href=\"\(String(metrics.dropFirst()))\">\(metrics)</a>"
     }
 
     /// Whether any session was ever told of: without one the page says what to do instead of showing dashes.

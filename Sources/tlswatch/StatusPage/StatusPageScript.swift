@@ -1,6 +1,6 @@
 extension StatusPage {
     /// SHA-256 of `script`, base64: the content security policy lets nothing else run. A test computes it anew.
-    static let scriptHash = "AiYJV6xSgmP3F8jMaQkQClaNO30/GW7ylYDUtNmgT0s="
+    static let scriptHash = "ffjzxZd81KpzI/SkdfhtLTlkaTLP4nxopUiL6ZBXcDQ="
 
     /// Fetches the page again every second and puts its figures in place of those shown. The age of the figures is
     /// always told: they count as stale from the moment that the daemon's own time stops moving.
@@ -51,8 +51,9 @@ extension StatusPage {
             if (document.hidden || busy || held()) return;
             busy = true;
             try {
-              const answer = await fetch(location.pathname, { cache: "no-store", signal: AbortSignal.timeout(3000) });
-              if (!answer.ok) throw new Error(`status ${answer.status}`);
+              const answer = await fetch(location.pathname + location.search, { cache: "no-store", signal: AbortSignal.timeout(3000) });
+              // A question that cannot be answered has its page, too.
+              if (!answer.ok && answer.status !== 400) throw new Error(`status ${answer.status}`);
               replace(new DOMParser().parseFromString(await answer.text(), "text/html"));
               failure = "";
             } catch (error) {

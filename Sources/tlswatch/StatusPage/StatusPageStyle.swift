@@ -1,6 +1,6 @@
 extension StatusPage {
     /// SHA-256 of `style`, base64, as `scriptHash`.
-    static let styleHash = "Ll1XkAXPqBGLZdTDAID9PDG0mb+zzfU9bqc+Sia3rRo="
+    static let styleHash = "T+H637RnwM+oPjAuJqek4Lad5jZBybPR//QvNExDAwM="
 
     /// Light and dark by the reader's own choice; one column below 60 em. Text holds 4.5:1 against its ground.
     static let style = """
@@ -37,6 +37,15 @@ extension StatusPage {
         .stale main{filter:grayscale(1)}
         #alarm{flex-basis:100%;background:var(--alarm);color:var(--bad);font-weight:600;padding:.6rem .9rem;
         border-radius:6px}
+        .select{display:flex;flex-wrap:wrap;gap:.4rem .9rem;align-items:baseline;margin-bottom:.75rem;color:var(--soft);
+        font-size:.88rem}
+        .select label{display:flex;align-items:baseline;gap:.4em;flex:1 1 9rem;min-width:0;white-space:nowrap}
+        .select .where{flex:3 1 16rem}
+        .select input{font:inherit;flex:1;min-width:0;width:100%;padding:.15rem .4rem;color:var(--ink);
+        background:var(--panel);border:1px solid var(--line);border-radius:4px}
+        .select button{font:inherit;padding:.15rem .8rem;color:var(--ink);background:var(--rail);
+        border:1px solid var(--line);border-radius:4px;cursor:pointer}
+        .fault{white-space:pre-wrap}
         .notice{padding:.6rem .9rem;margin-bottom:.75rem;border-radius:6px;background:var(--rail)}
         .notice.warn{background:var(--warn);box-shadow:inset 3px 0 var(--odd)}
         .quiet{color:var(--soft);margin:.25rem 0 .75rem}

@@ -48,6 +48,24 @@ struct EndpointSecurity: Sendable {
         }
     }
 
+    /// All that is wrong with the files and texts that TLS is to be made from.
+    static func faults(of tls: WebConfiguration.TLS, file: String) -> [WebConfigurationError] {
+        var faults: [WebConfigurationError] = []
+        func attempt(_ body: () throws(WebConfigurationError) -> Void) {
+            do throws(WebConfigurationError) { try body() } catch { faults.append(error) }
+        }
+        attempt { () throws(WebConfigurationError) in _ = try certificates(tls.certificate, file) }
+        attempt { () throws(WebConfigurationError) in _ = try key(tls.key, file) }
+        if let authority = tls.clientAuthority {
+            attempt { () throws(WebConfigurationError) in _ = try certificates(authority, file) }
+        }
+        // What they come to together.
+        if faults.isEmpty {
+            attempt { () throws(WebConfigurationError) in _ = try EndpointSecurity(tls, file: file) }
+        }
+        return faults
+    }
+
     /// For one connection, on its event loop.
     func makeHandler() -> NIOSSLServerHandler {
         let allowedNames = allowedNames

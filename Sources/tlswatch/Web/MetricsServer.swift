@@ -9,17 +9,23 @@ import Logging
 import NIOHTTP1
 import NIOPosix
 import ServiceLifecycle
+import Synchronization
 
 /// The HTTP side: reads published snapshots, and no kernel handle.
 struct MetricsServer: Service {
     let source: MetricsSource
-    let address: ListenAddress
+    /// Each has a socket of its own; the limits are of all together.
+    let addresses: [ListenAddress]
+    /// Of the metrics.
+    var telemetryPath = TelemetryPath.standard
     let configuration: WebConfigurationSource
     var limits = EndpointLimits()
     let accounts = EndpointAccounts()
     let logger: Logger
-    /// Called once with the address that it listens on, its port as it was chosen.
+    /// Called with each address that it listens on, its port as it was chosen.
     var onListening: @Sendable (ListenAddress) -> Void = { _ in }
+    /// Called once it listens on all.
+    var onReady: @Sendable () -> Void = {}
 
     /// One event loop, for as long as the process: what peers have begun may come to its end behind the last answer.
     private let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
@@ -31,14 +37,36 @@ struct MetricsServer: Service {
         quiet.logLevel = .warning
         let connections = OpenConnections(limit: limits.openConnections)
         let router = router().buildResponder()
-        let server = try HTTPServerBuilder { [limits, accounts, configuration] responder in
+        let waiting = Mutex(addresses.count)
+        let listening: @Sendable () -> Void = { [onReady] in
+            let isLast = waiting.withLock { count in
+                count -= 1
+                return count == 0
+            }
+            if isLast { onReady() }
+        }
+        // One that cannot be listened on ends the others.
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for address in addresses {
+                let server = try server(on: address, router, connections, quiet, listening)
+                group.addTask { try await server.run() }
+            }
+            try await group.waitForAll()
+        }
+    }
+
+    private func server(
+        on address: ListenAddress, _ router: some HTTPResponder<EndpointContext>,
+        _ connections: OpenConnections, _ quiet: Logger, _ onServing: @escaping @Sendable () -> Void
+    ) throws -> any Service {
+        try HTTPServerBuilder { [limits, accounts, configuration] responder in
             EndpointChannel(
                 responder: responder, limits: limits, accounts: accounts, configuration: configuration,
                 connections: connections)
         }.buildServer(
             configuration: .init(
                 address: .hostname(address.host, port: address.port),
-                availableConnectionsDelegate: .maximum(limits.mostConnections, logger: quiet)),
+                availableConnectionsDelegate: .maximum(limits.mostConnections / addresses.count, logger: quiet)),
             eventLoopGroup: group, logger: quiet,
             responder: { [quiet] request, writer, channel in
                 let context = EndpointContext(source: .init(channel: channel, logger: quiet))
@@ -57,8 +85,8 @@ struct MetricsServer: Service {
                 if let bound = channel.localAddress, let host = bound.ipAddress, let port = bound.port {
                     onListening(ListenAddress(host: host, port: port))
                 }
+                onServing()
             })
-        try await server.run()
     }
 
     private struct AnswerInterrupted: Error {}
@@ -88,7 +116,7 @@ struct MetricsServer: Service {
                 authentication: BasicAuthentication(waitingLimit: limits.waitingPasswords), accounts: accounts))
         let metrics = MetricsRoute(
             source: source, accounts: accounts, gate: ScrapeGate(places: limits.concurrentScrapes))
-        router.get("/metrics") { request, context -> Response in metrics.respond(to: request, context) }
+        router.get(RouterPath(telemetryPath)) { request, context -> Response in metrics.respond(to: request, context) }
         let sessions = SessionsRoute(source: source)
         router.get("/sessions") { request, _ -> Response in sessions.respond(to: request) }
         router.get("/healthz") { _, _ -> Response in plain(.ok, "ok\n") }
@@ -100,21 +128,29 @@ struct MetricsServer: Service {
             return plain(.ok, "ready\n")
         }
         let host = ProcessInfo.processInfo.hostName
-        router.get("/") { [source] _, _ -> Response in
+        router.get("/") { [source, telemetryPath] request, _ -> Response in
             guard let snapshot = source.snapshot(), let status = snapshot.status else {
                 return plain(.serviceUnavailable, "starting\n")
             }
-            return statusPage(status, recent: snapshot.recent?.newest(StatusPage.mostRecent) ?? [], host: host)
+            let selection = PageSelection(SessionsRoute.parameters(of: request.uri.query ?? ""))
+            let recent = snapshot.recent?.newest(StatusPage.mostRecent, where: selection.passes) ?? []
+            return statusPage(status, recent: recent, host: host, metrics: telemetryPath, selection: selection)
         }
         return router
     }
 }
 
-private func statusPage(_ status: StatusSnapshot, recent: [Handshake], host: String) -> Response {
+private func statusPage(
+    _ status: StatusSnapshot, recent: [Handshake], host: String, metrics: String, selection: PageSelection
+) -> Response {
     var headers = HTTPFields()
     for (name, value) in StatusPage.headers {
         if let name = HTTPField.Name(name) { headers[name] = value }
     }
-    let body = StatusPage.render(status, recent: recent, version: Version.current, host: host)
-    return Response(status: .ok, headers: headers, body: .init(byteBuffer: ByteBuffer(bytes: body)))
+    let body = StatusPage.render(
+        status, recent: recent, version: Version.current, host: host, metrics: metrics,
+        selection: selection)
+    return Response(
+        status: selection.fault == nil ? .ok : .badRequest, headers: headers,
+        body: .init(byteBuffer: ByteBuffer(bytes: body)))
 }

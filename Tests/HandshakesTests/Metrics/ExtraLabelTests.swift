@@ -12,6 +12,8 @@ import Testing
         handshake.local = "[::1]:8443"
         handshake.remote = "203.0.113.7:51514"
         handshake.container = "0123456789ab"
+        handshake.unit = "nginx.service"
+        handshake.pod = "0b54a9e4-1cf6-4a1b-8f6e-aa00bb11cc22"
         return handshake
     }
 
@@ -26,7 +28,8 @@ import Testing
         let text = text(registry.snapshot(now: second))
         let extra =
             #"sni="a.example",alpn="h2",comm="nginx",container="0123456789ab",local_port="8443",remote="203.0.113.7","#
-            + #"remote_net="203.0.113.0/24",cipher="TLS_AES_256_GCM_SHA384",group="x25519""#
+            + #"remote_net="203.0.113.0/24",cipher="TLS_AES_256_GCM_SHA384",group="x25519",unit="nginx.service","#
+            + #"pod="0b54a9e4-1cf6-4a1b-8f6e-aa00bb11cc22""#
         let base = #"role="server",stack="openssl""#
         for line in [
             #"tlswatch_handshakes_total{\#(base),outcome="completed",reason="none",\#(extra)} 1"#,

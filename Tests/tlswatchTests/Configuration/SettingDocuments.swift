@@ -20,8 +20,9 @@ enum SettingDocuments {
             + Setting.all.map { setting in
                 let meaning = [setting.meaning, setting.cost].filter { !$0.isEmpty }.joined(separator: " ")
                 let list = setting.form == .list ? " (list)" : ""
+                let flags = ([setting.flag] + [setting.exporterFlag].compactMap { $0 }).map { "`\($0)`" }
                 return
-                    "| `\(setting.key)`\(list) | `\(setting.variable)` | `\(setting.flag)` | \(setting.standardText) "
+                    "| `\(setting.key)`\(list) | `\(setting.variable)` | \(flags.joined(separator: ", ")) | \(setting.standardText) "
                     + "| \(setting.accepts) | \(meaning) | \(setting.reloads ? "yes" : "restart") |\n"
             }.joined()
     }

@@ -14,10 +14,18 @@ struct SettingExample: CustomTestStringConvertible, Sendable {
 
     static let all = [
         SettingExample(
-            key: "listen", right: [["[::1]:1"], ["localhost:2"], ["0.0.0.0:0"]],
+            key: "listen", right: [["[::1]:1", "127.0.0.1:1"], ["localhost:2"], ["0.0.0.0:0", "0.0.0.0:0"]],
             wrong: ["9899", "host:65536", "host:-1", "host:http"]),
+        SettingExample(
+            key: "telemetry-path", right: [["/a"], ["/b/c-d"], ["/metrics_2"]],
+            wrong: [
+                "metrics", "/", "//", "/a/", "/sessions", "/healthz", "/readyz", "/a b", "/:a", "/*", "/{a}", "/%2f",
+                "/a/../b", "/a?b",
+            ]),
         SettingExample(key: "web-config-file", right: [["/a.yml"], ["b.yml"], ["c"]], wrong: []),
-        SettingExample(key: "log-format", right: [["json"], ["text"], ["json"]], wrong: ["xml", "JSON"]),
+        SettingExample(
+            key: "log-level", right: [["debug"], ["error"], ["warn"]], wrong: ["trace", "INFO", "warning"]),
+        SettingExample(key: "log-format", right: [["json"], ["text"], ["logfmt"]], wrong: ["xml", "JSON"]),
         SettingExample(key: "library", right: [["/a", "/b"], ["/c"], ["/d"]], wrong: []),
         SettingExample(key: "phases", right: [["off"], ["full"], ["on"]], wrong: ["true", "OFF"]),
         SettingExample(key: "wire", right: [["all"], ["unobserved"], ["off"]], wrong: ["on", "ALL", "true"]),

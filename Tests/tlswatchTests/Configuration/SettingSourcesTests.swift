@@ -64,12 +64,12 @@ import Testing
         let setting = example.setting
         for text in example.wrong {
             let path = try folder.write("# first\n\(setting.key): '\(text)'\n", to: "wrong.yml")
-            let inFile = #expect(throws: CommandFailure.self, "\(text)") {
+            let inFile = #expect(throws: ConfigurationErrors.self, "\(text)") {
                 try SettingSources(environment: [:], path: path).resolve()
             }
             #expect(inFile?.status == .input)
             #expect(inFile?.message == "\(path):2: \(setting.key): must be \(setting.accepts), not '\(text)'")
-            let inEnvironment = #expect(throws: CommandFailure.self, "\(text)") {
+            let inEnvironment = #expect(throws: ConfigurationErrors.self, "\(text)") {
                 try SettingSources(environment: [setting.variable: text], standardPath: folder.file("nothing"))
                     .resolve()
             }
@@ -86,13 +86,53 @@ import Testing
     func wrongValuesInLowerSourcesAreReported() throws {
         let path = try folder.write("ring-size: 3\n", to: "tlswatch.yml")
         let sources = SettingSources(flags: ["ring-size": ["8"]], environment: [:], path: path)
-        #expect(throws: CommandFailure.self) { try sources.resolve() }
+        #expect(throws: ConfigurationErrors.self) { try sources.resolve() }
+    }
+
+    @Test("All that is wrong is told at once, each with its place, and what is right still holds")
+    func everyErrorIsReported() throws {
+        let path = try folder.write(
+            "ring-size: 3\nringsize: 8\nwindow: [60s, soon]\nmax-series: 5000\nphases: on\nphases: off\nslow: {a: b}\n",
+            to: "tlswatch.yml")
+        let sources = SettingSources(
+            environment: ["TLSWATCH_SLOW": "never", "TLSWATCH_WIRE": "on", "TLSWATCH_EXEMPLARS": "true"], path: path)
+        let errors = #expect(throws: ConfigurationErrors.self) { try sources.resolve() }
+        let starts = [
+            "\(path):5: has a key twice: phases", "\(path):1: ring-size: must be a power of two",
+            "\(path):2: ringsize: unknown key; did you mean ring-size?", "\(path):3: window: must be durations",
+            "\(path):7: slow: must be a text", "TLSWATCH_WIRE in the environment: must be",
+            "TLSWATCH_SLOW in the environment: must be",
+        ]
+        let messages = errors?.errors.map(\.message) ?? []
+        #expect(messages.count == starts.count, "\(messages)")
+        for (message, start) in zip(messages, starts) { #expect(message.hasPrefix(start), "\(message)") }
+        #expect(errors?.status == .input)
+        let settings = sources.check().settings
+        #expect(settings.entries.first { $0.setting.key == "max-series" }?.texts == ["5000"])
+        #expect(settings.entries.first { $0.setting.key == "exemplars" }?.source == .environment)
+        #expect(settings.entries.first { $0.setting.key == "slow" }?.source == .standard)
+    }
+
+    @Test("Prometheus's exporters' flags are accepted as they spell them")
+    func exporterFlags() throws {
+        let run = try RunCommand.parse([
+            "--web.listen-address=:9100", "--listen", "127.0.0.1:0", "--web.telemetry-path=/probe",
+            "--web.config.file=web.yml", "--log.level=warn", "--log.format=logfmt",
+        ])
+        #expect(run.listen == [":9100", "127.0.0.1:0"])
+        #expect(run.telemetryPath == "/probe")
+        #expect(run.webConfigurationFile == "web.yml")
+        #expect(run.logLevel == "warn" && run.logFormat == "logfmt")
+        #expect(throws: (any Error).self) { try RunCommand.parse(["--listen=127.0.0.1:1", "--listen=127.0.0.1:1"]) }
+        let many = (1...ListenAddress.most + 1).map { "--listen=127.0.0.1:\($0)" }
+        #expect(throws: (any Error).self) { try RunCommand.parse(many) }
+        #expect(throws: Never.self) { try RunCommand.parse(Array(many.dropLast())) }
     }
 
     @Test("A file that is named must be there; the standard one need not")
     func aNamedFileMustExist() throws {
         let nowhere = folder.file("nothing.yml")
-        let failure = #expect(throws: CommandFailure.self) {
+        let failure = #expect(throws: ConfigurationErrors.self) {
             try SettingSources(environment: [:], path: nowhere).resolve()
         }
         #expect(failure?.status == .input)
@@ -125,6 +165,7 @@ import Testing
         let words = RunCommand.helpMessage().split(whereSeparator: \.isWhitespace).joined(separator: " ")
         for setting in Setting.all {
             #expect(words.contains(setting.flag), "\(setting.key)")
+            if let flag = setting.exporterFlag { #expect(words.contains("\(setting.flag), \(flag)"), "\(flag)") }
             #expect(setting.cost.isEmpty || words.contains(setting.cost), "\(setting.key)")
             #expect(words.contains("(default: \(setting.standardText))"), "\(setting.key)")
         }

@@ -18,7 +18,7 @@ import Testing
     ]
 
     /// The elements in order, each with the names of its attributes; without those that keep a foreign text apart.
-    private static func structure(_ page: [UInt8]) throws -> [Substring] {
+    static func structure(_ page: [UInt8]) throws -> [Substring] {
         try Witness.python(
             """
             import sys

@@ -204,7 +204,7 @@ import Testing
             #expect(page.components(separatedBy: "<\(element)").count == 2)
         }
         for directive in [
-            "default-src 'none'", "connect-src 'self'", "base-uri 'none'", "form-action 'none'",
+            "default-src 'none'", "connect-src 'self'", "base-uri 'none'", "form-action 'self'",
             "frame-ancestors 'none'",
         ] {
             #expect(policy.contains(directive))

@@ -58,13 +58,16 @@ struct TestServer: Sendable {
 }
 
 func serving<Value: Sendable>(
-    _ source: MetricsSource = .quiet, limits: EndpointLimits = EndpointLimits(), webConfiguration: String? = nil,
+    _ source: MetricsSource = .quiet, addresses: [String] = ["127.0.0.1:0"],
+    telemetryPath: String = TelemetryPath.standard, limits: EndpointLimits = EndpointLimits(),
+    webConfiguration: String? = nil,
     _ body: (TestServer) async throws -> Value
 ) async throws -> Value {
     let log = LogLines()
     let (ports, listening) = AsyncStream.makeStream(of: Int.self)
     let server = MetricsServer(
-        source: source, address: ListenAddress(argument: "127.0.0.1:0")!,
+        source: source, addresses: addresses.compactMap { ListenAddress(argument: $0) },
+        telemetryPath: telemetryPath,
         configuration: try WebConfigurationSource(path: webConfiguration, logger: log.logger), limits: limits,
         logger: log.logger, onListening: { listening.yield($0.port) })
     let group = ServiceGroup(services: [server], logger: log.logger)
