@@ -51,9 +51,8 @@ extension KernelTests {
             let small = try toolchain.build(source: source, in: directory, name: "large")
             let kept = directory.file("small")
             try FileManager.default.moveItem(atPath: small, toPath: kept)
-            // Full of what a search for tables and names finds.
-            let names = String(repeating: "crypto/tls.(*Conn).handshakeContext\0handshakeFn\0", count: 1_000)
-            let content = Data(names.utf8) + [0xf1, 0xff, 0xff, 0xff, 0, 0, 1, 8]
+            // Full of what a search for tables, types and names finds: programs like itself.
+            let content = try Data(contentsOf: URL(fileURLWithPath: kept))
             var copies = Data(capacity: Self.size)
             while copies.count < Self.size { copies += content }
             try copies.write(to: URL(fileURLWithPath: ballast))

@@ -12,8 +12,12 @@ package struct SyntheticGo {
     ]
     /// Types beside those that are asked for: the base of names and the way of offsets are told by the many.
     package var others = 40
+    /// Behind the types: what the program carries in its constants.
+    package var carried: [UInt8] = []
 
     private var data: [UInt8] = []
+    /// Where the types begin in the data.
+    private var types = 0
 
     private mutating func align(_ size: Int) { while data.count % size != 0 { data.append(0) } }
     private mutating func word(_ value: UInt64) { append(value, 8) }
@@ -47,7 +51,8 @@ package struct SyntheticGo {
         align(8)
         let number = here
         append(8, 8); word(0); append(0, 4); data += [4, 8, 8, 2]; word(0); word(0)
-        append(self.name(padding: "*int"), 4); append(0, 4)
+        // The name that stands before all else.
+        append(0, 4); append(0, 4)
         let members = here
         for (index, field) in fields.enumerated() {
             word(Self.dataAddress + names[index]); word(number)
@@ -55,20 +60,15 @@ package struct SyntheticGo {
         }
         let type = here
         word(size); word(0); append(0x1234, 4); data += [6, 8, 8, 25]; word(0); word(0)
-        append(text, 4); append(0, 4)
+        append(text - UInt64(types), 4); append(0, 4)
         word(Self.dataAddress + path); word(members); word(UInt64(fields.count)); word(UInt64(fields.count))
         return type
     }
-
-    /// A name that stands before all else.
-    private func name(padding: String) -> UInt64 { 0 }
 
     package init() {}
 
     package mutating func bytes() -> [UInt8] {
         data = []
-        _ = name("*int")
-        align(16)
         let table = data.count
         let head = data.count
         data += [magic, 0xff, 0xff, 0xff, 0, 0, 1, 8]
@@ -100,14 +100,20 @@ package struct SyntheticGo {
         patch(Self.dataAddress + UInt64(entries), at: module + 8 * 16)
         patch(UInt64(functions.count) + 1, at: module + 8 * 17)
         patch(Self.textAddress, at: module + 8 * 22)
-        // What names are relative to, behind words that are something else.
+        align(16)
+        types = data.count
+        // Where the types begin, behind words that are something else.
         patch(Self.dataAddress + UInt64(module), at: module + 8 * 30)
-        patch(Self.dataAddress, at: module + 8 * 37)
+        patch(Self.dataAddress + UInt64(types), at: module + 8 * 37)
+        _ = name("*int")
         for index in 0..<others {
             _ = structure("pkg/other", "Type\(index)", [("first", 0), ("last", 40)], size: 48)
         }
         _ = structure(
             "crypto/tls", "Conn", [("conn", 0), ("isClient", 16), ("handshakeFn", 24), ("last", 120)], size: 128)
+        align(16)
+        data += carried
+        patch(here, at: module + 8 * 38)
         let text = [UInt8](repeating: 0x90, count: 64 * functions.count)
         return CodeImage.bytes(type: 2, (Self.textAddress, flags: 5, text), (Self.dataAddress, flags: 6, data))
     }

@@ -25,7 +25,7 @@ package struct GoBinary: Sendable {
                 $0.isAllocated && ($0.name == ".go.buildinfo" || $0.name.hasSuffix("gopclntab"))
             }
         }
-        switch GoFunctions.search(GoImage(file)) {
+        switch search(GoImage(file)) {
         case .found, .tooOld: return true
         case .none, .unknown: return false
         }
@@ -33,16 +33,34 @@ package struct GoBinary: Sendable {
 
     package init(_ file: ELFFile) throws(GoError) {
         image = GoImage(file)
-        switch GoFunctions.search(image) {
-        case .found(let functions): self.functions = functions
+        switch Self.search(image) {
+        case .found(let module): (functions, self.module, text) = (module.functions, module.address, module.text)
         case .tooOld: throw .tooOld
-        case .unknown: throw .unknown("its table of functions is of no known kind")
+        case .unknown(let what): throw .unknown(what)
         case .none: throw .notGo
         }
-        guard let (module, text) = Self.module(image, functions) else {
-            throw .unknown("its runtime's table of tables (moduledata) is not found")
-        }
-        (self.module, self.text) = (module, text)
+    }
+
+    /// The tables of the program itself.
+    private struct Module {
+        var functions: GoFunctions
+        var address: UInt64
+        var text: UInt64
+    }
+
+    private enum Search {
+        case found(Module)
+        case tooOld
+        case unknown(String)
+        case none
+    }
+
+    private static func search(_ image: GoImage) -> Search {
+        let tables = GoFunctions.search(image)
+        if let module = module(image, tables.found) { return .found(module) }
+        if !tables.found.isEmpty { return .unknown("its runtime's table of tables (moduledata) is not found") }
+        if tables.hasOld { return .tooOld }
+        return tables.hasUnknown ? .unknown("its table of functions is of no known kind") : .none
     }
 
     /// Words of runtime.moduledata that have been the same since 1.16: 0 the table of functions, 16 to 18 its entries as a
@@ -55,27 +73,41 @@ package struct GoBinary: Sendable {
 
     private static let candidateLimit = 1024
 
-    private static func module(_ image: GoImage, _ functions: GoFunctions) -> (module: UInt64, text: UInt64)? {
-        var candidates = image.relocated(to: functions.address, limit: candidateLimit)
-        let wanted = withUnsafeBytesOf(functions.address)
-        for segment in image.file.segments.lazy.filter({ $0.type == 1 && $0.isWritable }).prefix(16) {
-            image.find(wanted, in: segment.addresses, margin: 8) { _, start, at in
-                if (start + UInt64(at)) % 8 == 0 { candidates.append(start + UInt64(at)) }
-                return candidates.count < 2 * candidateLimit
+    /// The program's own: a file that it carries in its constants, or in its data, is not relocated, and its table of functions
+    /// is not where it would have to be.
+    private static func module(_ image: GoImage, _ tables: [GoFunctions]) -> Module? {
+        let tables = Dictionary(tables.map { ($0.address, $0) }) { first, _ in first }
+        guard let first = tables.keys.min(), let last = tables.keys.max() else { return nil }
+        var found = module(image, tables, at: image.relocated(to: tables.keys, limit: candidateLimit))
+        for segment in image.file.segments.lazy.filter({ $0.type == 1 && $0.isWritable }).prefix(16) where found == nil
+        {
+            var left = candidateLimit
+            image.slices(of: segment.addresses, margin: 8) { bytes, start, own in
+                let span = bytes.span
+                var at = own.lowerBound + Int((8 - (start + UInt64(own.lowerBound)) % 8) % 8)
+                while at < own.upperBound, let word: UInt64 = span.integer(at: at), left > 0, found == nil {
+                    if word >= first, word <= last, tables[word] != nil {
+                        left -= 1
+                        found = module(image, tables, at: [start + UInt64(at)])
+                    }
+                    at += 8
+                }
+                return left > 0 && found == nil
             }
         }
-        for candidate in candidates
-        where image.pointer(at: candidate) == functions.address
-            && image.pointer(at: candidate &+ 8 * Word.entries) == functions.entries
-            && image.u64(at: candidate &+ 8 * Word.entryCount) == UInt64(functions.count) + 1
-        {
-            if let text = image.pointer(at: candidate &+ 8 * Word.text) { return (candidate, text) }
-        }
-        return nil
+        return found
     }
 
-    private static func withUnsafeBytesOf(_ value: UInt64) -> [UInt8] {
-        (0..<8).map { UInt8(truncatingIfNeeded: value >> (8 * UInt64($0))) }
+    private static func module(_ image: GoImage, _ tables: [UInt64: GoFunctions], at candidates: [UInt64]) -> Module? {
+        for candidate in candidates {
+            guard let functions = image.pointer(at: candidate).flatMap({ tables[$0] }),
+                image.pointer(at: candidate &+ 8 * Word.entries) == functions.entries,
+                image.u64(at: candidate &+ 8 * Word.entryCount) == UInt64(functions.count) + 1,
+                let text = image.pointer(at: candidate &+ 8 * Word.text), image.file.isCode(text)
+            else { continue }
+            return Module(functions: functions, address: candidate, text: text)
+        }
+        return nil
     }
 
     // MARK: functions
@@ -92,11 +124,11 @@ package struct GoBinary: Sendable {
 
     // MARK: types
 
-    /// Reads all data of the file.
+    /// Reads the data in which they may be twice at most.
     package func types() -> GoTypes? {
-        // Behind the words that all releases share stand those that do not: one of them is what types' names are relative to.
+        // Behind the words that all releases share stand those that do not: one of them is where the types begin.
         let words = (Word.text..<60).compactMap { image.pointer(at: module &+ 8 * $0) }
-        return GoTypes(image, bases: words, functions: functions.address..<functions.entries)
+        return GoTypes(image, words: words + [functions.address])
     }
 
     // MARK: version

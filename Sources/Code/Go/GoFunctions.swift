@@ -20,50 +20,58 @@ struct GoFunctions: Sendable {
     private static let countLimit: UInt64 = 4 << 20
     private static let nameLimit = 512
 
-    enum Search {
-        case found(GoFunctions)
-        /// A table of Go before 1.18, by its magic number.
-        case tooOld
-        /// A table of no known kind.
-        case unknown
-        case none
+    /// What is in a file.
+    struct Search {
+        /// In the order of their addresses. Programs that the file carries in its constants have tables of their own.
+        var found: [GoFunctions] = []
+        /// There are tables of Go before 1.18, by their magic number.
+        var hasOld = false
+        /// There are tables of no known kind.
+        var hasUnknown = false
     }
 
-    private enum Kind { case known, old, unknown }
+    fileprivate enum Table {
+        case known(GoFunctions)
+        case old, unknown
+    }
+
+    /// More than a program carries in a file without sections, where all have to be looked at.
+    private static let tableLimit = 4096
 
     /// Finds the table: by its section's name, else by its first bytes.
     static func search(_ image: GoImage) -> Search {
+        var search = Search()
         if let section = image.file.sections.first(where: { $0.name.hasSuffix("gopclntab") && $0.isAllocated }) {
-            return read(image, at: section.address) ?? .unknown
+            search.take(read(image, at: section.address) ?? .unknown)
+            return search
         }
         // C's linker puts it among other data of a position-independent program.
         guard image.file.sections.isEmpty || image.file.sections.contains(where: { $0.name == ".go.buildinfo" }) else {
-            return .none
+            return search
         }
-        var result = Search.none
         for range in DataSearch.areas(image.file) {
             image.find([0xff, 0xff, 0xff, 0, 0, 1, 8], in: range, margin: 8) { _, start, at in
                 let address = start + UInt64(at) &- 1
-                guard address % 16 == 0, let search = read(image, at: address) else { return true }
-                if case .unknown = search { return true }
-                result = search
-                return false
+                // Bytes that look like a table's first say nothing yet.
+                if address % 16 == 0, let table = read(image, at: address) {
+                    if case .unknown = table { return true }
+                    search.take(table)
+                }
+                return search.found.count < tableLimit
             }
-            if case .none = result { continue }
-            return result
         }
-        return result
+        return search
     }
 
     /// The table at `address`; `nil` where there is none.
-    private static func read(_ image: GoImage, at address: UInt64) -> Search? {
+    private static func read(_ image: GoImage, at address: UInt64) -> Table? {
         guard let head = image.bytes(at: address, count: 72), let magic = head.u32(at: 0), magic >> 8 == 0xff_ffff
         else { return nil }
         switch magic & 0xff {
         // 1.18 and 1.19; 1.20 and later.
         case 0xf0, 0xf1: break
         // Before 1.16; 1.16 and 1.17.
-        case 0xfb, 0xfa: return .tooOld
+        case 0xfb, 0xfa: return .old
         default: return .unknown
         }
         // runtime.pcHeader: magic, pad, minLC, ptrSize, nfunc, nfiles, textStart, then offsets.
@@ -71,7 +79,7 @@ struct GoFunctions: Sendable {
             let names = head.u64(at: 32), let units = head.u64(at: 40), let entries = head.u64(at: 64),
             count > 0, count <= countLimit, names < units, units < entries, entries < 1 << 32
         else { return .unknown }
-        return .found(
+        return .known(
             GoFunctions(
                 address: address, count: Int(count), names: address &+ names..<address &+ units,
                 entries: address &+ entries))
@@ -160,6 +168,16 @@ struct GoFunctions: Sendable {
             start = address
             bytes = image.file.bytes(at: address, upTo: GoImage.sliceSize)
             return bytes.u32(at: 0)
+        }
+    }
+}
+
+extension GoFunctions.Search {
+    fileprivate mutating func take(_ table: GoFunctions.Table) {
+        switch table {
+        case .known(let functions): found.append(functions)
+        case .old: hasOld = true
+        case .unknown: hasUnknown = true
         }
     }
 }

@@ -23,14 +23,22 @@ struct GoImage: Sendable {
     /// Whether the pointer at `address` is in the file's bytes as it is; else a relocation brings it.
     var holdsPointers: Bool { file.kind == .fixedAddress }
 
-    /// The addresses that a relocation makes point to `target`, `limit` at most.
-    func relocated(to target: UInt64, limit: Int) -> [UInt64] {
+    /// The addresses that a relocation makes point to one of `targets`, `limit` at most.
+    func relocated(to targets: some Collection<UInt64>, limit: Int) -> [UInt64] {
+        let targets = Set(targets)
+        guard let first = targets.min(), let last = targets.max() else { return [] }
         var found: [UInt64] = []
-        for (index, value) in relocations.values.enumerated() where value == target {
+        for (index, value) in relocations.values.enumerated()
+        where value >= first && value <= last && targets.contains(value) {
             guard found.count < limit else { break }
             found.append(relocations.addresses[index])
         }
         return found
+    }
+
+    /// The data of the file within `area`.
+    func data(in area: Range<UInt64>) -> [Range<UInt64>] {
+        file.dataRanges.map { $0.clamped(to: area) }.filter { !$0.isEmpty }
     }
 
     // MARK: slices

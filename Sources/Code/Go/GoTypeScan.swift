@@ -12,16 +12,18 @@ struct GoTypeScan: Sendable {
     private static let byteLimit: UInt64 = 512 << 20
     private static let headSize = 24
 
-    init(_ image: GoImage, excluding functions: Range<UInt64>) {
+    /// - Parameters:
+    ///   - ranges: where types may be.
+    ///   - structureLimit: with so many structs it is enough.
+    init(_ image: GoImage, in ranges: [Range<UInt64>], structureLimit: Int = Self.limit) {
         var left = Self.byteLimit
-        for range in image.file.dataRanges {
-            // The table of functions is a section of its own where there are sections.
-            guard range.lowerBound != functions.lowerBound else { continue }
+        for range in ranges {
             let size = min(range.upperBound - range.lowerBound, left)
             left -= size
             image.slices(of: range.lowerBound..<range.lowerBound + size, margin: Self.headSize) { bytes, start, own in
                 scan(bytes, start, own)
-                return structures.count + pointers.count + interfaces.count + numbers.count < Self.limit
+                return structures.count < structureLimit
+                    && structures.count + pointers.count + interfaces.count + numbers.count < Self.limit
             }
         }
     }

@@ -29,28 +29,34 @@ package struct GoTypes: Sendable {
     /// More fields, or methods, than real types have.
     private static let memberLimit: UInt64 = 4096
 
-    /// - Parameters:
-    ///   - bases: candidates for what offsets of names are relative to.
-    ///   - functions: where no types are.
-    init?(_ image: GoImage, bases: [UInt64], functions: Range<UInt64>) {
+    /// - Parameter words: addresses that the runtime's table of tables has, from the code's beginning on, in any order. One of
+    ///   them is where the types begin, and what offsets of their names are relative to.
+    init?(_ image: GoImage, words: [UInt64]) {
         self.image = image
-        found = GoTypeScan(image, excluding: functions)
-        guard let base = Self.base(image, bases, found.structures) else { return nil }
-        self.base = base
+        guard let area = Self.area(image, words) else { return nil }
+        base = area.lowerBound
+        found = GoTypeScan(image, in: image.data(in: area))
         if storesShiftedOffsets() { shift = 1 }
     }
 
-    /// The base with which most descriptors have a name.
-    private static func base(_ image: GoImage, _ bases: [UInt64], _ structures: [UInt64]) -> UInt64? {
-        var seen: Set<UInt64> = []
-        let distinct = bases.filter { image.file.segment(at: $0) != nil && seen.insert($0).inserted }
-        let sample = stride(from: 0, to: structures.count, by: max(1, structures.count / 600)).map { structures[$0] }
-        let votes = distinct.map { base in
-            (base: base, count: sample.count { typeName(image, $0, base).map(isQualified) ?? false })
+    /// The descriptors that a beginning is judged by.
+    private static let sampleSize = 600
+
+    /// From where the types begin to the next part that the runtime knows of.
+    ///
+    /// What stands elsewhere in the file in the shape of types is not this program's: it may carry other programs in its
+    /// constants. What its linker puts between the types and the next part, texts for one, follows the types.
+    private static func area(_ image: GoImage, _ words: [UInt64]) -> Range<UInt64>? {
+        let starts = Set(words).filter { image.file.segment(at: $0) != nil }.sorted()
+        var best: (area: Range<UInt64>, votes: Int)?
+        for (index, start) in starts.enumerated() {
+            let area = start..<(index + 1 < starts.count ? starts[index + 1] : .max)
+            let sample = GoTypeScan(image, in: image.data(in: area), structureLimit: sampleSize).structures.prefix(
+                sampleSize)
+            let votes = sample.count { isNamed(image, $0, start) }
+            if votes > best?.votes ?? 0, votes * 2 > sample.count { best = (area, votes) }
         }
-        guard let best = votes.max(by: { $0.count < $1.count }), best.count * 5 >= sample.count, best.count > 0
-        else { return nil }
-        return best.base
+        return best?.area
     }
 
     /// Whether a name is that of a type of a package: `tls.Conn`.
@@ -62,15 +68,21 @@ package struct GoTypes: Sendable {
         }
     }
 
-    /// An offset that lies past its struct's end is proof.
+    /// An offset that lies past its struct's end is proof; the last one of most structs would. What the file carries besides, and
+    /// looks like types, comes behind the types.
     private func storesShiftedOffsets() -> Bool {
-        var past = 0
-        for type in found.structures.prefix(3000) {
+        var (seen, past) = (0, 0)
+        for type in found.structures.lazy.filter({ Self.isNamed(image, $0, base) }).prefix(Self.sampleSize) {
             guard let size = image.u64(at: type), let members = members(of: type), members.count > 1 else { continue }
+            seen += 1
             let last = members.start &+ 24 * (members.count - 1) &+ 16
             if let offset = image.u64(at: last), offset > size { past += 1 }
         }
-        return past > 10
+        return past * 2 > seen
+    }
+
+    private static func isNamed(_ image: GoImage, _ type: UInt64, _ base: UInt64) -> Bool {
+        typeName(image, type, base).map(isQualified) ?? false
     }
 
     // MARK: names

@@ -1,3 +1,4 @@
+import Foundation
 import TestSupport
 import Testing
 
@@ -77,6 +78,33 @@ import Testing
         }
     }
 
+    @Test("What a program carries in its constants is not its own, be it a program with the same types") func carried()
+        throws
+    {
+        var other = SyntheticGo()
+        // Offsets that are not those of this one.
+        other.shiftsOffsets = true
+        other.others = 100
+        let bytes = other.bytes()
+        var synthetic = SyntheticGo()
+        // As many types as a program has before what it carries.
+        synthetic.others = 700
+        for _ in 0..<20 {
+            synthetic.carried += bytes
+            // As the linker of the other program put its tables, to addresses of sixteen.
+            while synthetic.carried.count % 16 != 0 { synthetic.carried.append(0) }
+        }
+        let binary = try GoBinary(ELFFile(bytes: synthetic.bytes()))
+        let name = GoTypeName("crypto/tls", "Conn")
+        let types = try #require(binary.types())
+        let conn = try #require(types.named([name])[name])
+        #expect(types.fields(of: conn)["last"]?.offset == 120)
+        // One that is no program of Go is none because of what it carries.
+        let stranger = CodeImage.bytes(
+            type: 2, (SyntheticGo.textAddress, flags: 5, [0x90, 0xc3]), (0x600_0000, flags: 6, synthetic.carried))
+        #expect(!GoBinary.isGo(try ELFFile(bytes: stranger)))
+    }
+
     @Test("A table whose entries are in no order is not read again and again") func scattered() throws {
         // As many functions as a real program has, each entry a slice away from the one before it.
         var synthetic = SyntheticGo()
@@ -137,6 +165,42 @@ import Testing
         #expect(witness.count > 50)
         let found = try GoBinary(file).functions(of: "crypto/tls").mapValues(\.addresses.lowerBound)
         for (name, address) in witness { #expect(found[name] == address, "\(name)") }
+    }
+
+    /// A program that carries a file, and says the same of itself.
+    private static func carrying(_ type: String) -> String {
+        source.replacing("import (\n", with: "import (\n\t_ \"embed\"\n")
+            .replacing("func main() {\n", with: "//go:embed carried\nvar carried \(type)\n\nfunc main() {\n")
+            .replacing("len(os.Args) > 1 {\n", with: "len(os.Args) > 1 {\n\t\tfmt.Println(carried)\n")
+    }
+
+    @Test(
+        "A program that carries other programs of Go, once or many times, is read as itself",
+        .enabled(if: GoToolchain.areFetched, "run `make deps`"),
+        arguments: [
+            GoToolchain.Build("1.21.13"), GoToolchain.Build("1.27.3"), GoToolchain.Build("1.27.3", ["-buildmode=pie"]),
+        ])
+    func carrying(_ build: GoToolchain.Build) throws {
+        let directory = try TemporaryDirectory()
+        let toolchain = try GoToolchain(build.version)
+        let other = try GoToolchain(build.version == "1.27.3" ? "1.21.13" : "1.27.3")
+        let small = try [toolchain, other].map {
+            try Data(contentsOf: URL(fileURLWithPath: $0.build(source: Self.source, in: directory, name: "small")))
+        }
+        for (index, (type, copies)) in [("string", 1), ("string", 6), ("[]byte", 6)].enumerated() {
+            let folder = directory.file("\(index)-source")
+            try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+            let carried = (0..<copies).reduce(Data()) { data, copy in
+                let next = data + small[1 - copy % 2]
+                // Where its own tables' alignment is kept.
+                return next + Data(count: (4096 - next.count % 4096) % 4096)
+            }
+            try carried.write(to: URL(fileURLWithPath: folder + "/carried"))
+            let path = try toolchain.build(
+                source: Self.carrying(type), in: directory, name: "\(index)", build.flags)
+            try compare(ELFFile(path: path), path, version: build.version)
+            try compare(ELFFile(bytes: Machine.bytesWithoutSections(path)), path, version: build.version)
+        }
     }
 
     private func compare(_ file: ELFFile, _ path: String, version: String) throws {
