@@ -51,7 +51,8 @@ struct MetricsServer: Service {
                 let server = try server(on: address, router, connections, quiet, listening)
                 group.addTask { try await server.run() }
             }
-            try await group.waitForAll()
+            // Not waitForAll, which waits for those that go on.
+            for try await _ in group {}
         }
     }
 
