@@ -35,7 +35,7 @@ extension HandshakeField {
         ) { $0.container.map(FieldValue.text) },
         HandshakeField(
             "unit", .text(.atMost(255)), title: "unit",
-            "systemd unit that the process belongs to: `nginx.service`; of a service of a user's own manager, that manager's",
+            "The systemd unit of the process: `nginx.service`; of a service of a user's own manager, that manager's",
             absentIf: "the process belongs to no unit"
         ) { $0.unit.map(FieldValue.text) },
         HandshakeField(
