@@ -166,11 +166,18 @@ struct tlswatch_call_return {
 	__u16 steps;
 	__u16 alpn_length; /* bytes, 255 at most; 0 none */
 	__u16 sni_length;
-	__u16 waits;       /* 1: off_cpu_ns is what it waited for its socket, whatever the threads did that it ran on */
+	__u16 flags;       /* enum tlswatch_call_flag */
 	__u32 idle_calls;  /* calls before this one that changed nothing and made no record */
 	__u32 rtt_us;      /* smoothed, of its own socket at the call's end; 0 not known */
 	__u32 retransmits; /* segments that this side sent again since that was made; TLSWATCH_NO_COUNT not known */
 	__u32 scalar[TLSWATCH_SLOTS];
+};
+
+enum tlswatch_call_flag {
+	/* off_cpu_ns is what it waited for its socket, whatever the threads did that it ran on */
+	TLSWATCH_CALL_WAITS = 1 << 0,
+	/* it did not complete a server's handshake, and what the object has written could not have gone to any peer */
+	TLSWATCH_CALL_MUTE = 1 << 1,
 };
 
 #define TLSWATCH_NO_RESULT (1 << 30)
@@ -391,7 +398,8 @@ struct tlswatch_transport {
 	__u16 known;          /* 0: nothing here is */
 	__u32 has_descriptor; /* bits of a kind's number: it keeps a descriptor */
 	__u32 is_filter;
-	__u32 reserved;
+	__u16 writer;              /* in the TLS object: of the pointer to what it writes through; 0 not known */
+	__u16 memory;              /* the number of the kind that is a buffer in memory; 0 not known */
 	__u64 own[TLSWATCH_KINDS]; /* how the names of the library's own kinds begin; 0 none */
 };
 

@@ -130,6 +130,36 @@ static __noinline int connection_tells(const struct tlswatch_profile *profile, s
 	return is_of_file(descriptor, file) ? IS_THE_ONE : IS_ANOTHER;
 }
 
+/*
+ * Whether the object has nothing to write to but the memory that it reads from: no peer is answered that way. It is there for a
+ * look at a ClientHello that has been read elsewhere.
+ */
+__noinline int is_mute(const struct tlswatch_profile *profile, struct frames *frames, __u64 object, __u32 done)
+{
+	const struct tlswatch_transport *layout;
+	__u64 reader, writer, table;
+	__u32 kind;
+
+	if (!profile || !frames)
+		return 0;
+	layout = &profile->transport;
+	if (!layout->writer)
+		return 0;
+	done = read_more(profile, frames, object, profile->transport_reads, done);
+	if (profile->transport_reads & ~done)
+		return 0;
+	reader = address_of(profile, frames, object, done, TLSWATCH_TRANSPORT);
+	if (!reader || bpf_probe_read_user(&writer, sizeof(writer), (void *)(object + layout->writer)))
+		return 0;
+	if (!writer)
+		return 1;
+	if (writer != reader || !layout->known || !layout->memory ||
+	    bpf_probe_read_user(&table, sizeof(table), (void *)(reader + layout->kinds)) ||
+	    bpf_probe_read_user(&kind, sizeof(kind), (void *)(table + layout->kind)))
+		return 0;
+	return kind == layout->memory && is_own_kind(layout, table);
+}
+
 /* Where the bytes are that the thread's system call has just sent or received; 0 where that is not known. */
 static __noinline __u64 call_buffer(void)
 {

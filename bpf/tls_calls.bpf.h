@@ -6,6 +6,7 @@
 #include "calls.bpf.h"
 #include "facts.bpf.h"
 #include "interfaces.bpf.h"
+#include "proof.bpf.h"
 #include "socket_table.bpf.h"
 #include <bpf/bpf_tracing.h>
 
@@ -233,6 +234,18 @@ static __noinline int fill_connection(struct tlswatch_call_return *record, const
 	return 0;
 }
 
+/* How the rest is to be taken. `done` is the set of reads that were done. */
+static __noinline int fill_flags(struct tlswatch_call_return *record, struct tlswatch_profile *profile,
+				 struct frames *frames, struct frame *frame, __u32 done)
+{
+	record->flags = frame->goroutine ? TLSWATCH_CALL_WAITS : 0;
+	/* What had a socket has a peer. */
+	if (frame->io_result == TLSWATCH_NO_RESULT && frame->server && !frame->socket &&
+	    record->result != profile->done_result && is_mute(profile, frames, frame->object, done))
+		record->flags |= TLSWATCH_CALL_MUTE;
+	return 0;
+}
+
 /* The return of a call, with the steps in it; with every fact if the handshake ended, or may have. */
 static __noinline int submit_return(struct frames *frames, struct tlswatch_profile *profile, struct frame *frame,
 				    __u64 now, __s32 result)
@@ -267,7 +280,7 @@ static __noinline int submit_return(struct frames *frames, struct tlswatch_profi
 	record->result = result;
 	record->io_result = frame->io_result;
 	record->steps = frame->steps;
-	record->waits = frame->goroutine != 0;
+	fill_flags(record, profile, frames, frame, done);
 	fill_header(&record->header, now, frame->object, TLSWATCH_CALL_RETURN, frame->profile, size,
 		    TLSWATCH_HOOK_CALL);
 	_Static_assert(sizeof(frames->text) >= 2 * TLSWATCH_TEXT_SIZE, "room for both texts");

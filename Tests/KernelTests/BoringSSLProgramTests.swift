@@ -110,6 +110,63 @@ extension KernelTests {
             }
         }
 
+        @Test("A ClientHello that Envoy looks at, with a connection of its own, is no handshake, by its own counters")
+        func envoyInspector() throws {
+            let certificates = try TestCertificates()
+            let envoy = try Envoy(certificates, upstream: 1)
+            let capture = try Capture(["--library", envoy.path])
+            let authority = certificates.authority
+            for options in [["--http2"], ["--http1.1"], ["--tls-max", "1.2"], ["--no-alpn"]] {
+                let curl = try Curl.get(port: envoy.inspectedPort, authority: authority, options)
+                try #require(curl.status == .exited(0), "\(curl.errors)")
+            }
+            // Refused by the client, below TLS 1.3, where the alert says why: a handshake.
+            let refused = try Curl.get(port: envoy.inspectedPort, authority: nil, ["--tls-max", "1.2"])
+            #expect(refused.status != .exited(0))
+            // It serves no such name, and makes no handshake.
+            let plain = ["-q", "--noproxy", "*", "-s", "--max-time", "20"]
+            let other = try ChildProcess.run(
+                "curl",
+                plain + [
+                    "--resolve", "b.example:\(envoy.inspectedPort):127.0.0.1",
+                    "https://b.example:\(envoy.inspectedPort)/",
+                ])
+            #expect(other.status != .exited(0))
+            // No TLS, and served.
+            let answer = try ChildProcess.run("curl", plain + ["http://127.0.0.1:\(envoy.inspectedPort)/"])
+            #expect(answer.output == "ok", "\(answer.errors)")
+            // Half a ClientHello, and no more.
+            let half = try ChildProcess.run(
+                "/usr/bin/env", ["python3", script("odd_client.py"), "\(envoy.inspectedPort)", "half"])
+            #expect(half.status == .exited(0), "\(half.errors)")
+            // A ClientHello in two pieces, of a handshake that is then completed.
+            let pieces = try ChildProcess.run(
+                "/usr/bin/env", ["python3", script("odd_client.py"), "\(envoy.inspectedPort)", "pieces"])
+            #expect(pieces.status == .exited(0), "\(pieces.errors)")
+
+            let rows = try capture.finish(expecting: 6) { $0.pid == Int(envoy.child.pid) }
+            expectSane(rows)
+            let names = [
+                "tls_inspector.tls_found", "tls_inspector.tls_not_found", "listener.inspected.ssl.handshake",
+                "listener.inspected.ssl.connection_error", "listener.inspected.no_filter_chain_match",
+            ]
+            let counters = try envoy.counters(names)
+            // Each of them was looked at, as far as its ClientHello came.
+            #expect(names.map { counters[$0] } == [7, 1, 5, 1, 1], "\(counters)")
+            #expect(rows.count { $0.isCompleted } == counters[names[2]], "\(rows)")
+            #expect(rows.filter { !$0.isCompleted }.map(\.reason) == ["unknown_ca"], "\(rows)")
+            #expect(rows.count == 6)
+            for row in rows {
+                #expect(row.isServer && row.sni == "a.example" && row.socketConfidence == "exact", "\(row)")
+                #expect(row.local == "127.0.0.1:\(envoy.inspectedPort)", "\(row)")
+            }
+            let requests = envoy.logged().filter { $0.version != nil }
+            for entry in requests {
+                let row = try #require(rows.first { $0.remote == entry.remote }, "\(entry)")
+                #expect(row.tlsVersion == entry.version && row.cipher == Self.cipher(entry.cipher), "\(row) \(entry)")
+            }
+        }
+
         @Test("curl_cffi's client over TCP and QUIC, by its server's log")
         func curlCFFI() throws {
             let folders = try ["python-curl-cffi", "python-cffi"].map { try TLSBuild.cache() + "/\($0)" }

@@ -94,6 +94,8 @@ extension KernelTests {
                 ["--scenario", "callback-asks", "--hold-ms", "5", "--io", "memory", "--count", "2"] + offers,
                 ["--scenario", "callback-asks-first", "--hold-ms", "5", "--io", "unix", "--count", "2"] + offers,
                 ["--scenario", "callback-asks", "--hold-ms", "5", "--io", "custom", "--count", "3"] + offers,
+                // In memory, where a look at a ClientHello would be: a refusal all the same.
+                ["--scenario", "hello-refused", "--io", "memory", "--count", "2"] + offers,
             ]
 
         @Test("BoringSSL")

@@ -58,6 +58,9 @@ package struct CallReturn: ~Escapable {
         return unsafe bytes.unsafeLoadUnaligned(fromByteOffset: offset, as: UInt32.self)
     }
 
+    /// Whether the call did not complete a server's handshake, and what the object has written could not have gone to any peer.
+    var isMute: Bool { fixed.flags & UInt16(TLSWATCH_CALL_MUTE.rawValue) != 0 }
+
     /// The last eight bytes of the ClientHello's random; `nil` where they were not read, or are not there yet.
     var random: UInt64? {
         guard let low = scalar(.random), let high = scalar(.randomEnd), low | high != 0 else { return nil }

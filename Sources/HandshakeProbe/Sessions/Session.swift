@@ -36,6 +36,8 @@ struct Session {
     var isConfirmed = false
     /// It is a handshake unless its end says that it was none.
     var isTentative: Bool { kind == .tentative }
+    /// The last return has shown that it is none, as far as it has come.
+    var isNone = false
     var lastActivity: UInt64
 
     // Calls

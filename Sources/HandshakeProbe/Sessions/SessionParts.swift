@@ -29,7 +29,7 @@ struct SessionParts: Equatable {
         // The calls without effect before it are told of together with it.
         let gap = returned == 0 ? 0 : enter - returned
         let idle = min(call.idle_ns, gap)
-        if call.waits != 0 { knowsWaits = true }
+        if call.flags & UInt16(TLSWATCH_CALL_WAITS.rawValue) != 0 { knowsWaits = true }
         let spent = end - enter + idle
         let offCPU = min(call.off_cpu_ns, spent)
         cpu += spent - offCPU

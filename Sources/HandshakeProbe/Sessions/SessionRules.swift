@@ -27,7 +27,7 @@ package struct SessionRules: Sendable {
     var states: KernelStates
     /// What a failed return itself tells, as alert and reason for `failure`; `nil` where nothing.
     var fatal: @Sendable (_ event: borrowing CallReturn) -> (alert: Int32, reason: Int32)? = { _ in nil }
-    /// Whether a failed call that was entered as `tentative` or `look` was no handshake.
+    /// Whether a call that was entered as `tentative` or `look`, and has not completed a handshake, was none.
     var isNone: @Sendable (_ event: borrowing CallReturn, _ role: Role) -> Bool = { _, _ in false }
 }
 
@@ -71,7 +71,7 @@ struct EntryState {
 enum EntryKind: Equatable {
     /// A handshake begins, or the state machine is entered where none is to be made: what the call does will tell.
     case start
-    /// The same, but a failure may show that none was to take place.
+    /// The same, but the return may show that none was to take place.
     case tentative
     /// The same on a connection that has had its handshake.
     case renegotiate

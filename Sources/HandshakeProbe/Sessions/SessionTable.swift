@@ -85,6 +85,7 @@ struct SessionTable {
     /// Ends what has been idle for longer than the timeout, or closed for longer than the grace. Call about once a
     /// second.
     mutating func expire(now: UInt64) {
+        confirmBlocked(now: now)
         let over = sessions.keys { _, session in
             session.closed.map { now > $0 && now - $0 > Self.closeGrace } ?? false
                 || (now > session.lastActivity && now - session.lastActivity > timeout)
@@ -96,6 +97,20 @@ struct SessionTable {
             } else {
                 end(key, at: now, outcome: .timeout)
             }
+        }
+    }
+
+    /// How long a call lasts that waits for a peer: a look at bytes that are there does not.
+    private static let lookLimit: UInt64 = 2_000_000_000
+
+    /// A call that may be a look waits for bytes of its own: it is none.
+    private mutating func confirmBlocked(now: UInt64) {
+        guard unconfirmed > 0 else { return }
+        for key in sessions.keys(where: { !$1.isConfirmed && $1.isTentative && !$1.isNone }) {
+            guard let place = sessions.place(of: key), case let enter = sessions[place].callEnter, enter != 0,
+                now > enter, now - enter > Self.lookLimit
+            else { continue }
+            confirm(place)
         }
     }
 
@@ -136,9 +151,9 @@ struct SessionTable {
         _ key: SessionKey, at time: UInt64, outcome: Outcome, reason: FailureReason? = nil, facts: SessionFacts? = nil,
         random: UInt64? = nil, inOneCall: Bool = false
     ) {
-        // Nobody saw a renegotiation begin.
+        // Nobody saw a renegotiation begin; a look at a ClientHello ends as one.
         if let place = sessions.place(of: key), !sessions[place].isConfirmed {
-            guard sessions[place].isTentative else { return withdraw(key) }
+            guard sessions[place].isTentative, !sessions[place].isNone else { return withdraw(key) }
             confirm(place)
         }
         guard var session = sessions.remove(key), let profile = entry(session.profile) else { return }
@@ -256,9 +271,10 @@ extension SessionTable {
             step(event.step(index), at: place, in: fixed.enter_ns, rules: profile.rules)
         }
         if !sessions[place].isConfirmed {
+            sessions[place].isNone = kind != .completed && profile.rules.isNone(event, role)
             let isShown =
                 switch sessions[place].kind {
-                case .tentative: kind != .failed
+                case .tentative: kind != .failed && !sessions[place].isNone
                 case .renegotiate: sessions[place].hasMoved(state: state[.state], detail: state[.detail])
                 default: exit.isUnderWay
                 }
@@ -279,7 +295,7 @@ extension SessionTable {
             end(key, at: time, outcome: .completed, facts: facts, random: event.random, inOneCall: whole)
         case .failed:
             if !sessions[place].isConfirmed {
-                if profile.rules.isNone(event, role) {
+                if sessions[place].isNone {
                     withdraw(key)
                     return nil
                 }

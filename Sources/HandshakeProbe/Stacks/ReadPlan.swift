@@ -207,6 +207,7 @@ extension tlswatch_transport {
         known = 1
         has_descriptor = layout.hasDescriptor
         is_filter = layout.isFilter
+        memory = layout.memory
         unsafe withUnsafeMutableBytes(of: &own) { bytes in
             for (index, name) in layout.own.prefix(Int(TLSWATCH_KINDS)).enumerated() {
                 // As bpf_probe_read_user_str(helpers) leaves it: cut before the last byte, which is NUL.
@@ -264,6 +265,10 @@ extension tlswatch_profile {
         if let interfaces { self.interfaces = tlswatch_interfaces(interfaces) }
         if let layout, plan.fields[.transport] != nil {
             transport = tlswatch_transport(layout)
+        }
+        // What is written through stands beside it.
+        if plan.fields[.transport] != nil, let path = facts[.transport], path.offsets.count == 2 {
+            transport.writer = UInt16(clamping: path.offsets[0] + 8)
         }
         // A decision that tells its object is the connection's own.
         if sites.contains(where: { $0.hook == .alpnSelect && $0.object != nil }) {

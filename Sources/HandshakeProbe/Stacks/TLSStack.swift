@@ -135,6 +135,8 @@ package struct TransportLayout: Sendable, Hashable, Codable {
     package var next: UInt16
     package var hasDescriptor: UInt32
     package var isFilter: UInt32
+    /// The number of the kind that is a buffer in memory; 0: not known.
+    package var memory: UInt16 = 0
     /// The names of the library's own kinds: the application's keep their descriptor, if they have one, where they like.
     package var own: [String]
 }

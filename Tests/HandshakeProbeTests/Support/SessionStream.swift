@@ -22,11 +22,13 @@ protocol SessionStream {}
 extension SessionStream {
     static var timeout: UInt64 { 60_000_000_000 }
 
-    func table(capacity: Int = 100) -> SessionTable {
+    func table(
+        capacity: Int = 100, rules: SessionRules = .openSSL, stack: String = "openssl"
+    ) -> SessionTable {
         var table = SessionTable(capacity: capacity, timeout: Self.timeout, wallClockOffset: 0)
         table.processes.readsProc = false
         table.register(
-            ProfileEntry(rules: .openSSL, stack: "openssl", library: "/libssl.so.3", version: "3.0.19"), at: 1)
+            ProfileEntry(rules: rules, stack: stack, library: "/libssl.so.3", version: "3.0.19"), at: 1)
         return table
     }
 
@@ -62,7 +64,8 @@ extension SessionStream {
     func back(
         _ time: UInt64, from enter: UInt64, result: Int32, flow: UInt32, io: Int32 = 5, object: UInt64 = 0x1000,
         pid: UInt32 = 7, firstSend: UInt64 = 0, scalars: [Fact: UInt32] = [:], steps: [tlswatch_step] = [],
-        input: UInt64? = nil, idle: (count: UInt32, time: UInt64) = (0, 0), time told: CallTime = CallTime()
+        input: UInt64? = nil, idle: (count: UInt32, time: UInt64) = (0, 0), time told: CallTime = CallTime(),
+        flags: UInt16 = 0
     ) -> [UInt8] {
         var event = tlswatch_call_return()
         event.header = header(time, object: object, pid: pid, hook: .call)
@@ -72,6 +75,7 @@ extension SessionStream {
         (event.off_cpu_ns, event.run_delay_ns, event.unread_ns) = (told.offCPU, told.delay, told.unread)
         (event.arrived_ns, event.rtt_us, event.retransmits) = (told.arrived, told.rtt, told.retransmits)
         event.first_send_ns = firstSend
+        event.flags = flags
         event.result = result
         event.io_result = io
         event.steps = UInt16(steps.count)

@@ -1,25 +1,56 @@
 """A TCP client that does not finish a handshake.
 
 Usage: odd_client.py PORT HOW. close: says nothing and closes. garbage: sends what is no TLS and closes.
-hold: says nothing and stays. hello: sends a ClientHello and stays. Prints `done` once that has happened.
+hold: says nothing and stays. hello: sends a ClientHello and stays. half: sends half of one and closes. pieces: sends one in two
+pieces, the second when the first has arrived, and completes the handshake. Prints `done` once that has happened.
 """
+import fcntl
 import signal
 import socket
 import ssl
 import sys
+import termios
+import time
 
 port, how = int(sys.argv[1]), sys.argv[2]
 connection = socket.create_connection(("127.0.0.1", port))
 if how == "garbage":
     connection.sendall(b"\x00\xff" * 64)
-elif how == "hello":
-    outgoing = ssl.MemoryBIO()
+elif how in ("hello", "half", "pieces"):
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    tls = context.wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname="a.example")
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    tls = context.wrap_bio(incoming, outgoing, server_hostname="a.example")
     try:
         tls.do_handshake()
     except ssl.SSLWantReadError:
-        connection.sendall(outgoing.read())
+        hello = outgoing.read()
+    connection.sendall(hello if how == "hello" else hello[: len(hello) // 2])
+if how in ("half", "pieces"):
+    while fcntl.ioctl(connection, termios.TIOCOUTQ, b"\0" * 4) != b"\0" * 4:
+        time.sleep(0.001)
+if how == "half":
+    # What ends it is read after what it sent.
+    connection.shutdown(socket.SHUT_WR)
+    try:
+        while connection.recv(4096):
+            pass
+    except ConnectionResetError:
+        # It had only looked at what is still unread.
+        pass
+elif how == "pieces":
+    connection.sendall(hello[len(hello) // 2 :])
+    while True:
+        try:
+            tls.do_handshake()
+            break
+        except ssl.SSLWantReadError:
+            connection.sendall(outgoing.read())
+            incoming.write(connection.recv(65536))
+    connection.sendall(outgoing.read())
+    tls.write(b"GET / HTTP/1.0\r\n\r\n")
+    connection.sendall(outgoing.read())
+    assert connection.recv(4096)
 if how in ("close", "garbage"):
     connection.close()
 print("done", flush=True)

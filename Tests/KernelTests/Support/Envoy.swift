@@ -26,6 +26,9 @@ final class Envoy: Sendable {
     /// Of the server that asks its clients for certificates.
     var mutualPort: Int { reserved[1].number }
     var quicPort: Int { reserved[2].number }
+    /// Of the server that looks at each ClientHello first: it serves a.example, plain HTTP, and nobody else.
+    var inspectedPort: Int { reserved[3].number }
+    private var adminPort: Int { reserved[4].number }
 
     /// - Parameter upstream: the port of the server behind it: /1.2 and /1.3 lead there by that version, a connection each time.
     init(_ certificates: TestCertificates, upstream: Int) throws {
@@ -37,16 +40,17 @@ final class Envoy: Sendable {
         unsafe free(real)
         directory = try TemporaryDirectory()
         // A port that is free for TCP may be another's for UDP: Envoy ends then, and says so.
-        reserved = try (0..<3).map { _ in try FreePort() }
+        reserved = try (0..<5).map { _ in try FreePort() }
         let listeners = [
             Self.listener(reserved[0].number, certificates, asks: false),
             Self.listener(reserved[1].number, certificates, asks: true),
             Self.datagrams(reserved[2].number, certificates),
+            Self.inspected(reserved[3].number, certificates),
         ]
         let clusters = ["1.2", "1.3"].map { Self.cluster($0, port: upstream, certificates) }
         let file = try directory.write(
             """
-            {"static_resources": {
+            {"admin": {"address": \(Self.address(reserved[4].number))}, "static_resources": {
               "listeners": [\(listeners.joined(separator: ", "))],
               "clusters": [\(clusters.joined(separator: ", "))]}}
             """, to: "envoy.json")
@@ -56,7 +60,7 @@ final class Envoy: Sendable {
                 "-c", file, "--concurrency", "1", "--disable-hot-restart", "-l", "warning",
                 "--file-flush-interval-msec", "50",
             ])
-        for port in [port, mutualPort] { try FreePort.awaitListening(port, server: child) }
+        for port in [port, mutualPort, inspectedPort, adminPort] { try FreePort.awaitListening(port, server: child) }
     }
 
     deinit { child.stop(SIGTERM) }
@@ -117,6 +121,21 @@ final class Envoy: Sendable {
         """
     }
 
+    private static func inspected(_ port: Int, _ certificates: TestCertificates) -> String {
+        """
+        {"name": "inspected", "stat_prefix": "inspected", "address": \(address(port)),
+          "listener_filters": [{"name": "envoy.filters.listener.tls_inspector", "typed_config": {
+            "@type": "\(types).filters.listener.tls_inspector.v3.TlsInspector"}}],
+          "filter_chains": [
+            {"filter_chain_match": {"server_names": ["a.example"], "transport_protocol": "tls"},
+              "transport_socket": {"name": "tls", "typed_config": {
+                "@type": "\(types).transport_sockets.tls.v3.DownstreamTlsContext",
+                "common_tls_context": {"alpn_protocols": ["h2", "http/1.1"], \(identity(certificates))}}},
+              "filters": \(http("AUTO"))},
+            {"filter_chain_match": {"transport_protocol": "raw_buffer"}, "filters": \(http("AUTO"))}]}
+        """
+    }
+
     private static func datagrams(_ port: Int, _ certificates: TestCertificates) -> String {
         """
         {"address": \(address(port, "UDP")), "udp_listener_config": {"quic_options": {}}, "filter_chains": [{
@@ -148,6 +167,19 @@ final class Envoy: Sendable {
     }
 
     // MARK: what it says
+
+    /// Those of its counters that have these names.
+    func counters(_ names: [String]) throws -> [String: Int] {
+        let answer = try ChildProcess.run(
+            "curl",
+            ["-q", "--noproxy", "*", "-s", "--max-time", "20", "http://127.0.0.1:\(adminPort)/stats"])
+        return answer.output.split(separator: "\n").reduce(into: [:]) { counters, line in
+            let parts = line.split(separator: ": ")
+            if parts.count == 2, names.contains(String(parts[0])), let value = Int(parts[1]) {
+                counters[String(parts[0])] = value
+            }
+        }
+    }
 
     /// The requests that it has logged.
     func logged() -> [Logged] {

@@ -184,9 +184,12 @@ extension BoringSSLState {
         return (alert, reason ?? 0)
     }
 
-    /// Whether a failed call was a look at the ClientHello, with a connection that was made for it and was to fail.
+    /// Whether a call was a look at the ClientHello, with a connection that was made for it and was to fail: one that can answer
+    /// nobody, and had come no further.
     static func wasOnlyALook(_ event: borrowing CallReturn, _ role: Role) -> Bool {
         let state = BoringSSLState(event.state)
-        return role == .server && state.isQUIC && state.step == readingHello && fatal(event)?.reason == rejected
+        guard role == .server, let step = state.step, step <= readingHello else { return false }
+        guard state.isQUIC else { return event.isMute }
+        return step == readingHello && fatal(event)?.reason == rejected
     }
 }

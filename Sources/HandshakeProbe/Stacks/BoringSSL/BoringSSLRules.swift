@@ -10,8 +10,8 @@ extension SessionRules {
             guard let step = state.step, state.wait != BoringSSLState.failed else { return .unrelated }
             guard step == 0 else { return .proceed }
             if state.connected == 1 { return .renegotiate }
-            // A QUIC server may have a connection made to parse a ClientHello with, and throw it away.
-            return entry.isServer && state.isQUIC ? .look : .start
+            // A server may make a connection to parse a ClientHello with, and throw it away.
+            return entry.isServer ? (state.isQUIC ? .look : .tentative) : .start
         },
         exit: { exit in
             let state = BoringSSLState(exit.values)

@@ -7,9 +7,13 @@ struct TransportKinds {
 
     /// A kind's number and name, as include/openssl/bio.h has them. The number is the first word of its table.
     private static let own: [UInt64: String] = [
-        0x505: "socket", 0x504: "file descriptor", 0x401: "memory buffer", 0x413: "BIO pair", 0x50c: "socket connect",
+        0x505: "socket", 0x504: "file descriptor", UInt64(memoryKind): memory, 0x413: "BIO pair",
+        0x50c: "socket connect",
     ]
     private static let socket = "socket"
+    private static let memory = "memory buffer"
+    /// `BIO_TYPE_MEM`.
+    private static let memoryKind: UInt16 = 0x401
     /// `BIO_TYPE_DESCRIPTOR`, `BIO_TYPE_FILTER`.
     private static let descriptorBit: UInt32 = 0x0100
     private static let filterBit: UInt32 = 0x0200
@@ -19,7 +23,7 @@ struct TransportKinds {
     private static let functionOffsets: [UInt64] = [16, 24, 32]
     private static let chunk: UInt64 = 1 << 20
     /// Tables looked at whose first word is one of the numbers.
-    private static let candidateLimit = 4096
+    private static let candidateLimit = 1 << 16
 
     init(_ code: CodeReader) { self.code = code }
 
@@ -34,6 +38,7 @@ struct TransportKinds {
         return TransportLayout(
             kinds: 0, kind: 0, name: UInt16(Self.nameOffset), descriptor: descriptor ?? 0, next: next ?? 0,
             hasDescriptor: descriptor == nil ? 0 : Self.descriptorBit, isFilter: next == nil ? 0 : Self.filterBit,
+            memory: tables[Self.memory] == nil ? 0 : Self.memoryKind,
             own: tables.keys.sorted())
     }
 

@@ -266,7 +266,7 @@ import Testing
     @Test("Of a goroutine's call it is known what it waited, and no more") func waits() {
         var parts = SessionParts()
         var call = tlswatch_call_return()
-        (call.enter_ns, call.header.time_ns, call.waits) = (100, 400, 1)
+        (call.enter_ns, call.header.time_ns, call.flags) = (100, 400, 1)
         (call.off_cpu_ns, call.run_delay_ns, call.unread_ns) = (120, TLSWATCH_NO_TIME, 20)
         parts.add(call)
         let finished = parts.finished(duration: 300)
