@@ -33,7 +33,7 @@ has() { # NAME FILE TEXT…: each text is in the file
 }
 
 wait_for() { # COMMAND…: until it succeeds; without it nothing after it makes sense
-    deadline=$(($(date +%s) + 30))
+    deadline=$(($(date +%s) + 120)) # emulated, on a machine that may have other work
     until "$@"; do
         if [ "$(date +%s)" -gt $deadline ]; then
             check "waiting for $*" "" "in vain"

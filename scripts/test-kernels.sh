@@ -10,7 +10,7 @@ readonly kernels='
 linux-image-6\.1\.[0-9-]+-cloud-amd64|perf|65
 linux-image-6\.12\.[0-9]+(\+deb[0-9]+)?-cloud-amd64|multi|65
 '
-readonly limit=180 # seconds for one kernel, boot and all
+readonly limit=400 # seconds for one kernel, boot and all
 readonly cache=${TLSWATCH_TEST_CACHE:-${XDG_CACHE_HOME:-${HOME:-/var/tmp}/.cache}/tlswatch-tests}/kernels
 scripts=$(cd "$(dirname "$0")" && pwd)
 
