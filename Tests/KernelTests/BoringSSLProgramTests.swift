@@ -186,9 +186,7 @@ extension KernelTests {
                 var port: Int?
                 var http: Int?
             }
-            let said = try python.output.split(separator: "\n").map {
-                try JSONDecoder().decode(Said.self, from: Data($0.utf8))
-            }
+            let said = try jsonLines(python.output, as: Said.self)
             try #require(said.count == 5)
             try #require(said.count { $0.port != nil } == 4, "\(python.output)")
             let rows = try capture.finish(expecting: 5) { $0.pid == Int(python.pid) }
@@ -274,9 +272,7 @@ extension KernelTests {
                 var port: Int?
                 var error: String?
             }
-            let said = try bun.output.split(separator: "\n").map {
-                try JSONDecoder().decode(Said.self, from: Data($0.utf8))
-            }
+            let said = try jsonLines(bun.output, as: Said.self)
             try #require(said.count == count + 1 && said[count].error != nil, "\(bun.output)")
             let rows = try capture.finish(expecting: 2 * count + 2) { $0.pid == Int(bun.pid) }
             expectSane(rows)

@@ -36,9 +36,7 @@ extension KernelTests {
         func rustModule() throws {
             let count = 4
             let (python, library, rows) = try run("python-utls", "utls_tls.py", ["\(count)"])
-            let said = try python.output.split(separator: "\n").map {
-                try JSONDecoder().decode(Said.self, from: Data($0.utf8))
-            }
+            let said = try jsonLines(python.output, as: Said.self)
             try #require(said.count == count)
             for role in ["client", "server"] {
                 let told = rows.filter { $0.role == role }

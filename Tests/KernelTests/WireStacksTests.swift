@@ -176,9 +176,7 @@ extension KernelTests {
                     certificates.certificate, certificates.key, other.authority,
                 ])
             try #require(program.status == .exited(0), "\(program.errors)")
-            let said = try program.output.split(separator: "\n").map {
-                try JSONDecoder().decode(JavaConnection.self, from: Data($0.utf8))
-            }
+            let said = try jsonLines(program.output, as: JavaConnection.self)
             #expect(said.count == 7)
             let text = try String(contentsOfFile: directory.file("rows.json"), encoding: .utf8)
             let rows = try SessionRow.parse(text.split(separator: "\n").map(String.init))
@@ -240,9 +238,7 @@ extension KernelTests {
                     script("quic_connections.py"), certificates.authority, certificates.certificate, certificates.key,
                 ] + (port.map { ["\($0)"] } ?? []))
             try #require(child.status == .exited(0), "\(child.errors)")
-            let said = try child.output.split(separator: "\n").map {
-                try JSONDecoder().decode(QUICConnection.self, from: Data($0.utf8))
-            }
+            let said = try jsonLines(child.output, as: QUICConnection.self)
             return (child, said)
         }
 
@@ -322,9 +318,7 @@ extension KernelTests {
             let child = try ChildProcess.run(
                 "python3", [script("wire_fast_open.py"), certificates.certificate, certificates.key, "3"])
             try #require(child.status == .exited(0), "\(child.errors)")
-            let said = try child.output.split(separator: "\n").map {
-                try JSONDecoder().decode(Said.self, from: Data($0.utf8))
-            }
+            let said = try jsonLines(child.output, as: Said.self)
             #expect(said.map(\.taken) == Array(repeating: true, count: 6))
             let all = observer.finish(expecting: 2 * said.count) { $0.pid == UInt32(child.pid) }
             #expect(all.count == 2 * said.count)

@@ -23,10 +23,6 @@ extension KernelTests {
             var server: Side
         }
 
-        private func lines<Value: Decodable>(_ text: String, as type: Value.Type) throws -> [Value] {
-            try text.split(separator: "\n").map { try JSONDecoder().decode(Value.self, from: Data($0.utf8)) }
-        }
-
         private func isOn(_ port: Int) -> (Handshake) -> Bool {
             { handshake in
                 let end = handshake.role == .server ? handshake.local : handshake.remote
@@ -54,7 +50,7 @@ extension KernelTests {
             let program = try ChildProcess(
                 "python3",
                 [script("wire_connections.py"), certificates.authority, certificates.certificate, certificates.key])
-            let said = try lines(program.wait().output, as: Connection.self)
+            let said = try jsonLines(program.wait().output, as: Connection.self)
             #expect(said.count == 17)
             let all = observer.finish(expecting: 2 * (said.count - 1)) { $0.pid == UInt32(program.pid) }
             for connection in said {
@@ -114,7 +110,7 @@ extension KernelTests {
             let program = try ChildProcess(
                 "python3",
                 [script("wire_lossy_link.py"), certificates.certificate, certificates.key, "30", "0.04", "0.1", "0.05"])
-            let link = try #require(try lines(program.wait(within: .seconds(90)).output, as: Link.self).first)
+            let link = try #require(try jsonLines(program.wait(within: .seconds(90)).output, as: Link.self).first)
             let done = try #require(link.done, "\(link.error ?? "")")
             #expect(done.count == 30)
             #expect(link.changed > 20)

@@ -18,17 +18,8 @@ private final class HeldPort {
         self.descriptor = descriptor
         var yes: Int32 = 1
         unsafe _ = setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &yes, 4)
-        var address = sockaddr_in()
-        address.sin_family = sa_family_t(AF_INET)
-        address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
-        var length = socklen_t(MemoryLayout<sockaddr_in>.size)
-        let bound = unsafe withUnsafeMutablePointer(to: &address) { pointer in
-            unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { generic in
-                unsafe bind(descriptor, generic, length) == 0 && getsockname(descriptor, generic, &length) == 0
-            }
-        }
-        guard bound else { throw HarnessError("cannot bind a port: errno \(errno)") }
-        port = Int(UInt16(bigEndian: address.sin_port))
+        guard let port = bindToLoopback(descriptor) else { throw HarnessError("cannot bind a port: errno \(errno)") }
+        self.port = port
     }
 
     deinit { close(descriptor) }

@@ -21,19 +21,11 @@ final class PageServer: Sendable {
     /// - Parameter answer: to the first request, the second, …; `nil` closes the connection without a word.
     init(answer: @escaping @Sendable (Int) -> Response?) throws {
         let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
-        var address = sockaddr_in()
-        address.sin_family = sa_family_t(AF_INET)
-        address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
-        var length = socklen_t(MemoryLayout<sockaddr_in>.size)
-        let bound = unsafe withUnsafeMutablePointer(to: &address) { pointer in
-            unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { generic in
-                unsafe bind(descriptor, generic, length) == 0 && listen(descriptor, 16) == 0
-                    && getsockname(descriptor, generic, &length) == 0
-            }
+        guard let port = bindToLoopback(descriptor), listen(descriptor, 16) == 0 else {
+            throw HarnessError("cannot listen on loopback: errno \(errno)")
         }
-        guard bound else { throw HarnessError("cannot listen on loopback: errno \(errno)") }
         self.descriptor = descriptor
-        port = Int(UInt16(bigEndian: address.sin_port))
+        self.port = port
         count = Mutex(0)
         let connections = Connections(descriptor: descriptor, answer: answer) { [weak self] in
             self?.count.withLock {
