@@ -100,11 +100,13 @@ deb: build
 dist: build
 	./scripts/make-dist.sh .build/release/tlswatch dist
 
-# Makes metrics.pb.swift anew; needs protoc (Debian: protobuf-compiler).
+# Makes metrics.pb.swift and otlp.pb.swift anew; needs protoc (Debian: protobuf-compiler).
 protobuf:
 	$(SWIFT) build --package-path .build/checkouts/swift-protobuf --product protoc-gen-swift
-	cd Sources/PrometheusProtobuf && protoc --swift_opt=Visibility=Public --swift_out=. metrics.proto \
-		--plugin=../../.build/checkouts/swift-protobuf/.build/debug/protoc-gen-swift
+	for file in PrometheusProtobuf/metrics OTLPProtobuf/otlp; do \
+		(cd Sources/$${file%/*} && protoc --swift_opt=Visibility=Public --swift_out=. $${file#*/}.proto \
+			--plugin=../../.build/checkouts/swift-protobuf/.build/debug/protoc-gen-swift) || exit 1; \
+	done
 
 install: build
 	install -D -m 0755 .build/release/tlswatch $(DESTDIR)$(PREFIX)/bin/tlswatch

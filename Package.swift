@@ -63,6 +63,11 @@ let package = Package(
             name: "PrometheusProtobuf", dependencies: [.product(name: "SwiftProtobuf", package: "swift-protobuf")],
             exclude: ["metrics.proto"]
         ),
+        // The same of otlp.proto, OpenTelemetry's protocol.
+        .target(
+            name: "OTLPProtobuf", dependencies: [.product(name: "SwiftProtobuf", package: "swift-protobuf")],
+            exclude: ["otlp.proto"]
+        ),
         // libxcrypt's bcrypt, for the HTTP side's passwords. Its archive: one file to deploy.
         .target(name: "CPassword", linkerSettings: [.linkedLibrary(":libcrypt.a")]),
         // libyaml's parser, for the settings and the web configuration: its errors have lines.
@@ -73,7 +78,9 @@ let package = Package(
         // What a handshake is, how many are counted and how they are told: no kernel, no C.
         .target(
             name: "Handshakes",
-            dependencies: ["PrometheusProtobuf", .product(name: "SwiftProtobuf", package: "swift-protobuf")],
+            dependencies: [
+                "OTLPProtobuf", "PrometheusProtobuf", .product(name: "SwiftProtobuf", package: "swift-protobuf"),
+            ],
             swiftSettings: settings
         ),
         // Machine code: ELF files, unwind tables, an interpreter, where a probe costs least.
@@ -129,6 +136,7 @@ let package = Package(
         // What several test targets do: child processes, waiting, certificates, random numbers that repeat.
         .target(
             name: "TestSupport", dependencies: ["Code", "Handshakes"], path: "Tests/TestSupport",
+            exclude: ["Collector/collector.py"],
             swiftSettings: settings
         ),
         // These three run anywhere.
@@ -160,6 +168,7 @@ let package = Package(
             dependencies: [
                 "tlswatch", "HandshakeProbe", "Handshakes", "Kernel", "TestSupport",
                 .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOPosix", package: "swift-nio"),
             ],
             swiftSettings: settings
         ),

@@ -26,7 +26,7 @@ ROOMS = {
         "Windows": {"Model": ANY},
         "Query": {"Model": ANY, "Fields": ANY, "Windows": ANY},
         "Metrics": {"Model": ANY, "Fields": ANY, "Windows": ANY},
-        "Exposition": {"Model": ANY, "Windows": ANY, "Metrics": ANY},
+        "Exposition": {"Model": ANY, "Fields": ANY, "Windows": ANY, "Metrics": ANY},
     },
     "HandshakeProbe": {
         "Messages": {},
@@ -48,13 +48,16 @@ ROOMS = {
         "Service": {"Basics": ANY, "Output": ANY},
         "Configuration": {"Files": ANY, "Basics": ANY, "Service": ANY},
         "Web": {"Files": ANY, "Basics": ANY, "StatusPage": ANY, "Service": ANY},
-        "Commands": {"Basics": ANY, "Output": ANY, "Service": ANY, "Configuration": ANY, "Web": ANY},
+        "Export": {"Basics": ANY, "Service": ANY},
+        "Commands": {
+            "Basics": ANY, "Output": ANY, "Service": ANY, "Configuration": ANY, "Web": ANY, "Export": ANY,
+        },
     },
 }
 
 # What a module may import; SwiftPM lets it import whatever happens to be built. ANY: Package.swift alone decides.
 IMPORTS = {
-    "Handshakes": {"Glibc", "PrometheusProtobuf", "SwiftProtobuf"},
+    "Handshakes": {"FoundationEssentials", "Glibc", "OTLPProtobuf", "PrometheusProtobuf", "SwiftProtobuf"},
     "Code": {"CCapstone", "Glibc", "Synchronization"},
     "Kernel": {"CBPF", "CEvents", "Dispatch", "Glibc", "Synchronization"},
     "Wire": {"Crypto", "CryptoExtras", "Handshakes"},
@@ -67,6 +70,10 @@ IMPORTS = {
 
 # Of what a module may import: the rooms that alone may.
 ROOMS_ONLY = {
+    "Handshakes": {
+        "FoundationEssentials": {"Exposition"}, "OTLPProtobuf": {"Exposition"}, "PrometheusProtobuf": {"Exposition"},
+        "SwiftProtobuf": {"Exposition"},
+    },
     "HandshakeProbe": {
         "CCapstone": {"Stacks"},
         "Code": {"Stacks", "Attach", "Discovery", "Engine"},

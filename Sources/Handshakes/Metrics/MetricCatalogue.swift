@@ -191,6 +191,12 @@ package enum MetricCatalogue {
     package static let logLinesSuppressed = MetricDescriptor(
         "tlswatch_log_lines_suppressed_total", .counter,
         help: "Log lines suppressed by the rate limit.")
+    package static let otlpExports = MetricDescriptor(
+        "tlswatch_otlp_exports_total", .counter, labels: ["signal", "result"],
+        help: "Requests to the OTLP collector, by signal (metrics or traces) and result.", cost: "6 with --otlp")
+    package static let otlpSpans = MetricDescriptor(
+        "tlswatch_otlp_spans_total", .counter, labels: ["result"],
+        help: "Sessions that were to become OTLP spans, by what became of them.", cost: "4 with --otlp")
     package static let processCPU = MetricDescriptor(
         "process_cpu_seconds_total", .counter, unit: "seconds", help: "User and system CPU time of tlswatch itself.")
     package static let processResidentMemory = MetricDescriptor(
@@ -213,7 +219,9 @@ package enum MetricCatalogue {
         eventsDecoded, probeHits, probes, observedProcesses, wireSessions, wirePackets, wireGroups, librariesEvicted,
         windowIncomplete, seriesCapped,
         seriesEvicted,
-        buildInfo, configReloadSuccessful, scrapes, scrapeDuration, requestsRejected, logLinesSuppressed, processCPU,
+        buildInfo, configReloadSuccessful, scrapes, scrapeDuration, requestsRejected, logLinesSuppressed, otlpExports,
+        otlpSpans,
+        processCPU,
         processResidentMemory, processVirtualMemory,
         processOpenDescriptors, processDescriptorLimit, processStart,
     ]

@@ -26,12 +26,28 @@ struct NativeBuckets {
             let bucket = native[Int(cell)]
             if bucket == .min { zeroCount &+= count } else { add(count, to: Self.halved(Int(bucket))) }
         }
-        while buckets.count > Self.limit, schema > Self.coarsestSchema {
-            let finer = buckets
-            buckets.removeAll(keepingCapacity: true)
-            for bucket in finer { add(bucket.count, to: Self.halved(bucket.index)) }
-            schema -= 1
-        }
+        while buckets.count > Self.limit, schema > Self.coarsestSchema { merge() }
+    }
+
+    /// The same with no more than `limit` buckets from the first to the last, those of count 0 included: for formats that tell
+    /// each of them.
+    var dense: NativeBuckets {
+        var dense = self
+        while dense.width > Self.limit, dense.schema > Self.coarsestSchema { dense.merge() }
+        return dense
+    }
+
+    private var width: Int {
+        guard let first = buckets.first, let last = buckets.last else { return 0 }
+        return last.index - first.index + 1
+    }
+
+    /// Goes to the next lower schema.
+    private mutating func merge() {
+        let finer = buckets
+        buckets.removeAll(keepingCapacity: true)
+        for bucket in finer { add(bucket.count, to: Self.halved(bucket.index)) }
+        schema -= 1
     }
 
     private mutating func add(_ count: UInt64, to index: Int) {

@@ -19,19 +19,9 @@ package struct RecentSessions: Sendable {
     /// - Parameter slow: nanoseconds from which on a completed session is slow.
     package init(slow: UInt64) { self.slow = slow }
 
-    /// Whether it is one of those that are kept. Sessions that were abandoned are not: port scans and health checks would push
-    /// out the others.
-    package func wants(_ handshake: Handshake) -> Bool {
-        switch handshake.outcome {
-        case .completed: handshake.duration >= slow
-        case .failed, .timeout: true
-        case .abandoned: false
-        }
-    }
-
     /// Keeps it if it is wanted; the oldest make room.
     package mutating func keep(_ handshake: Handshake) {
-        guard wants(handshake) else { return }
+        guard handshake.failedOrWasSlow(slow) else { return }
         if pieces.last.map({ $0.count >= Self.pieceSize }) ?? true {
             pieces.append([])
             bytes.append(0)

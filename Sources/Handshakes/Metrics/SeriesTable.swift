@@ -14,6 +14,11 @@ package struct Series<Value: Sendable>: Sendable {
         return (labels[index], values[index])
     }
 
+    /// All of them in written order.
+    package var inOrder: some Sequence<(labels: LabelSet, value: Value)> {
+        order.lazy.map { (labels[Int($0)], values[Int($0)]) }
+    }
+
     /// Adds a series in its place and returns its index, which stays valid.
     @discardableResult
     package mutating func append(_ label: LabelSet, _ value: Value) -> Int {

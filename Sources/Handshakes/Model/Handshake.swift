@@ -150,6 +150,16 @@ public struct Handshake: Sendable, Equatable {
     public var remote: String?
     public var socketConfidence: SocketConfidence
 
+    /// Whether it failed, timed out, or took at least `slow` nanoseconds to complete: what is kept and told one by one.
+    /// Sessions that were abandoned are not: port scans and health checks would push out the others.
+    package func failedOrWasSlow(_ slow: UInt64) -> Bool {
+        switch outcome {
+        case .completed: duration >= slow
+        case .failed, .timeout: true
+        case .abandoned: false
+        }
+    }
+
     /// In calls and not blocked in them.
     public var busy: UInt64? { parts.busy }
     /// Between the calls, or blocked in them.

@@ -57,7 +57,7 @@ extension ResolvedSettings {
         let rows =
             [["setting", "value", "from", "default"]]
             + entries.map { entry in
-                let value = entry.texts.isEmpty ? "none" : entry.texts.joined(separator: ", ")
+                let value = entry.texts.isEmpty ? "none" : entry.shown.joined(separator: ", ")
                 return [entry.setting.key, value, entry.source.rawValue, entry.setting.standardText]
             }
         let widths = (0..<4).map { column in rows.map { $0[column].count }.max() ?? 0 }
@@ -82,7 +82,7 @@ extension ResolvedSettings {
         let settings = entries.map { entry in
             var one = JSONObject()
             one.text("key", entry.setting.key)
-            one.literal("value", JSONObject.array(entry.texts))
+            one.literal("value", JSONObject.array(entry.shown))
             one.text("source", entry.source.rawValue)
             one.literal("default", JSONObject.array(entry.setting.standard))
             return String(decoding: one.finish(), as: UTF8.self)

@@ -55,6 +55,8 @@ struct RunCommand: AsyncParsableCommand {
 
     @OptionGroup var metrics: MetricsArguments
 
+    @OptionGroup var otlp: OTLPArguments
+
     private var own: SettingTexts {
         SettingTexts(
             (.listen, listen), (.telemetryPath, telemetryPath.texts),
@@ -73,6 +75,7 @@ struct RunCommand: AsyncParsableCommand {
         let format: SharedLogFormat
         let logger: Logger
         let engine: Engine
+        let otlp: OTLPExport?
     }
 
     /// Begins to observe. To be called while the process has one thread: those of the engine keep what observing needs,
@@ -83,7 +86,7 @@ struct RunCommand: AsyncParsableCommand {
         // A log reader that goes away ends nothing.
         _ = signal(SIGPIPE, SIG_IGN)
         StandardDescriptors.raiseLimit()
-        let flags = own.merging(observation.texts) { $1 }.merging(metrics.texts) { $1 }
+        let flags = [observation.texts, metrics.texts, otlp.texts].reduce(own) { $0.merging($1) { $1 } }
         let sources = SettingSources(flags: flags, path: config)
         let format = SharedLogFormat(RunSettings(own).logFormat, RunSettings(own).logLevel)
         format.bootstrap()
@@ -97,16 +100,19 @@ struct RunCommand: AsyncParsableCommand {
             options.leastPrivilege = true
             options.defersObjectFree = true
             options.keepsRecent = true
+            let otlp = try OTLPExport(resolved.settings)
             let engine = try Engine(options: options)
             do {
-                try engine.start { _ in }
+                let spans = otlp?.queue
+                try engine.start { spans?.offer($0) }
                 try Privileges.keepForServing()
                 try Headroom.requireDescriptors(Headroom.serving, to: "serve")
             } catch {
                 engine.stop()
                 throw error
             }
-            return Started(sources: sources, resolved: resolved, format: format, logger: logger, engine: engine)
+            return Started(
+                sources: sources, resolved: resolved, format: format, logger: logger, engine: engine, otlp: otlp)
         } catch {
             throw report(error) { logger.critical("\($0)") }
         }
@@ -143,7 +149,9 @@ struct RunCommand: AsyncParsableCommand {
             logger: logger, signals: hangUps)
         let report = ServiceReport(engine: engine, logger: logger)
         var source = MetricsSource(engine)
-        source.samples = { [outcome = reload.outcome] in outcome.samples }
+        source.samples = { [outcome = reload.outcome, otlp = started.otlp] in
+            outcome.samples + (otlp?.accounts.samples ?? [])
+        }
         let server = MetricsServer(
             source: source, addresses: settings.listen, telemetryPath: settings.telemetryPath, configuration: web,
             logger: logger,
@@ -155,13 +163,17 @@ struct RunCommand: AsyncParsableCommand {
                 if started.format.value == .text { LogOutput.write("ready") }
                 report.ready()
             })
+        var services: [ServiceGroupConfiguration.ServiceConfiguration] = [
+            .init(service: EngineService(engine: engine)), .init(service: server), .init(service: report),
+            .init(service: ObservationLog(engine: engine, logger: logger)), .init(service: reload),
+        ]
+        // The first to begin is the last to end: it tells what the engine counted until then.
+        if let otlp = started.otlp {
+            services.insert(.init(service: otlp.service(source, server.accounts, logger)), at: 0)
+        }
         let group = ServiceGroup(
             configuration: .init(
-                services: [
-                    .init(service: EngineService(engine: engine)), .init(service: server), .init(service: report),
-                    .init(service: ObservationLog(engine: engine, logger: logger)), .init(service: reload),
-                ],
-                gracefulShutdownSignals: [.sigterm, .sigint], logger: logger))
+                services: services, gracefulShutdownSignals: [.sigterm, .sigint], logger: logger))
         try await group.run()
     }
 }

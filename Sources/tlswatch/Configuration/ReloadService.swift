@@ -51,7 +51,7 @@ struct ReloadService: Service {
         let settings = inForce.settings
         engine.reconfigure(EngineTuning(settings.engine))
         logFormat.set(settings.logFormat, settings.logLevel)
-        let changed = changes.live.map { "\($0.setting.key)=\($0.texts.joined(separator: ","))" }
+        let changed = changes.live.map { "\($0.setting.key)=\($0.shown.joined(separator: ","))" }
         var metadata: Logger.Metadata = [:]
         if let file = next.file { metadata["file"] = "\(file)" }
         if !changed.isEmpty { metadata["changed"] = "\(changed.joined(separator: " "))" }

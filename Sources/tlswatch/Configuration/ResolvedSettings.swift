@@ -10,6 +10,9 @@ struct ResolvedSettings: Sendable {
         /// Empty where nothing holds.
         var texts: [String]
         var source: Source
+
+        /// What may be told of `texts`.
+        var shown: [String] { setting.isSecret ? texts.map { _ in "(set)" } : texts }
     }
 
     /// In the order of the table.

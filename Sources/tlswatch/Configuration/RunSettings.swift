@@ -8,6 +8,7 @@ struct RunSettings: Sendable {
     var webConfigurationFile: String?
     var logFormat = LogFormat.text
     var logLevel = LogLevel.info
+    var otlp = OTLPSettings()
     var engine = EngineOptions(version: Version.current, revision: Version.revision)
 
     init() {}

@@ -21,13 +21,16 @@ struct Setting: Sendable {
     let cost: String
     /// Whether SIGHUP changes it in a daemon that runs.
     let reloads: Bool
+    /// Its texts hold what nobody else is to read: they are never told.
+    let isSecret: Bool
     /// Puts the texts in force; false where they are not what it accepts.
     let apply: @Sendable ([String], inout RunSettings) -> Bool
 
     init(
         _ key: String, _ form: Form = .single, standard: [String], standardMeaning: String = "none", accepts: String,
         meaning: String, cost: String = "",
-        reloads: Bool = false, apply: @escaping @Sendable ([String], inout RunSettings) -> Bool
+        reloads: Bool = false, isSecret: Bool = false,
+        apply: @escaping @Sendable ([String], inout RunSettings) -> Bool
     ) {
         self.key = key
         self.form = form
@@ -37,6 +40,7 @@ struct Setting: Sendable {
         self.meaning = meaning
         self.cost = cost
         self.reloads = reloads
+        self.isSecret = isSecret
         self.apply = apply
     }
 
@@ -91,6 +95,7 @@ struct Setting: Sendable {
     func fault(_ texts: [String]) -> String? {
         var scratch = RunSettings()
         guard !apply(texts, &scratch) else { return nil }
+        guard !isSecret else { return "must be \(accepts)" }
         // Long enough for every right value; what is longer is no use to a reader.
         let given = texts.joined(separator: ", ").prefix(60)
         return "must be \(accepts), not '\(given)'"

@@ -8,7 +8,8 @@ extension Setting {
         listen, telemetryPath, webConfigurationFile, logLevel, logFormat, library, phases, wire, probes,
         handshakeTimeout, ringSize,
         sweepInterval,
-        maxSessions, maxLibraries, window, label, exemplars, slow, maxSeries,
+        maxSessions, maxLibraries, window, label, exemplars, slow, maxSeries, otlp, otlpHeader, otlpCertificate,
+        otlpInterval, otlpShare,
     ]
 
     static let listen = Setting(
@@ -173,6 +174,41 @@ extension Setting {
         cost: "About 300 bytes each.",
         at: \.engine.metrics.limits.series
     ) { number($0, 1_000...1_000_000) }
+
+    static let otlp = Setting(
+        "otlp", standard: nil, accepts: "a URL, such as http://collector:4318 or https://otlp.example/base",
+        meaning:
+            "Send the metrics, and a span for each failed or slow session, to this OpenTelemetry collector (OTLP over HTTP; "
+            + "/v1/metrics and /v1/traces are appended).",
+        cost:
+            "Up to 2048 sessions of about 2 kB wait for the collector; beyond that, their spans are dropped and counted.",
+        at: \.otlp.collector
+    ) { text in CollectorAddress(argument: text).map { .some($0) } }
+
+    static let otlpHeader = Setting(
+        "otlp-header", .list, standard: [], accepts: "a name and a value, such as api-key=0123",
+        meaning: "Header of every request to the collector.",
+        cost: "Other users of the host can read flags: set it in the file or in the environment.", isSecret: true
+    ) { texts, settings in
+        settings.otlp.headers = texts.compactMap { CollectorHeader(argument: $0) }
+        return settings.otlp.headers.count == texts.count
+    }
+
+    static let otlpCertificate = Setting(
+        "otlp-certificate", standard: nil, accepts: Setting.path,
+        meaning: "Certificates of authorities (PEM) to trust besides the system's, for a collector with https.",
+        at: \.otlp.certificateFile
+    ) { path in path.isEmpty ? nil : .some(path) }
+
+    static let otlpInterval = Setting(
+        "otlp-interval", standard: "15s", accepts: "a duration from 1s to 10m",
+        meaning: "Interval between two exports of the metrics by OTLP.", at: \.otlp.interval
+    ) { duration($0, 1_000_000_000...600_000_000_000) }
+
+    static let otlpShare = Setting(
+        "otlp-share", standard: "0", accepts: "a number from 0 to 1",
+        meaning: "Share of the sessions that neither failed nor were slow that gets a span as well.", at: \.otlp.share
+    ) { text in Double(text).flatMap { (0...1).contains($0) ? $0 : nil } }
 
     private static func duration(_ text: String, _ range: ClosedRange<UInt64>) -> UInt64? {
         DurationArgument(argument: text).map(\.nanoseconds).flatMap { range.contains($0) ? $0 : nil }

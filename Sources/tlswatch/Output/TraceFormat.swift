@@ -16,6 +16,16 @@ struct TraceFormat {
         var name: String
         var begin: UInt64
         var end: UInt64
+
+        init(name: String, begin: UInt64, end: UInt64) {
+            self.name = name
+            self.begin = begin
+            self.end = end
+        }
+
+        init(_ interval: HandshakeInterval) {
+            self.init(name: interval.part.rawValue, begin: interval.begin, end: interval.end)
+        }
     }
 
     private var processes: [UInt32: Process] = [:]
@@ -30,12 +40,11 @@ struct TraceFormat {
     /// Appends a session: its slice, which has every field, with those of its parts.
     mutating func append(_ handshake: Handshake, to output: inout [UInt8]) {
         name(handshake, to: &output)
-        let parts = Self.parts(of: handshake)
+        let parts = handshake.innerIntervals.map(Slice.init)
         let own = Slice(name: Self.title(handshake), begin: handshake.start, end: handshake.end)
         var first = own.begin
         // A connection is mostly made before its handshake begins.
-        let connect = Self.slice(
-            "TCP connect", handshake.timeline.connecting, handshake.timeline.established)
+        let connect = handshake.connectInterval.map(Slice.init)
         if let connect, connect.end <= own.begin { first = connect.begin }
         let lane = lane(of: handshake.pid, from: first, to: own.end, &output)
         if let connect, connect.end <= own.begin { write(connect, handshake.pid, lane, to: &output) }
@@ -51,25 +60,6 @@ struct TraceFormat {
             write(connect, handshake.pid, place, to: &output)
         }
         for part in parts { write(part, handshake.pid, lane, to: &output) }
-    }
-
-    /// Those that lie inside the session, one after the other.
-    private static func parts(of handshake: Handshake) -> [Slice] {
-        let timeline = handshake.timeline
-        let exchange = slice("key exchange", timeline.keyExchangeBegin, timeline.keyExchangeEnd)
-        let end = timeline.finished ?? (handshake.outcome == .completed ? handshake.end : nil)
-        let finish = slice("finish", timeline.keyExchangeEnd, end)
-        var last = handshake.start
-        return [exchange, finish].compactMap { part in
-            guard let part, part.begin >= last, part.end <= handshake.end else { return nil }
-            last = part.end
-            return part
-        }
-    }
-
-    private static func slice(_ name: String, _ begin: UInt64?, _ end: UInt64?) -> Slice? {
-        guard let begin, let end, begin <= end else { return nil }
-        return Slice(name: name, begin: begin, end: end)
     }
 
     private static func title(_ handshake: Handshake) -> String {

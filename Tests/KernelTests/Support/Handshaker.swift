@@ -136,14 +136,7 @@ struct TLSBuild: Sendable, CustomStringConvertible {
         return TLSBuild(description: name, directory: directory, suffix: suffix)
     }
 
-    /// Where scripts/fetch-tls-builds.sh unpacks them.
-    static func cache() throws -> String {
-        let environment = ProcessInfo.processInfo.environment
-        if let path = environment["TLSWATCH_TEST_CACHE"], !path.isEmpty { return path }
-        if let path = environment["XDG_CACHE_HOME"], !path.isEmpty { return path + "/tlswatch-tests" }
-        let home = environment["HOME"].flatMap { $0.isEmpty ? nil : $0 } ?? "/var/tmp"
-        return home + "/.cache/tlswatch-tests"
-    }
+    static func cache() throws -> String { TestCache.directory }
 
     private var version: String { suffix.isEmpty ? "" : "." + suffix }
     var libssl: String? { directory.map { $0 + "/libssl.so" + version } }

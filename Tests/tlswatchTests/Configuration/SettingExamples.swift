@@ -49,5 +49,15 @@ struct SettingExample: CustomTestStringConvertible, Sendable {
         SettingExample(key: "exemplars", right: [["true"], ["false"], ["true"]], wrong: ["yes", "1", "True"]),
         SettingExample(key: "slow", right: [["1ms"], ["1h"], ["2.5s"]], wrong: ["999us", "61m", "0s", "100"]),
         SettingExample(key: "max-series", right: [["1000"], ["1000000"], ["5000"]], wrong: ["999", "1000001", "x"]),
+        SettingExample(
+            key: "otlp", right: [["http://a:4318"], ["https://b.example/base"], ["http://[::1]"]],
+            wrong: ["a:4318", "grpc://a:4317", "http://", "http://a:0", "http://a/?b", "http://u@a"]),
+        SettingExample(
+            key: "otlp-header", right: [["a=b", "c=d"], ["e=f g"], ["h=i=j"]], wrong: ["a", "=b", "a b=c", "Host=a"]),
+        SettingExample(key: "otlp-certificate", right: [["/a.pem"], ["b.pem"], ["c"]], wrong: []),
+        SettingExample(
+            key: "otlp-interval", right: [["1s"], ["10m"], ["60s"]], wrong: ["999ms", "601s", "0s", "30"]),
+        SettingExample(
+            key: "otlp-share", right: [["0.01"], ["1"], ["0"]], wrong: ["-0.1", "1.1", "1%", "nan", "all"]),
     ]
 }

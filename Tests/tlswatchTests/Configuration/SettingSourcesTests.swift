@@ -68,7 +68,8 @@ import Testing
                 try SettingSources(environment: [:], path: path).resolve()
             }
             #expect(inFile?.status == .input)
-            #expect(inFile?.message == "\(path):2: \(setting.key): must be \(setting.accepts), not '\(text)'")
+            let given = setting.isSecret ? "" : ", not '\(text)'"
+            #expect(inFile?.message == "\(path):2: \(setting.key): must be \(setting.accepts)\(given)")
             let inEnvironment = #expect(throws: ConfigurationErrors.self, "\(text)") {
                 try SettingSources(environment: [setting.variable: text], standardPath: folder.file("nothing"))
                     .resolve()
@@ -80,6 +81,17 @@ import Testing
             }
             #expect(flag.map { RunCommand.exitCode(for: $0).rawValue } == 64)
         }
+    }
+
+    @Test("What a header to the collector holds is never told, right or wrong") func secretsAreKept() throws {
+        let sources = SettingSources(
+            environment: ["TLSWATCH_OTLP_HEADER": "api-key=hunter2"], standardPath: folder.file("nothing.yml"))
+        let resolved = try sources.resolve()
+        #expect(resolved.settings.otlp.headers.first?.value == "hunter2")
+        for told in [resolved.text, resolved.json(errors: [])] {
+            #expect(told.contains("(set)") && !told.contains("hunter2"))
+        }
+        #expect(Setting.otlpHeader.fault(["hunter2"]).map { $0.contains("hunter2") } == false)
     }
 
     @Test("What is wrong in a lower source is told although a higher one comes first")

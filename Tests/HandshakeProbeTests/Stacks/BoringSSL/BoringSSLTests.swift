@@ -28,11 +28,7 @@ import Testing
         var isThere: Bool { FileManager.default.fileExists(atPath: file) }
         var file: String {
             if path.hasPrefix("/") { return path }
-            let environment = ProcessInfo.processInfo.environment
-            let cache =
-                environment["TLSWATCH_TEST_CACHE"] ?? environment["XDG_CACHE_HOME"].map { $0 + "/tlswatch-tests" }
-                ?? (environment["HOME"] ?? "/var/tmp") + "/.cache/tlswatch-tests"
-            return "\(cache)/\(path)"
+            return "\(TestCache.directory)/\(path)"
         }
     }
 
