@@ -40,14 +40,16 @@ static __always_inline bool is_fair(struct task_struct *task)
  * two processors' are apart by 0.7 s after some hours. Where the thread has moved, the moment at which it last got a processor
  * (sched_info.last_arrival, in a clock that all of them share) and what it had run by then tell the same.
  */
-static __noinline int add_time_off(struct frame *frame)
+__noinline int add_time_off(struct frame *frame)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	__u32 cpu = bpf_get_smp_processor_id();
 	__u64 start, off = 0, arrived = 0;
 	__s64 change;
 
-	/* A tick between two reads would tear them apart. */
+	if (!frame)
+		return 0;
+		/* A tick between two reads would tear them apart. */
 #pragma clang loop unroll(disable)
 	for (int i = 0; i < 3; i++) {
 		start = *(volatile __u64 *)&task->se.exec_start;
@@ -71,8 +73,10 @@ static __noinline int add_time_off(struct frame *frame)
 	return 0;
 }
 
-static __noinline int start_clocks(struct frame *frame, __u64 now)
+__noinline int start_clocks(struct frame *frame, __u64 now)
 {
+	if (!frame)
+		return 0;
 	frame->tid = bpf_get_current_pid_tgid();
 	frame->switches = switches_of(bpf_get_current_task_btf()); /* before the marks: none is missed */
 	frame->off_cpu_ns = 0;
@@ -150,8 +154,10 @@ __noinline int drop_frame(struct frames *frames, __u64 object)
 }
 
 /* Counts what a call used its own socket for. Where a call is given up, neither the hits nor why they made no record are told. */
-static __noinline int settle_uses(struct frame *frame)
+__noinline int settle_uses(struct frame *frame)
 {
+	if (!frame)
+		return 0;
 	if (frame->sends)
 		count_skipped_hits(TLSWATCH_PROGRAM_SOCKET_SEND, TLSWATCH_DROP_NOTED, frame->sends);
 	if (frame->receives)

@@ -110,7 +110,7 @@ static __noinline int drop_goroutines_of(__u32 pid)
  * Forgets calls that are older than `age_ns`, unless that was done just before: a goroutine that ends in a call (Goexit, a panic
  * that is caught above) leaves it behind, and while there is one, sockets are looked at for nothing.
  */
-static __noinline int drop_old_goroutines(__u64 age_ns, __u64 interval_ns)
+__noinline int drop_old_goroutines(__u64 age_ns, __u64 interval_ns)
 {
 	__u64 now = bpf_ktime_get_ns();
 	struct sweep sweep = { .before = now - age_ns };

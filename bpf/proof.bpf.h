@@ -120,11 +120,14 @@ __noinline int transport_tells(const struct tlswatch_profile *profile, struct fr
 }
 
 /* The same of a connection that is an interface value. */
-static __noinline int connection_tells(const struct tlswatch_profile *profile, struct frames *frames,
-				       const struct frame *frame, __u64 file)
+__noinline int connection_tells(const struct tlswatch_profile *profile, struct frames *frames,
+				const struct frame *frame, __u64 file)
 {
-	int descriptor = descriptor_of(&profile->interfaces, frames, frame);
+	int descriptor;
 
+	if (!profile || !frames || !frame)
+		return NOT_TOLD;
+	descriptor = descriptor_of(&profile->interfaces, frames, frame);
 	if (descriptor < 0)
 		return NOT_TOLD;
 	return is_of_file(descriptor, file) ? IS_THE_ONE : IS_ANOTHER;
@@ -194,7 +197,7 @@ enum { IS_SEND = 1, IS_OTHERS = 2 };
  * What the bytes of this send or receive are: a TLS (RFC 8446 section 5.1) or DTLS record of a handshake, of something
  * else, or none.
  */
-static __noinline __u32 record_kind(int length, __u32 what)
+__noinline __u32 record_kind(int length, __u32 what)
 {
 	__u64 address = call_buffer();
 	__u8 head[8];

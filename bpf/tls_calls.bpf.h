@@ -67,11 +67,12 @@ static __noinline __u32 is_server(struct pt_regs *ctx, const struct tlswatch_sit
 }
 
 /* A call begins. `done` is the set of reads that were done, with the state's among them. */
-static __noinline int begin_call(struct frames *frames, struct tlswatch_profile *profile, struct frame *frame,
-				 __u32 done)
+__noinline int begin_call(struct frames *frames, struct tlswatch_profile *profile, struct frame *frame, __u32 done)
 {
 	__u32 state;
 
+	if (!frames || !profile || !frame)
+		return 0;
 	if (read_field(profile, frames, done, TLSWATCH_STATE, &state)) {
 		frame->state = state;
 		read_field(profile, frames, done, TLSWATCH_DETAIL, &frame->detail);
@@ -247,15 +248,20 @@ static __noinline int fill_flags(struct tlswatch_call_return *record, struct tls
 }
 
 /* The return of a call, with the steps in it; with every fact if the handshake ended, or may have. */
-static __noinline int submit_return(struct frames *frames, struct tlswatch_profile *profile, struct frame *frame,
-				    __u64 now, __s32 result)
+__noinline int submit_return(struct frames *frames, struct tlswatch_profile *profile, struct frame *frame, __u64 now,
+			     __s32 result)
 {
-	struct tlswatch_call_return *record = &frames->record;
-	__u32 done = read_state(profile, frames, frame->object);
-	__u32 *state = &record->scalar[TLSWATCH_STATE];
-	__u64 size = sizeof(*record) + (__u64)frame->steps * sizeof(struct tlswatch_step);
+	struct tlswatch_call_return *record;
 	bool goes_on = false;
+	__u32 done, *state;
+	__u64 size;
 
+	if (!frames || !profile || !frame)
+		return 0;
+	record = &frames->record;
+	state = &record->scalar[TLSWATCH_STATE];
+	size = sizeof(*record) + (__u64)frame->steps * sizeof(struct tlswatch_step);
+	done = read_state(profile, frames, frame->object);
 	fill_times(record, frame, now);
 	record->alpn_length = 0;
 	record->sni_length = 0;

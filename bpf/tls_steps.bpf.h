@@ -67,14 +67,16 @@ static __noinline int exit_agreement(struct pt_regs *ctx, const struct tlswatch_
  * A failure while a ClientHello is read that the library has not stored yet: the step goes out at once, with the server name.
  * Returns 1 if that was tried, which accounts for the hit.
  */
-static __noinline int submit_name(struct frames *frames, struct tlswatch_profile *profile, struct frame *frame,
-				  const struct tlswatch_step *step, __u32 done)
+__noinline int submit_name(struct frames *frames, struct tlswatch_profile *profile, struct frame *frame,
+			   const struct tlswatch_step *step, __u32 done)
 {
 	const __u32 program = TLSWATCH_PROGRAM_ENTER;
 	struct tlswatch_name *record;
 	__u64 address, length;
 	__u8 head[8] = {};
 
+	if (!frames || !profile || !frame || !step)
+		return 0;
 	done = read_more(profile, frames, frame->object, profile->name_reads, done);
 	address = address_of(profile, frames, frame->object, done, TLSWATCH_HELLO_NAME);
 	/* ServerNameList (RFC 6066 section 3): its length, host_name (0), the name's length, the name. */
@@ -102,11 +104,15 @@ static __noinline int submit_name(struct frames *frames, struct tlswatch_profile
 }
 
 /* What a step inside a call reads of its object besides its arguments. Returns 1 if it went out by itself. */
-static __noinline int step_facts(struct tlswatch_step *step, struct frames *frames, struct frame *frame)
+__noinline int step_facts(struct tlswatch_step *step, struct frames *frames, struct frame *frame)
 {
-	struct tlswatch_profile *profile = bpf_map_lookup_elem(&profiles, &frame->profile);
-	__u32 done, value;
+	struct tlswatch_profile *profile;
+	__u32 index, done, value;
 
+	if (!step || !frames || !frame)
+		return 0;
+	index = frame->profile;
+	profile = bpf_map_lookup_elem(&profiles, &index);
 	/* A goroutine's call waits for its peer inside: without its socket nobody knows when the input came. */
 	step->input_ns = frame->goroutine && !frame->socket ? 0 : frame->input_ns;
 	if (!profile)
@@ -183,10 +189,12 @@ static __noinline int step_call(struct pt_regs *ctx, const struct tlswatch_site 
 }
 
 /* The object's end, with the calls that nothing was told of. */
-static __noinline int submit_free(struct frames *frames, __u64 object, __u32 profile, __u64 now)
+__noinline int submit_free(struct frames *frames, __u64 object, __u32 profile, __u64 now)
 {
 	struct tlswatch_step_record *record;
 
+	if (!frames)
+		return 0;
 	take_idle_calls(&frames->record, object, false);
 	record = bpf_ringbuf_reserve(&ring, sizeof(*record), 0);
 	if (!record) {
