@@ -30,8 +30,8 @@ put 644 "$work/stage/third-party.txt" THIRD-PARTY.txt
 for file in LICENSE README.md ARCHITECTURE.md CHANGELOG.md CONTRIBUTING.md SECURITY.md; do put 644 "$root/$file" "$file"; done
 for file in "$work"/stage/completions/*; do put 644 "$file" "completions/${file##*/}"; done
 for file in tlswatch.1 tlswatch.service tlswatch.yml; do put 644 "$root/packaging/$file" "$file"; done
-for folder in docs metrics packaging/examples; do
-    for file in "$root/$folder"/*; do put 644 "$file" "${folder#packaging/}/${file##*/}"; done
+for folder in docs docs/runbooks metrics packaging/examples; do
+    for file in "$root/$folder"/*.*; do put 644 "$file" "${folder#packaging/}/${file##*/}"; done
 done
 # Their files name the release that they come with.
 install -d "$tree/kubernetes"

@@ -19,19 +19,40 @@ final class Prometheus: Sendable {
         var value: Double
     }
 
-    /// - Parameter targets: ports on loopback, of the job `tlswatch`.
-    init(_ targets: [Int], _ histograms: Histograms = .classic) throws {
+    /// - Parameters:
+    ///   - targets: ports on loopback, of the job `tlswatch`. Without any it is the second tier: others write to it.
+    ///   - global: the port of the second tier, which gets the sums.
+    init(_ targets: [Int], _ histograms: Histograms = .classic, region: String = "", global: Int? = nil) throws {
         directory = try TemporaryDirectory()
         reserved = try FreePort()
         let port = reserved.number
-        let rules = ["recording-rules", "recording-rules-\(histograms)", "alerts"].map { Self.rules + "/\($0).yml" }
+        let names =
+            targets.isEmpty
+            ? ["recording-rules-global"] : ["recording-rules", "recording-rules-\(histograms)", "alerts"]
+        let rules = names.map { Self.rules + "/\($0).yml" }
+        // As docs/fleet.md has it, but for the deadline.
+        let write = global.map { global in
+            """
+            remote_write:
+              - url: http://127.0.0.1:\(global)/api/v1/write
+                send_native_histograms: true
+                queue_config: { batch_send_deadline: 1s }
+                write_relabel_configs:
+                  - { source_labels: [__name__], regex: '.*:sum_rate5m', action: keep }
+            """
+        }
         let configuration = try directory.write(
             """
-            global: { scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s }
+            global:
+              scrape_interval: 1s
+              scrape_timeout: 1s
+              evaluation_interval: 1s
+              external_labels: { region: '\(region)' }
             rule_files: [\(rules.joined(separator: ", "))]
             scrape_configs:
               - job_name: tlswatch
                 static_configs: [{ targets: [\(targets.map { "'127.0.0.1:\($0)'" }.joined(separator: ", "))] }]
+            \(write ?? "")
 
             """, to: "prometheus.yml")
         child = try ChildProcess(
@@ -39,7 +60,8 @@ final class Prometheus: Sendable {
             [
                 "--config.file=\(configuration)", "--storage.tsdb.path=\(directory.file("data"))",
                 "--web.listen-address=127.0.0.1:\(port)", "--log.level=warn",
-            ] + (histograms == .native ? ["--enable-feature=native-histograms"] : []))
+            ] + (histograms == .native ? ["--enable-feature=native-histograms"] : [])
+                + (targets.isEmpty ? ["--web.enable-remote-write-receiver"] : []))
         try FreePort.awaitListening(port, server: child)
         var last = ""
         guard
