@@ -18,13 +18,10 @@ extension KernelTests {
             lines.filter { $0.hasPrefix("not observed: ") || $0.hasPrefix("observed late: ") }
         }
 
-        @Test("wget, which uses GnuTLS, is named with its library; so it is under a shell", arguments: [true, false])
+        @Test("A program that uses Botan is named with its library; so it is under a shell", arguments: [true, false])
         func unsupportedProgramsAreNamed(_ isChild: Bool) throws {
             let server = try OpenSSLServer(TestCertificates())
-            let request = [
-                "wget", "-q", "--no-config", "--no-proxy", "--no-check-certificate", "-O", "/dev/null", "--tries=1",
-                "https://\(server.address)/",
-            ]
+            let request = Botan.command(port: server.port)
             let line = isChild ? ["sh", "-c", request.joined(separator: " ") + "; true"] : request
             let (errors, rows) = try capture([], line)
             #expect(rows == 0)
@@ -32,8 +29,8 @@ extension KernelTests {
             #expect(names.count == 1, "\(errors)")
             #expect(
                 names.allSatisfy {
-                    $0.contains("/libgnutls.so.") && $0.contains("(wget)")
-                        && $0.hasSuffix(": GnuTLS is not supported yet (unsupported_stack)")
+                    $0.contains("/libbotan-") && $0.contains("(\(Botan.comm))")
+                        && $0.hasSuffix(": Botan is not supported yet (unsupported_stack)")
                 }, "\(errors)")
         }
 
@@ -41,17 +38,12 @@ extension KernelTests {
         func theHostsProgramsAreNamed() throws {
             let server = try OpenSSLServer(TestCertificates())
             let capture = try Capture()
-            _ = try ChildProcess.run(
-                "wget",
-                [
-                    "-q", "--no-config", "--no-proxy", "--no-check-certificate", "-O", "/dev/null", "--tries=1",
-                    "https://\(server.address)/",
-                ])
+            _ = try Botan.connect(port: server.port)
             try capture.await(1) { $0.isServer }
             _ = try capture.stop()
             #expect(
                 named(capture.child.errors.lines).contains {
-                    $0.contains("/libgnutls.so.") && $0.hasSuffix("(unsupported_stack)")
+                    $0.contains("/libbotan-") && $0.hasSuffix("(unsupported_stack)")
                 }, "\(capture.child.errors.text)")
         }
 

@@ -56,7 +56,7 @@ extension KernelTests {
         }
 
         @Test(
-            "rustls, GnuTLS, BoringSSL, Go and OpenSSL side by side: each handshake once, by its library where there is one, with the process and the outcome that packets show"
+            "rustls, Botan, BoringSSL, Go and OpenSSL side by side: each handshake once, by its library where there is one, with the process and the outcome that packets show"
         )
         func sideBySide() throws {
             let certificates = try TestCertificates()
@@ -72,13 +72,7 @@ extension KernelTests {
                     script("rustls_clients.py"), certificates.authority, "\(server.port)", "3",
                 ])
             try #require(rustls.status == .exited(0), "\(rustls.errors)")
-            let gnutls = try ChildProcess.run(
-                "wget",
-                [
-                    "-q", "-O", "/dev/null", "--ca-certificate=" + certificates.authority,
-                    "https://127.0.0.1:\(server.port)/",
-                ])
-            #expect(gnutls.status == .exited(0), "\(gnutls.errors)")
+            let botan = try Botan.connect(port: server.port)
             let boringSSL = try ChildProcess.run(
                 "/usr/bin/env",
                 [
@@ -95,7 +89,7 @@ extension KernelTests {
             #expect(answer.output == "ok")
 
             let stacks = [
-                Int(rustls.pid): "wire", Int(gnutls.pid): "wire", Int(boringSSL.pid): "boringssl",
+                Int(rustls.pid): "wire", Int(botan.pid): "wire", Int(boringSSL.pid): "boringssl",
                 Int(caddy.child.pid): "go", Int(server.child.pid): "openssl", curl.pid: "openssl",
             ]
             // Of the clients 4, 1, 3, 1 and 1.

@@ -140,18 +140,11 @@ extension KernelTests {
             let certificates = try TestCertificates()
             let capture = try Capture(["--wire", "all"])
             let server = try OpenSSLServer(certificates)
-            // GnuTLS, which no library observation covers, against OpenSSL.
+            // Botan, which no library observation covers, against OpenSSL.
             let count = 5
             var clients: Set<Int> = []
             for _ in 0..<count {
-                let client = try ChildProcess.run(
-                    "wget",
-                    [
-                        "-q", "-O", "/dev/null", "--ca-certificate=" + certificates.authority,
-                        "https://127.0.0.1:\(server.port)/",
-                    ])
-                clients.insert(Int(client.pid))
-                #expect(client.status == .exited(0), "\(client.errors)")
+                clients.insert(Int(try Botan.connect(port: server.port).pid))
             }
             let rows = try capture.finish(expecting: 2 * count) {
                 $0.pid == Int(server.child.pid) || clients.contains($0.pid ?? -1)
@@ -161,7 +154,7 @@ extension KernelTests {
             #expect(wire.count == count)
             #expect(
                 wire.allSatisfy {
-                    $0.isClient && $0.isCompleted && $0.comm == "wget" && $0.stack == "wire" && $0.library == nil
+                    $0.isClient && $0.isCompleted && $0.comm == Botan.comm && $0.stack == "wire" && $0.library == nil
                         && $0.calls == nil
                 })
             let servers = rows.filter { $0.pid == Int(server.child.pid) }
@@ -210,21 +203,16 @@ extension KernelTests {
         func onlyTheCommandsOwn() throws {
             let certificates = try TestCertificates()
             let server = try OpenSSLServer(certificates)
-            func arguments(_ name: String) -> [String] {
-                [
-                    "-q", "-O", "/dev/null", "--user-agent=\(name)", "--ca-certificate=" + certificates.authority,
-                    "https://\(server.address)/",
-                ]
-            }
             let result = try ChildProcess.run(
                 Tlswatch.binary(),
-                ["capture", "--format", "json", "--wire", "all", "--", "sh", "-c", "wget \"$@\"; wget \"$@\"", "sh"]
-                    + arguments("own"))
+                ["capture", "--format", "json", "--wire", "all", "--", "sh", "-c", "\"$@\" >&2; \"$@\" >&2", "sh"]
+                    + Botan.command(port: server.port))
             #expect(result.status == .exited(0), "\(result.errors)")
             let rows = try SessionRow.parse(result.output.split(separator: "\n").map(String.init))
             // Neither the server's, nor its own without an owner.
             #expect(rows.count == 2, "\(result.output)")
-            #expect(rows.allSatisfy { $0.comm == "wget" && $0.isClient && $0.isCompleted && $0.observedBy == "wire" })
+            #expect(
+                rows.allSatisfy { $0.comm == Botan.comm && $0.isClient && $0.isCompleted && $0.observedBy == "wire" })
         }
 
         /// Programs on packets at work on the root control group.

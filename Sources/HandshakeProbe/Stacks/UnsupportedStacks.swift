@@ -8,6 +8,8 @@ enum UnsupportedStacks {
         ("nss", ["SSL_ForceHandshake"]),
         ("wolfssl", ["wolfSSL_connect"]),
         ("mbedtls", ["mbedtls_ssl_handshake"]),
+        // Botan::TLS::Channel::received_data(const uint8_t[], size_t)
+        ("botan", ["_ZN5Botan3TLS7Channel13received_dataEPKhm"]),
     ]
     /// Texts in the constants of a program with the stack inside.
     private static let texts: [(stack: String, text: String)] = [
@@ -17,7 +19,7 @@ enum UnsupportedStacks {
     /// How the names of shared libraries begin, of stacks that are not in `TLSStacks`.
     private static let libraryNames: [(stack: String, prefix: String)] = [
         ("gnutls", "libgnutls.so"), ("gnutls", "libgnutls-"), ("nss", "libssl3.so"), ("wolfssl", "libwolfssl"),
-        ("mbedtls", "libmbedtls"),
+        ("mbedtls", "libmbedtls"), ("botan", "libbotan-"),
     ]
     private static let searchLimit: UInt64 = 64 << 20
     /// Less code than this holds no TLS stack.
@@ -54,6 +56,7 @@ enum UnsupportedStacks {
         case "nss": "NSS"
         case "wolfssl": "wolfSSL"
         case "mbedtls": "Mbed TLS"
+        case "botan": "Botan"
         default: stack
         }
     }

@@ -43,6 +43,7 @@ enum Image32 {
         #expect(stack(Image32.bytes(soName: "libssl.so.3")) == "openssl")
         #expect(stack(Image32.bytes(soName: "libssl.so.1.1", machine: 40)) == "openssl")
         #expect(stack(Image32.bytes(soName: "libgnutls.so.30")) == "gnutls")
+        #expect(stack(Image32.bytes(soName: "libbotan-2.so.19")) == "botan")
         #expect(stack(Image32.bytes(soName: "libssl3.so")) == "nss")
         #expect(stack(Image32.bytes(soName: "libcrypto.so.3")) == nil)
         #expect(stack(Image32.bytes(soName: "libc.so.6")) == nil)

@@ -10,9 +10,9 @@ import Testing
     @Test("A file is named once, with the processes that mapped it; not where all of them were observed otherwise")
     func aFileIsNamedOnce() {
         var sightings = Sightings()
-        sightings.note(file(1), path: "/a", stack: "gnutls", kind: unsupported, pid: 7)
-        sightings.note(file(1), path: "/a", stack: "gnutls", kind: unsupported, pid: 8)
-        sightings.note(file(2), path: "/b", stack: "gnutls", kind: unsupported, pid: 9)
+        sightings.note(file(1), path: "/a", stack: "botan", kind: unsupported, pid: 7)
+        sightings.note(file(1), path: "/a", stack: "botan", kind: unsupported, pid: 8)
+        sightings.note(file(2), path: "/b", stack: "botan", kind: unsupported, pid: 9)
         sightings.note(observed: 9)
         let list = sightings.list(observed: nil)
         #expect(list.map(\.path) == ["/a"])
