@@ -36,6 +36,7 @@ enum tlswatch_kind {
 	TLSWATCH_NAME = 8,      /* a failure, with the server name of a ClientHello that the library has not stored */
 	TLSWATCH_WIRE = 9,      /* a TCP segment of a handshake, seen by the programs on packets */
 	TLSWATCH_DATAGRAM = 10, /* a datagram of a QUIC handshake, seen by them */
+	TLSWATCH_MESSAGE = 11,  /* a library has received a handshake message, or sends one */
 };
 
 /* What a probe site stands for: see struct tlswatch_site. */
@@ -59,7 +60,18 @@ enum tlswatch_hook {
 	TLSWATCH_HOOK_KEY_AGREEMENT_FAILED = 13, /* object; where its beginning and end have no probes */
 	TLSWATCH_HOOK_GROUP = 14,                /* argument = the group of the key share that this side makes */
 	TLSWATCH_HOOK_HELLO_RETRY = 15,          /* a HelloRetryRequest is sent or processed */
-	TLSWATCH_HOOK_COUNT = 16,
+	/*
+	 * Of libraries without one call that is the handshake, which work on its messages in plaintext: object, argument = the
+	 * address of what describes the message, argument2 = that of the state that handles it, of as many bytes as the site says.
+	 */
+	TLSWATCH_HOOK_MESSAGE_RECEIVED = 16,
+	TLSWATCH_HOOK_MESSAGE_SENT = 17,
+	TLSWATCH_HOOK_STATE_DROPPED = 18, /* argument2 = the state: it will handle no message any more */
+	/* The handshake of the object is complete whose message the thread is handling. */
+	TLSWATCH_HOOK_COMPLETED = 19,
+	TLSWATCH_HOOK_FAILED =
+		20, /* object, as many bytes before its place as the site says; argument, argument2 = the error */
+	TLSWATCH_HOOK_COUNT = 21,
 };
 
 /* Every record begins with this. */
@@ -306,6 +318,28 @@ struct tlswatch_datagram {
 	char comm[TLSWATCH_COMM_SIZE]; /* of the process that sent it: its main thread's */
 };
 
+#define TLSWATCH_MESSAGE_BYTES 4095
+#define TLSWATCH_STATE_BYTES 1023
+#define TLSWATCH_ENVELOPE_BYTES 32
+
+/*
+ * A message of a handshake in the library's memory, in plaintext. Followed by `byte_count` bytes of it, and of what is sent
+ * together with it, then by `state_count` bytes of the state that handles it: of a ServerHello's alone, since a client's state
+ * has the random of its ClientHello. `byte_count` is 0 where what the envelope describes is no handshake message.
+ */
+struct tlswatch_message {
+	struct tlswatch_header header;
+	__u8 envelope
+		[TLSWATCH_ENVELOPE_BYTES]; /* of what describes the message: how it begins, in the library's own layout */
+	__u32 length;                      /* of all that is described, in bytes */
+	__u32 parent_pid;                  /* as in tlswatch_call_enter; of a ClientHello, else 0 */
+	__u16 byte_count;
+	__u16 state_count;
+	__u32 reserved;
+	char comm[TLSWATCH_COMM_SIZE]; /* both of a ClientHello, else empty */
+	char thread[TLSWATCH_COMM_SIZE];
+};
+
 /* Packets by how far the programs looked at them: the cheapest first. */
 enum tlswatch_wire_path {
 	TLSWATCH_WIRE_PATH_OTHER = 0, /* neither TCP's nor of QUIC's handshake, or of no full socket */
@@ -489,7 +523,7 @@ struct tlswatch_profile {
 
 /* ---- probe sites ---- */
 
-#define TLSWATCH_SITES 32 /* of one profile; those of profile n begin at n * TLSWATCH_SITES */
+#define TLSWATCH_SITES 64 /* of one profile; those of profile n begin at n * TLSWATCH_SITES */
 #define TLSWATCH_MAX_SITES (TLSWATCH_MAX_PROFILES * TLSWATCH_SITES)
 
 /* Where a value is when a probe is hit. */
@@ -518,7 +552,7 @@ struct tlswatch_site {
 	__u16 hook; /* enum tlswatch_hook */
 	__u16 profile;
 	__u16 context; /* enum tlswatch_context */
-	__u16 reserved;
+	__u16 bytes;   /* MESSAGE_RECEIVED, STATE_DROPPED: of the state; FAILED: from the object to its place */
 	struct tlswatch_place object;
 	struct tlswatch_place argument;
 	struct tlswatch_place argument2;
@@ -607,6 +641,7 @@ _Static_assert(sizeof(struct tlswatch_connection) == 16, "connection");
 _Static_assert(sizeof(struct tlswatch_wire_record) == 12, "wire_record");
 _Static_assert(sizeof(struct tlswatch_wire) == 280, "wire");
 _Static_assert(sizeof(struct tlswatch_datagram) == 104, "datagram");
+_Static_assert(sizeof(struct tlswatch_message) == 120, "message");
 _Static_assert(sizeof(struct tlswatch_transport) == 88, "transport");
 _Static_assert(sizeof(struct tlswatch_read) == 12, "read");
 _Static_assert(sizeof(struct tlswatch_field) == 8, "field");

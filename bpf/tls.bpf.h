@@ -8,6 +8,7 @@
 #define TLSWATCH_TLS_BPF_H
 
 #include "tls_calls.bpf.h"
+#include "tls_messages.bpf.h"
 #include "tls_steps.bpf.h"
 
 extern bool bpf_session_is_return(void) __ksym __weak; /* Linux 6.13 */
@@ -53,6 +54,15 @@ static __always_inline int enter(struct pt_regs *ctx)
 		break;
 	case TLSWATCH_HOOK_PAUSE:
 		pause_call(ctx, site, now);
+		break;
+	case TLSWATCH_HOOK_MESSAGE_RECEIVED:
+	case TLSWATCH_HOOK_MESSAGE_SENT:
+	case TLSWATCH_HOOK_STATE_DROPPED:
+		see_message(ctx, site, now);
+		break;
+	case TLSWATCH_HOOK_COMPLETED:
+	case TLSWATCH_HOOK_FAILED:
+		see_end(ctx, site, now);
 		break;
 	default:
 		step_call(ctx, site, now);

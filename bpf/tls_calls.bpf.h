@@ -14,20 +14,19 @@
  * Who calls. A short-lived child may be gone before anybody has read what it runs: the parent tells, as long as both run the
  * same file.
  */
-static __noinline int fill_process(struct tlswatch_call_enter *record)
+static __noinline __u32 fill_names(char *comm, char *thread)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct task_struct *leader = task->group_leader;
 	struct task_struct *parent = leader->real_parent;
 	struct inode *own = leader->mm->exe_file->f_inode;
 
-	record->parent_pid = own && parent->mm->exe_file->f_inode == own ? parent->tgid : 0;
-	bpf_get_current_comm(record->thread, sizeof(record->thread));
+	bpf_get_current_comm(thread, TLSWATCH_COMM_SIZE);
 	if (task == leader)
-		__builtin_memcpy(record->comm, record->thread, sizeof(record->comm));
+		__builtin_memcpy(comm, thread, TLSWATCH_COMM_SIZE);
 	else
-		bpf_probe_read_kernel(record->comm, sizeof(record->comm), &leader->comm);
-	return 0;
+		bpf_probe_read_kernel(comm, TLSWATCH_COMM_SIZE, &leader->comm);
+	return own && parent->mm->exe_file->f_inode == own ? parent->tgid : 0;
 }
 
 __noinline int submit_enter(struct frames *frames, struct tlswatch_profile *profile, struct frame *frame, __u32 done)
@@ -50,7 +49,7 @@ __noinline int submit_enter(struct frames *frames, struct tlswatch_profile *prof
 	record->server = frame->server;
 	record->present = present;
 	record->reserved = 0;
-	fill_process(record);
+	record->parent_pid = fill_names(record->comm, record->thread);
 	submit(record, TLSWATCH_PROGRAM_ENTER);
 	return 0;
 }
