@@ -10,7 +10,8 @@ private let promtoolIsThere = FileManager.default.isExecutableFile(atPath: promt
 /// The dashboard, the rules and the alerts ask for what the daemon serves, in words that Prometheus understands.
 @Suite("Dashboard, rules and alerts") struct DashboardTests {
     private static let ruleFiles = [
-        "recording-rules.yml", "recording-rules-classic.yml", "recording-rules-native.yml", "recording-rules-global.yml",
+        "recording-rules.yml", "recording-rules-classic.yml", "recording-rules-native.yml",
+        "recording-rules-global.yml",
         "alerts.yml",
     ]
 
