@@ -3,7 +3,9 @@
 #   tlswatch-VERSION-linux-x86_64.tar.gz  the binary and all that goes with it, to be copied into place by hand
 #   tlswatch_VERSION_amd64.deb            the same for Debian 12 and its kin
 #   tlswatch-VERSION-source.tar.gz        the last commit
-#   SHA256SUMS                            over the three
+#   tlswatch-VERSION-linux-x86_64-debug.tar.gz  debug information and symbols, for gdb and perf: unpack beside the binary
+#   tlswatch-VERSION.spdx.json            what the binary has inside (SPDX 2.3)
+#   SHA256SUMS                            over these
 # The same input makes the same files (stage-package.sh tells what the version and the times are).
 set -euo pipefail
 
@@ -45,9 +47,13 @@ pack() { # a tar archive of DIRECTORY/NAME that depends on nothing but its files
 }
 pack "$work" "$name" >"$output/$name.tar.gz"
 git -C "$root" archive --prefix="tlswatch-$version/" HEAD | gzip -9 -n >"$output/tlswatch-$version-source.tar.gz"
+debug=$name-debug
+install -D -m 644 "$work/stage/tlswatch.debug" "$work/$debug/tlswatch.debug"
+pack "$work" "$debug" >"$output/$debug.tar.gz"
+install -m 644 "$work/stage/sbom.spdx.json" "$output/tlswatch-$version.spdx.json"
 "$root/scripts/make-deb.sh" "$binary" "$output" >/dev/null
 cd "$output"
-files=("$name.tar.gz" "tlswatch-$version-source.tar.gz" "tlswatch_${version}_amd64.deb")
+files=("$name.tar.gz" "$debug.tar.gz" "tlswatch-$version-source.tar.gz" "tlswatch_${version}_amd64.deb" "tlswatch-$version.spdx.json")
 sha256sum "${files[@]}" >SHA256SUMS
 printf '%s\n' "${files[@]/#/$output/}" "$output/SHA256SUMS"
 if [[ -n $(git -C "$root" status --porcelain --untracked-files=no) ]]; then

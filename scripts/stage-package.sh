@@ -2,9 +2,11 @@
 # stage-package.sh BINARY DIRECTORY: makes what the Debian package and the archives share, from a release binary.
 #   DIRECTORY/version          the release, from Sources/tlswatch/Basics/Version.swift and from there alone
 #   DIRECTORY/epoch            SOURCE_DATE_EPOCH, else the time of the last commit: the time of every file in a package
-#   DIRECTORY/tlswatch         the binary without its debug information
+#   DIRECTORY/tlswatch         the binary without its debug information, which it names:
+#   DIRECTORY/tlswatch.debug   that and all symbols, for debuggers and profilers
 #   DIRECTORY/completions/     for bash, zsh and fish
 #   DIRECTORY/third-party.txt  licences of what the binary has inside
+#   DIRECTORY/sbom.spdx.json   the same as a bill of materials, SPDX 2.3
 # The same input makes the same output.
 set -euo pipefail
 
@@ -29,7 +31,10 @@ mkdir -p "$directory/completions"
 echo "$version" >"$directory/version"
 echo "$epoch" >"$directory/epoch"
 strip --remove-section=.comment --remove-section=.note -o "$directory/tlswatch" "$binary"
+objcopy --only-keep-debug --compress-debug-sections "$binary" "$directory/tlswatch.debug"
+(cd "$directory" && objcopy --add-gnu-debuglink=tlswatch.debug tlswatch)
 chmod 755 "$directory/tlswatch"
+chmod 644 "$directory/tlswatch.debug"
 
 # Sourced, never run.
 "$binary" --generate-completion-script bash | sed '1{/^#!/d}' >"$directory/completions/tlswatch.bash"
@@ -72,7 +77,8 @@ for pin in sorted(json.load(open(sys.argv[1]))["pins"], key=lambda pin: pin["ide
 ' "$root/Package.resolved")
 ((${#components[@]} > 0)) || die "Package.resolved names no package"
 
-for package in libbpf-dev libcapstone-dev libcrypt-dev libelf-dev libyaml-dev zlib1g-dev; do
+archives=(libbpf-dev libcapstone-dev libcrypt-dev libelf-dev libyaml-dev zlib1g-dev)
+for package in "${archives[@]}"; do
     number=$(dpkg-query -W -f '${Version}' "$package" 2>/dev/null) || die "$package is not installed: make deps"
     third_party "$package $number" "/usr/share/doc/$package/copyright"
 done
@@ -91,3 +97,6 @@ TEXT
         cat "${entry#*|}"
     done
 } >"$directory/third-party.txt"
+
+"$root/scripts/sbom.py" "$directory/tlswatch" "$version" "$epoch" "$root/Package.resolved" "${archives[@]}" \
+    >"$directory/sbom.spdx.json"

@@ -128,6 +128,31 @@ for file in tlswatch LICENSE THIRD-PARTY.txt README.md CHANGELOG.md tlswatch.1 t
     if [[ ! -s $dist/$file ]]; then bad "the archive has $file"; fi
 done
 is "the archive's binary runs" "$told" "$("$dist/tlswatch" --version)"
+tar -xf "$work/dist/tlswatch-$version-linux-x86_64-debug.tar.gz" -C "$work"
+works "the debug information is that of the archive's binary" python3 - "$dist/tlswatch" "$dist-debug/tlswatch.debug" <<'PYTHON'
+import subprocess, sys, zlib
+link = subprocess.run(["objcopy", "-O", "binary", "--only-section=.gnu_debuglink", "--set-section-flags", ".gnu_debuglink=alloc",
+    sys.argv[1], "/dev/stdout"], capture_output=True, check=True).stdout
+assert link.startswith(b"tlswatch.debug\0"), link
+assert int.from_bytes(link[-4:], "little") == zlib.crc32(open(sys.argv[2], "rb").read()), "another one's"
+names = subprocess.run(["nm", sys.argv[2]], capture_output=True, text=True, check=True).stdout
+assert " T main\n" in names, "no symbols"
+PYTHON
+works "the bill of materials is SPDX, and names what the binary has inside" python3 - "$work/dist/tlswatch-$version.spdx.json" \
+    "$dist/tlswatch" "$dist/THIRD-PARTY.txt" <<'PYTHON'
+import hashlib, json, re, sys
+document = json.load(open(sys.argv[1]))
+assert document["spdxVersion"] == "SPDX-2.3" and document["dataLicense"] == "CC0-1.0"
+packages = {one["SPDXID"]: one for one in document["packages"]}
+assert len(packages) == len(document["packages"]) and all(re.fullmatch(r"SPDXRef-[A-Za-z0-9.-]+", name) for name in packages)
+for one in document["relationships"]:
+    assert one["relatedSpdxElement"] in packages, one
+own = packages["SPDXRef-tlswatch"]
+assert own["checksums"][0]["checksumValue"] == hashlib.sha256(open(sys.argv[2], "rb").read()).hexdigest()
+listed = {f'{one["name"]} {one["versionInfo"]}' for one in packages.values()}
+terms = {line.strip() for line in open(sys.argv[3]).read().split("\n\n")[0].split("\n")[1:]}
+assert terms - {"Swift runtime and Foundation"} <= listed, terms - listed
+PYTHON
 works "the source archive has what a build takes" tar -tf "$work/dist/tlswatch-$version-source.tar.gz" \
     "tlswatch-$version/Package.swift" "tlswatch-$version/Sources/tlswatch/Basics/Version.swift" "tlswatch-$version/Makefile"
 
