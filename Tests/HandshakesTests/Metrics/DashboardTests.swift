@@ -80,7 +80,10 @@ private let promtoolIsThere = FileManager.default.isExecutableFile(atPath: promt
     func everyPanelExplainsItself() throws {
         let dashboard = try Dashboard.read()
         #expect((36...39).contains(dashboard.schemaVersion), "Grafana 9 and 10")
-        #expect(dashboard.templating.list.map(\.name) == ["datasource", "job", "instance", "role"])
+        #expect(
+            dashboard.templating.list.map(\.name) == [
+                "datasource", "job", "instance", "role", "sni", "comm", "unit", "remote_net",
+            ])
         #expect(Set(dashboard.panels.map(\.id)).count == dashboard.panels.count)
         var taken: Set<[Int]> = []
         for panel in dashboard.panels {

@@ -7,6 +7,13 @@ struct MetricNames {
     /// What Prometheus adds to every series of a target.
     private static let target = ["job", "instance"]
 
+    /// Labels that are told when asked for, of the families that take them: one may select by them in any case, since a matcher
+    /// such as `sni=~".*"` takes series without the label.
+    private static let optional = Set(ExtraLabel.allCases.map(\.rawValue))
+    private static let extended = Set(
+        (SessionMetric.counters(slow: 0) + SessionMetric.histograms).filter(\.takesExtraLabels).map(\.metric.name)
+            + [MetricCatalogue.handshakeWindow.name, MetricCatalogue.handshakeWindowSessions.name])
+
     private var labels: [String: Set<String>] = ["up": Set(target)]
 
     init(recorded: [String]) {
@@ -39,7 +46,8 @@ struct MetricNames {
                 faults.append("no metric \(selector.name)")
                 continue
             }
-            faults += selector.labels.filter { !known.contains($0) }.map { "\(selector.name) has no label \($0)" }
+            let selectable = known.union(takesExtraLabels(selector.name) ? Self.optional : [])
+            faults += selector.labels.filter { !selectable.contains($0) }.map { "\(selector.name) has no label \($0)" }
         }
         for grouping in query.groupings {
             for selector in grouping.over {
@@ -51,7 +59,14 @@ struct MetricNames {
         return faults
     }
 
-    func has(_ name: String, label: String) -> Bool { labels[name]?.contains(label) == true }
+    func has(_ name: String, label: String) -> Bool {
+        labels[name]?.contains(label) == true || takesExtraLabels(name) && Self.optional.contains(label)
+    }
+
+    private func takesExtraLabels(_ name: String) -> Bool {
+        let family = ["_bucket", "_sum", "_count"].first { name.hasSuffix($0) }.map { String(name.dropLast($0.count)) }
+        return Self.extended.contains(name) || family.map(Self.extended.contains) == true
+    }
 }
 
 /// A rule file's rules: the one shape in which this project writes them.
