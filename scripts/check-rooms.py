@@ -17,7 +17,7 @@ import tempfile
 ANY = None
 VOCABULARY = {
     "SessionRules", "SessionFacts", "KernelStates", "EntryState", "EntryKind", "ExitState", "Exit", "KeyChange",
-    "FailureReason", "TransportError",
+    "FailureReason", "TransportError", "SentMessage",
 }
 ROOMS = {
     "Handshakes": {
