@@ -71,7 +71,7 @@ ROOMS_ONLY = {
         "CCapstone": {"Stacks"},
         "Code": {"Stacks", "Attach", "Discovery", "Engine"},
         "FoundationEssentials": {"Events", "Discovery", "Engine"},
-        "Wire": {"Wire"},
+        "Wire": {"Sessions", "Wire"},
         "Kernel": {"Events", "Sessions", "Attach", "Discovery", "Engine"},
     },
 }

@@ -7,7 +7,7 @@ package struct PlainMessage: Sendable {
         case encryptedExtensions = 8
         case certificate = 11
         case serverKeyExchange = 12
-        case certificateRequest = 13
+        case certificateAsked = 13
         case serverHelloDone = 14
         case clientKeyExchange = 16
     }

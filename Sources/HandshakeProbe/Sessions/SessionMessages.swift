@@ -53,7 +53,7 @@ final class SessionMessages {
         case (.encryptedExtensions, true):
             encrypted = EncryptedExtensions(message.body, length: message.length)
             return role == .client ? [.answer] : []
-        case (.certificateRequest, true): certificateRequested = true
+        case (.certificateAsked, true): certificateRequested = true
         case (.certificate, true): sawServerCertificate = true
         case (.certificate, false): certificateGiven = message.hasCertificate(isTLS13: version == 0x0304)
         case (.serverKeyExchange, true): serverCurve = message.namedCurve
