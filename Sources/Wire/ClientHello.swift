@@ -4,12 +4,16 @@
 package struct ClientHello: Sendable, Equatable {
     /// Fixed for the handshake: a second ClientHello, after a HelloRetryRequest, has the same.
     package var random: [UInt8] = []
+    /// The session id, which TLS 1.3's ServerHello sends back.
+    package var session: [UInt8] = []
     package var versions: [UInt16] = []
     /// As the client sent it: not made safe.
     package var serverName: [UInt8]?
     /// The protocols offered, as the client sent them; `nil` where none were.
     package var protocols: [[UInt8]]?
     package var offersEarlyData = false
+    /// It has QUIC's transport parameters (RFC 9001 section 8.2).
+    package var isQUIC = false
     /// Whether all of it was seen: only then does what is missing mean that it was not offered.
     package var isWhole = false
 
@@ -31,6 +35,7 @@ package struct ClientHello: Sendable, Equatable {
         self.random = Array(random)
         guard let session = reader.vector(1) else { return }
         guard session.count <= 32 else { return nil }
+        self.session = Array(session)
         guard reader.vector(2) != nil, reader.vector(1) != nil else { return }
         // Extensions came with TLS 1.2: older clients end here.
         guard let extensions = reader.vectorPrefix(2) else {
@@ -48,6 +53,7 @@ package struct ClientHello: Sendable, Equatable {
             case 0: serverName = Self.hostName(body)
             case 16: protocols = Self.names(body)
             case 42: offersEarlyData = true
+            case 57: isQUIC = true
             case 43: versions = numbers16(body.dropFirst(1))
             default: break
             }

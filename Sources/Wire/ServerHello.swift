@@ -4,6 +4,7 @@ package struct ServerHello: Sendable, Equatable {
     /// The version it settles: of the supported_versions extension, where there is one.
     package var version: UInt16?
     package var cipher: UInt16
+    package var session: [UInt8]
     /// Of the key share (TLS 1.3).
     package var group: UInt16?
     /// The pre-shared key of a ticket or another one was accepted (TLS 1.3).
@@ -29,6 +30,7 @@ package struct ServerHello: Sendable, Equatable {
         else { return nil }
         isHelloRetryRequest = random.elementsEqual(Self.retryRandom)
         self.cipher = cipher
+        self.session = Array(session)
         let extensions = reader.vectorPrefix(2)
         isWhole = extensions.map(\.isWhole) ?? reader.isEmpty && body.count >= length
         var chosen: UInt16?
@@ -48,7 +50,7 @@ package struct ServerHello: Sendable, Equatable {
         version = chosen ?? (isWhole ? legacy : nil)
     }
 
-    private static func name(_ body: ArraySlice<UInt8>) -> [UInt8]? {
+    static func name(_ body: ArraySlice<UInt8>) -> [UInt8]? {
         var reader = ByteReader(body)
         guard let list = reader.vector(2) else { return nil }
         var names = ByteReader(list)

@@ -89,7 +89,7 @@ extension KernelTests {
             #expect(answer.output == "ok")
 
             let stacks = [
-                Int(rustls.pid): "wire", Int(botan.pid): "wire", Int(boringSSL.pid): "boringssl",
+                Int(rustls.pid): "rustls", Int(botan.pid): "wire", Int(boringSSL.pid): "boringssl",
                 Int(caddy.child.pid): "go", Int(server.child.pid): "openssl", curl.pid: "openssl",
             ]
             // Of the clients 4, 1, 3, 1 and 1.
@@ -101,7 +101,7 @@ extension KernelTests {
             #expect(Set(connections).count == count)
             for row in rows {
                 // A library that is new to the host is observed a tenth of a second later: until then packets show it.
-                let isEarly = row.pid == Int(boringSSL.pid) && row.stack == "wire"
+                let isEarly = [rustls.pid, boringSSL.pid].map(Int.init).contains(row.pid) && row.stack == "wire"
                 #expect(isEarly || row.stack == row.pid.flatMap { stacks[$0] }, "\(row)")
                 let seen = wire.filter {
                     $0.role.rawValue == row.role && $0.local == row.local && $0.remote == row.remote

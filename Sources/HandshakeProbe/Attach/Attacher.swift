@@ -282,7 +282,9 @@ extension HookKind {
         case .keyChange, .keyAgreement, .keyAgreementFailed, .alpnSelect, .alpnAnswer, .masterSecret, .newKeys, .fatal,
             .group, .helloRetry, .objectFree:
             1
-        case .call: 2
+        // Of a handshake that is told by its messages the end comes before the beginning, too.
+        case .stateDropped, .completed, .failed, .messageSent: 1
+        case .call, .messageReceived: 2
         }
     }
 }
@@ -294,6 +296,7 @@ extension tlswatch_site {
         self.profile = UInt16(profile)
         context = site.context.rawValue
         address = site.address
+        bytes = site.bytes
         object = tlswatch_place(site.object)
         argument = tlswatch_place(site.argument)
         argument2 = tlswatch_place(site.argument2)

@@ -108,7 +108,7 @@ private struct Survey {
             return LibraryFolding.Member(path: entry.path, stack: entry.stack, processes: entry.processes)
         }
         var rows = entries
-        let owners = entries.indices.filter { entries[$0].sites.contains { $0.hook == .call } }
+        let owners = entries.indices.filter { entries[$0].sites.contains { $0.hook.beginsSessions } }
         let candidates = Dictionary(uniqueKeysWithValues: owners.map { ($0, member($0)) })
         for companion in companions.sorted() {
             let owner = LibraryFolding.owner(of: member(companion), among: candidates, inspector.stacks)

@@ -13,6 +13,7 @@ protocol EventSink {
     mutating func failedNamed(_ event: tlswatch_name) -> Rejection?
     mutating func segmentSeen(_ event: borrowing WireEvent) -> Rejection?
     mutating func datagramSeen(_ event: borrowing DatagramEvent) -> Rejection?
+    mutating func messageSeen(_ event: borrowing MessageEvent) -> Rejection?
 }
 
 /// Why a record was not taken. The raw value is the metric's `reason` label.
@@ -162,6 +163,10 @@ struct EventDecoder {
             guard bytes.byteCount >= DatagramEvent.size else { return reject(.wrongSize) }
             guard let event = DatagramEvent(bytes) else { return reject(.malformed) }
             return count(sink.datagramSeen(event))
+        case TLSWATCH_MESSAGE.rawValue:
+            guard bytes.byteCount >= MessageEvent.size else { return reject(.wrongSize) }
+            guard let event = MessageEvent(bytes) else { return reject(.malformed) }
+            return count(sink.messageSeen(event))
         default:
             return reject(.unknownKind)
         }

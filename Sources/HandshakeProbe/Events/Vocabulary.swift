@@ -33,6 +33,19 @@ package enum HookKind: UInt16, Sendable, Codable, CaseIterable {
     case group = 14
     /// A HelloRetryRequest is sent or processed.
     case helloRetry = 15
+
+    /// A handshake message is about to be handled, or to be sent: of libraries in which no one call is the handshake.
+    case messageReceived = 16
+    case messageSent = 17
+    /// The state that waits for a message goes, and handles none any more.
+    case stateDropped = 18
+    /// The handshake is complete whose message the thread handles.
+    case completed = 19
+    /// It has failed.
+    case failed = 20
+
+    /// Whether sessions begin at such a site.
+    var beginsSessions: Bool { self == .call || self == .messageReceived }
 }
 
 /// How much is measured inside a handshake (`--phases`), and which of these a site is probed for.

@@ -38,6 +38,7 @@ package struct WireEvent: ~Escapable {
         switch UInt32(header.kind) {
         case TLSWATCH_WIRE.rawValue: least = size
         case TLSWATCH_DATAGRAM.rawValue: least = DatagramEvent.size
+        case TLSWATCH_MESSAGE.rawValue: least = MessageEvent.size
         default: return record.count
         }
         return Int(header.size) >= least ? min(record.count, Int(header.size)) : record.count
@@ -72,7 +73,7 @@ package struct DatagramEvent: ~Escapable {
 
 extension RawSpan {
     /// What a record carries behind its fixed part.
-    fileprivate func bytes(behind size: Int) -> [UInt8] {
+    func bytes(behind size: Int) -> [UInt8] {
         unsafe extracting(size...).withUnsafeBytes { unsafe Array($0) }
     }
 }

@@ -1,3 +1,4 @@
+import CEvents
 import Handshakes
 import Kernel
 
@@ -79,5 +80,16 @@ struct ProcessNames {
     func names(pid: UInt32, start: UInt64) -> ProcessIdentity {
         guard let entry = entries[pid], entry.start == start else { return ProcessIdentity() }
         return ProcessIdentity(exe: entry.exe, groups: entry.groups)
+    }
+}
+
+extension tlswatch_process {
+    /// The program's path as the kernel told it; `nil` where it told none.
+    var pathText: String? {
+        var copy = path
+        return unsafe withUnsafeBytes(of: &copy) { bytes in
+            let text = unsafe bytes.prefix { $0 != 0 }
+            return unsafe text.isEmpty ? nil : PeerText.clean(UnsafeRawBufferPointer(rebasing: text))
+        }
     }
 }

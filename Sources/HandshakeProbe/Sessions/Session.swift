@@ -79,6 +79,9 @@ struct Session {
     var shares = 0
     var hasRetried = false
 
+    /// Of a handshake that is told by its messages: what they show.
+    var messages: SessionMessages?
+
     // Failure
     var fatal: (alert: Int32, reason: Int32)?
     /// The server name of a ClientHello that was refused while it was read.
@@ -143,7 +146,9 @@ struct Session {
             return step.detail != UInt16(TLSWATCH_NO_STATE) && hasMoved(state: nil, detail: UInt32(step.detail))
         // A client makes a share for its hello, sent or not.
         case .group: return false
-        case .call, .callExit, .keyAgreementExit, .objectFree, .pause, nil: return false
+        case .call, .callExit, .keyAgreementExit, .objectFree, .pause, .messageReceived, .messageSent, .stateDropped,
+            .completed, .failed, nil:
+            return false
         }
     }
 

@@ -107,7 +107,8 @@ extension Session {
             parts.loseTrack()
             if callEnter != 0 { leaveCall(at: time) }
             keptInput = input
-        case .alpnSelect, .alpnAnswer, .newKeys, .call, .callExit, .keyAgreementExit, .objectFree, nil:
+        case .alpnSelect, .alpnAnswer, .newKeys, .call, .callExit, .keyAgreementExit, .objectFree, .messageReceived,
+            .messageSent, .stateDropped, .completed, .failed, nil:
             break
         }
     }

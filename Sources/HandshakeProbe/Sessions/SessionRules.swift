@@ -29,6 +29,16 @@ package struct SessionRules: Sendable {
     var fatal: @Sendable (_ event: borrowing CallReturn) -> (alert: Int32, reason: Int32)? = { _ in nil }
     /// Whether a call that was entered as `tentative` or `look`, and has not completed a handshake, was none.
     var isNone: @Sendable (_ event: borrowing CallReturn, _ role: Role) -> Bool = { _, _ in false }
+    /// Where handshakes are told by their messages: what is sent that is no handshake message, by the first two words of what
+    /// describes it.
+    var sent: @Sendable (_ first: UInt64, _ second: UInt64) -> SentMessage? = { _, _ in nil }
+}
+
+/// What a library sends besides handshake messages.
+enum SentMessage: Equatable {
+    case changeCipherSpec
+    /// The number on the wire.
+    case fatalAlert(UInt8)
 }
 
 /// What the programs test themselves, so that a hit that tells nothing makes no record: in `struct tlswatch_profile`. States

@@ -33,7 +33,7 @@ struct SessionTable {
     var keepsTraces = false
     /// Profiles by index; `nil` where none was registered.
     private var profiles: [ProfileEntry?] = []
-    private var sessions: SessionStore
+    var sessions: SessionStore
     private(set) var idleOrder = IdleOrder()
     /// Sessions in flight by process; none at zero.
     private var inFlightByProcess: [UInt32: Int] = [:]
@@ -50,6 +50,8 @@ struct SessionTable {
 
     /// Renegotiations among `sessions` that are no handshakes yet, and may never be.
     private var unconfirmed = 0
+    /// Handshakes that are told by their messages.
+    var messages = MessageSessions()
 
     var inFlight: Int { sessions.count - unconfirmed }
 
@@ -86,6 +88,7 @@ struct SessionTable {
     /// second.
     mutating func expire(now: UInt64) {
         confirmBlocked(now: now)
+        endDropped(now: now)
         let over = sessions.keys { _, session in
             session.closed.map { now > $0 && now - $0 > Self.closeGrace } ?? false
                 || (now > session.lastActivity && now - session.lastActivity > timeout)
@@ -129,16 +132,16 @@ struct SessionTable {
         end(key, at: min(sessions[key]?.closed ?? time, time), outcome: .abandoned)
     }
 
-    private func entry(_ index: UInt16) -> ProfileEntry? {
+    func entry(_ index: UInt16) -> ProfileEntry? {
         Int(index) < profiles.count ? profiles[Int(index)] : nil
     }
 
-    private mutating func implausible(_ profile: UInt16) -> Rejection {
+    mutating func implausible(_ profile: UInt16) -> Rejection {
         if Int(profile) < health.count { health[Int(profile)].implausible += 1 }
         return .implausible
     }
 
-    private mutating func sane(_ profile: UInt16) {
+    mutating func sane(_ profile: UInt16) {
         health[Int(profile)].plausible += 1
     }
 
@@ -147,7 +150,7 @@ struct SessionTable {
 
     // MARK: ends
 
-    private mutating func end(
+    mutating func end(
         _ key: SessionKey, at time: UInt64, outcome: Outcome, reason: FailureReason? = nil, facts: SessionFacts? = nil,
         random: UInt64? = nil, inOneCall: Bool = false
     ) {
@@ -158,6 +161,10 @@ struct SessionTable {
         }
         guard var session = sessions.remove(key), let profile = entry(session.profile) else { return }
         var (outcome, reason, facts) = (outcome, reason, facts)
+        if let known = session.messages {
+            messages.forget(key)
+            facts = known.facts(role: session.role)
+        }
         if !inOneCall, losses.overlap(session.start, time) {
             // Its end, or the beginning of another on the same object, may be among what was lost: it is counted,
             // and nothing is claimed of it. One call's return alone tells its own entry.
@@ -175,7 +182,8 @@ struct SessionTable {
         if keepsTraces {
             traces.append(
                 SessionTrace(
-                    profile: session.profile, random: random, socket: session.socket.flatMap(SocketPair.init)))
+                    profile: session.profile, random: random ?? session.messages?.randomEnd,
+                    socket: session.socket.flatMap(SocketPair.init)))
         }
         finished.append(
             session.finish(
@@ -183,7 +191,7 @@ struct SessionTable {
                 wallClockOffset: wallClockOffset, process: processes.names(pid: key.pid, start: key.processStart)))
     }
 
-    private mutating func begin(_ event: tlswatch_call_enter, _ kind: EntryKind) {
+    mutating func begin(_ event: tlswatch_call_enter, _ kind: EntryKind) {
         let key = SessionKey(event.header)
         if sessions.place(of: key) != nil {
             // The object was cleared and used again before its handshake ended.
@@ -317,6 +325,7 @@ extension SessionTable {
 
     @discardableResult mutating func stepped(_ event: tlswatch_step_record) -> Rejection? {
         guard let profile = entry(event.header.profile) else { return .unknownProfile }
+        if let end = MessageEnd(event) { return messagesEnded(event, end, profile) }
         let key = SessionKey(event.header)
         guard let place = sessions.place(of: key) else { return nil }
         if event.header.hook == HookKind.objectFree.rawValue {
@@ -381,17 +390,6 @@ extension SessionTable {
         }
         for key in keys {
             abandon(key, at: event.header.time_ns)
-        }
-    }
-}
-
-extension tlswatch_process {
-    /// The program's path as the kernel told it; `nil` where it told none.
-    fileprivate var pathText: String? {
-        var copy = path
-        return unsafe withUnsafeBytes(of: &copy) { bytes in
-            let text = unsafe bytes.prefix { $0 != 0 }
-            return unsafe text.isEmpty ? nil : PeerText.clean(UnsafeRawBufferPointer(rebasing: text))
         }
     }
 }

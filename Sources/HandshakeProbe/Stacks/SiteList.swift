@@ -12,7 +12,8 @@ struct SiteList {
     /// information. The TLS object is the first parameter, unless another place is named.
     mutating func add(
         _ hook: HookKind, _ symbol: String, _ address: UInt64, size: UInt64 = 0, object: ObjectPlace? = .parameter0,
-        argument: ValuePlace? = nil, argument2: ValuePlace? = nil, returns: Bool = false, phases: Phases = .all
+        argument: ValuePlace? = nil, argument2: ValuePlace? = nil, bytes: UInt16 = 0, returns: Bool = false,
+        phases: Phases = .all
     ) {
         let end = code.file.functionExtent(containing: address)?.upperBound ?? address.addingClamped(size)
         guard address < end, code.file.isCode(address) else {
@@ -33,19 +34,19 @@ struct SiteList {
         append(
             ProbeSite(
                 hook: hook, symbol: symbol, fileOffset: offset, mode: site.mode, object: object, argument: argument,
-                argument2: argument2, returns: returns, phases: phases))
+                argument2: argument2, bytes: bytes, returns: returns, phases: phases))
     }
 
     /// Adds a site inside a function, at an instruction that the kernel emulates.
     mutating func add(
         _ hook: HookKind, _ symbol: String, at address: UInt64, object: ObjectPlace?, argument: ValuePlace? = nil,
-        phases: Phases = .all
+        bytes: UInt16 = 0, phases: Phases = .all
     ) {
         guard let offset = code.file.fileOffset(ofAddress: address) else { return }
         append(
             ProbeSite(
                 hook: hook, symbol: symbol, fileOffset: offset, mode: .emulated, object: object, argument: argument,
-                phases: phases))
+                bytes: bytes, phases: phases))
     }
 
     private mutating func append(_ site: ProbeSite) {

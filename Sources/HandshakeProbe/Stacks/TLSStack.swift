@@ -97,6 +97,8 @@ package struct ProbeSite: Sendable, Hashable, Codable {
     package var argument: ValuePlace?
     package var argument2: ValuePlace?
     package var argument3: ValuePlace?
+    /// Of a state that is read with a message: its size; of a failure: how many bytes behind the object's beginning its place is.
+    package var bytes: UInt16
     /// Whether the function's return is observed as well, by a return probe.
     package var returns: Bool
     package var context: ExecutionContext
@@ -105,8 +107,8 @@ package struct ProbeSite: Sendable, Hashable, Codable {
 
     package init(
         hook: HookKind, symbol: String, fileOffset: UInt64, address: UInt64 = 0, mode: SiteMode, object: ObjectPlace?,
-        argument: ValuePlace? = nil, argument2: ValuePlace? = nil, argument3: ValuePlace? = nil, returns: Bool = false,
-        context: ExecutionContext = .thread, phases: Phases = .all
+        argument: ValuePlace? = nil, argument2: ValuePlace? = nil, argument3: ValuePlace? = nil, bytes: UInt16 = 0,
+        returns: Bool = false, context: ExecutionContext = .thread, phases: Phases = .all
     ) {
         self.context = context
         self.phases = phases
@@ -119,6 +121,7 @@ package struct ProbeSite: Sendable, Hashable, Codable {
         self.argument = argument
         self.argument2 = argument2
         self.argument3 = argument3
+        self.bytes = bytes
         self.returns = returns
     }
 }
@@ -232,11 +235,11 @@ package struct LibraryAnalysis: Sendable, Equatable {
     package var allSites: [ProbeSite] { forks.reduce(sites) { $0 + $1.allSites } }
 
     /// Whether sessions can be observed in this file: it holds the state machine and a site for it.
-    package var observesSessions: Bool { sites.contains { $0.hook == .call } }
+    package var observesSessions: Bool { sites.contains { $0.hook.beginsSessions } }
 
     /// Whether anything is observed when these of its sites are probed.
     func isObserved(by sites: [ProbeSite]) -> Bool {
-        !sites.isEmpty && (!observesSessions || sites.contains { $0.hook == .call })
+        !sites.isEmpty && (!observesSessions || sites.contains { $0.hook.beginsSessions })
     }
 }
 
@@ -289,7 +292,7 @@ package struct CompanionName: Sendable, Equatable {
 
 /// The stacks, in the order in which a file is tried.
 package struct TLSStacks: Sendable {
-    package static let builtIn = TLSStacks([Go.self, OpenSSL.self, BoringSSL.self])
+    package static let builtIn = TLSStacks([Go.self, OpenSSL.self, BoringSSL.self, Rustls.self])
 
     let all: [any TLSStack.Type]
 

@@ -20,6 +20,11 @@ struct Correlation: EventSink {
     mutating func stepped(_ event: tlswatch_step_record) -> Rejection? { table.stepped(event) }
     mutating func failedNamed(_ event: tlswatch_name) -> Rejection? { table.failedNamed(event) }
 
+    mutating func messageSeen(_ event: borrowing MessageEvent) -> Rejection? {
+        if wire.isEnabled { wire.noteLibrary(in: event.fixed.header.pid) }
+        return table.messageSeen(event)
+    }
+
     mutating func socketUsed(_ event: tlswatch_socket) {
         table.socketUsed(event)
         if wire.isEnabled { wire.claim(event) }

@@ -47,7 +47,7 @@ extension HandshakeField {
     private static let implementation: [HandshakeField] = [
         HandshakeField(
             "stack", .text(.notEmpty), title: "stack",
-            "TLS implementation: `openssl`, `go`, or `boringssl`, which stands for AWS-LC too; `wire` where only packets "
+            "TLS implementation: `openssl`, `go`, `rustls`, or `boringssl`, which stands for AWS-LC too; `wire` where only packets "
                 + "were seen"
         ) { .text($0.stack) },
         HandshakeField(
@@ -124,8 +124,9 @@ extension HandshakeField {
         ) { $0.wait.map(FieldValue.nanoseconds) },
         HandshakeField(
             "calls", .count(1...UInt64.max), title: "calls",
-            "Number of calls into the library's handshake state machine", absentIf: "only the wire saw the session"
-        ) { $0.observedBy == .wire ? nil : .count(UInt64(clamping: $0.calls)) },
+            "Number of calls into the library's handshake state machine",
+            absentIf: "only the wire saw the session, or the stack has no such call (rustls)"
+        ) { $0.calls > 0 ? .count(UInt64(clamping: $0.calls)) : nil },
         HandshakeField(
             "cpu_ns", .nanoseconds, title: "CPU",
             "Time in which the thread computed inside the library's handshake calls",

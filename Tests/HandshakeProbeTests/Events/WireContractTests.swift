@@ -16,7 +16,9 @@ import Testing
             .keyAgreementExit: TLSWATCH_HOOK_KEY_AGREEMENT_EXIT, .pause: TLSWATCH_HOOK_PAUSE,
             .masterSecret: TLSWATCH_HOOK_MASTER_SECRET, .newKeys: TLSWATCH_HOOK_NEW_KEYS,
             .keyAgreementFailed: TLSWATCH_HOOK_KEY_AGREEMENT_FAILED, .group: TLSWATCH_HOOK_GROUP,
-            .helloRetry: TLSWATCH_HOOK_HELLO_RETRY,
+            .helloRetry: TLSWATCH_HOOK_HELLO_RETRY, .messageReceived: TLSWATCH_HOOK_MESSAGE_RECEIVED,
+            .messageSent: TLSWATCH_HOOK_MESSAGE_SENT, .stateDropped: TLSWATCH_HOOK_STATE_DROPPED,
+            .completed: TLSWATCH_HOOK_COMPLETED, .failed: TLSWATCH_HOOK_FAILED,
         ]
         for hook in HookKind.allCases { #expect(numbers[hook]?.rawValue == UInt32(hook.rawValue), "\(hook)") }
         #expect(HookKind.allCases.count == Int(TLSWATCH_HOOK_COUNT.rawValue) - 1)

@@ -1,0 +1,40 @@
+import CEvents
+
+/// The record of a handshake message that a library has in plaintext: the fixed part by value, the bytes still where the kernel
+/// wrote them.
+package struct MessageEvent: ~Escapable {
+    let fixed: tlswatch_message
+    private let content: RawSpan
+
+    static let size = MemoryLayout<tlswatch_message>.size
+
+    /// `nil` if the record's length is not what its bytes make it.
+    @_lifetime(copy bytes)
+    init?(_ bytes: RawSpan) {
+        let fixed = unsafe bytes.unsafeLoadUnaligned(as: tlswatch_message.self)
+        guard Int(fixed.byte_count) <= Int(TLSWATCH_MESSAGE_BYTES),
+            bytes.byteCount == Self.size + Int(fixed.byte_count)
+        else { return nil }
+        self.fixed = fixed
+        content = bytes
+    }
+
+    var hook: HookKind? { HookKind(rawValue: fixed.header.hook) }
+
+    /// The messages, or how they begin. From a peer, or for one.
+    var message: [UInt8] { content.bytes(behind: Self.size) }
+
+    /// The last eight bytes of the random of the ClientHello that is answered, or was to be.
+    var randomEnd: UInt64? { fixed.random_end == 0 ? nil : fixed.random_end }
+
+    /// The first two words of what describes the message.
+    var envelope: (first: UInt64, second: UInt64) {
+        let offset = Self.envelope
+        return unsafe (
+            content.unsafeLoadUnaligned(fromByteOffset: offset, as: UInt64.self),
+            content.unsafeLoadUnaligned(fromByteOffset: offset + 8, as: UInt64.self)
+        )
+    }
+
+    private static let envelope = MemoryLayout<tlswatch_message>.offset(of: \.envelope) ?? 0
+}
