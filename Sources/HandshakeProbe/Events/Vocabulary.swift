@@ -33,6 +33,8 @@ package enum HookKind: UInt16, Sendable, Codable, CaseIterable {
     case group = 14
     /// A HelloRetryRequest is sent or processed.
     case helloRetry = 15
+    /// An alert is sent, by the library or, after a failed call, by the application.
+    case alertSent = 16
 }
 
 /// How much is measured inside a handshake (`--phases`), and which of these a site is probed for.

@@ -36,15 +36,17 @@ struct SiteList {
                 argument2: argument2, returns: returns, phases: phases))
     }
 
-    /// Adds a site inside a function, at an instruction that the kernel emulates.
+    /// Adds a site inside a function, at an instruction that the kernel emulates, unless `mode` says otherwise: then there is no
+    /// other.
     mutating func add(
-        _ hook: HookKind, _ symbol: String, at address: UInt64, object: ObjectPlace?, argument: ValuePlace? = nil,
-        phases: Phases = .all
+        _ hook: HookKind, _ symbol: String, at address: UInt64, mode: SiteMode = .emulated, object: ObjectPlace?,
+        argument: ValuePlace? = nil, phases: Phases = .all
     ) {
         guard let offset = code.file.fileOffset(ofAddress: address) else { return }
         append(
             ProbeSite(
-                hook: hook, symbol: symbol, fileOffset: offset, mode: .emulated, object: object, argument: argument,
+                hook: hook, symbol: symbol, fileOffset: offset, mode: mode,
+                isIndispensable: mode == .singleStep, object: object, argument: argument,
                 phases: phases))
     }
 

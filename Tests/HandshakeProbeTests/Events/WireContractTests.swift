@@ -16,7 +16,7 @@ import Testing
             .keyAgreementExit: TLSWATCH_HOOK_KEY_AGREEMENT_EXIT, .pause: TLSWATCH_HOOK_PAUSE,
             .masterSecret: TLSWATCH_HOOK_MASTER_SECRET, .newKeys: TLSWATCH_HOOK_NEW_KEYS,
             .keyAgreementFailed: TLSWATCH_HOOK_KEY_AGREEMENT_FAILED, .group: TLSWATCH_HOOK_GROUP,
-            .helloRetry: TLSWATCH_HOOK_HELLO_RETRY,
+            .helloRetry: TLSWATCH_HOOK_HELLO_RETRY, .alertSent: TLSWATCH_HOOK_ALERT_SENT,
         ]
         for hook in HookKind.allCases { #expect(numbers[hook]?.rawValue == UInt32(hook.rawValue), "\(hook)") }
         #expect(HookKind.allCases.count == Int(TLSWATCH_HOOK_COUNT.rawValue) - 1)
