@@ -71,7 +71,8 @@ enum tlswatch_hook {
 	TLSWATCH_HOOK_COMPLETED = 19,
 	TLSWATCH_HOOK_FAILED =
 		20, /* object, as many bytes before its place as the site says; argument, argument2 = the error */
-	TLSWATCH_HOOK_COUNT = 21,
+	TLSWATCH_HOOK_ALERT_SENT = 21, /* object, argument = the alert, argument2 = its level */
+	TLSWATCH_HOOK_COUNT = 22,
 };
 
 /* Every record begins with this. */
@@ -434,8 +435,14 @@ struct tlswatch_transport {
 	__u16 known;          /* 0: nothing here is */
 	__u32 has_descriptor; /* bits of a kind's number: it keeps a descriptor */
 	__u32 is_filter;
-	__u16 writer;              /* in the TLS object: of the pointer to what it writes through; 0 not known */
-	__u16 memory;              /* the number of the kind that is a buffer in memory; 0 not known */
+	__u16 writer; /* in the TLS object: of the pointer to what it writes through; 0 not known */
+	__u16 memory; /* the number of the kind that is a buffer in memory; 0 not known */
+	/*
+	 * In the TLS object, which keeps the descriptor itself: of 8 bytes, which may be a pointer of the application's instead;
+	 * 0 it does not.
+	 */
+	__u16 own_descriptor;
+	__u16 reserved[3];
 	__u64 own[TLSWATCH_KINDS]; /* how the names of the library's own kinds begin; 0 none */
 };
 
@@ -489,6 +496,7 @@ struct tlswatch_test {
 
 #define TLSWATCH_TESTS 2
 #define TLSWATCH_AFTER_TESTS 3
+#define TLSWATCH_WAIT_RESULTS 4
 
 enum tlswatch_alpn_hooked {
 	TLSWATCH_ALPN_OF_SERVER = 1, /* TLSWATCH_HOOK_ALPN_SELECT, where it tells its object */
@@ -517,7 +525,9 @@ struct tlswatch_profile {
 		after[TLSWATCH_AFTER_TESTS]; /* where all of these hold, an entry comes after the handshake */
 	struct tlswatch_test server;         /* on TLSWATCH_ROLE, or on the call's argument: this is a server */
 	__s32 done_result;                   /* what a call returns that has completed the handshake */
-	__u32 exit_hooked;                   /* TLSWATCH_HOOK_CALL_EXIT has probes: no return probe is wanted */
+	/* What it returns where the handshake goes on, and in no other case; 0 no more. Without any the states tell. */
+	__s32 wait_results[TLSWATCH_WAIT_RESULTS];
+	__u32 exit_hooked; /* TLSWATCH_HOOK_CALL_EXIT has probes: no return probe is wanted */
 	__u32 alpn_hooked; /* enum tlswatch_alpn_hooked: there are probes, so that key changes need no look for the protocol */
 	struct tlswatch_transport transport;
 	struct tlswatch_interfaces interfaces;
@@ -647,7 +657,7 @@ _Static_assert(sizeof(struct tlswatch_wire_record) == 12, "wire_record");
 _Static_assert(sizeof(struct tlswatch_wire) == 280, "wire");
 _Static_assert(sizeof(struct tlswatch_datagram) == 104, "datagram");
 _Static_assert(sizeof(struct tlswatch_message) == 128, "message");
-_Static_assert(sizeof(struct tlswatch_transport) == 88, "transport");
+_Static_assert(sizeof(struct tlswatch_transport) == 96, "transport");
 _Static_assert(sizeof(struct tlswatch_read) == 12, "read");
 _Static_assert(sizeof(struct tlswatch_field) == 8, "field");
 _Static_assert(sizeof(struct tlswatch_place) == 8, "place");

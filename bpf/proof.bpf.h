@@ -87,6 +87,11 @@ __noinline int transport_tells(const struct tlswatch_profile *profile, struct fr
 	if (!profile || !frames)
 		return NOT_TOLD;
 	layout = &profile->transport;
+	if (layout->own_descriptor) {
+		if (bpf_probe_read_user(&address, sizeof(address), (void *)(object + layout->own_descriptor)))
+			return NOT_TOLD;
+		return !(address >> 31) && is_of_file(address, file) ? IS_THE_ONE : NOT_TOLD;
+	}
 	if (!layout->known)
 		return NOT_TOLD;
 	done = state_read(profile, frames, object);

@@ -176,6 +176,23 @@ static __noinline bool read_progress(struct frames *frames, struct tlswatch_prof
 	return !holds(profile, &profile->ended[0], frames, done) && !holds(profile, &profile->ended[1], frames, done);
 }
 
+/*
+ * Whether a call that has come back with this result may leave the handshake going on: by its result, where the library's tell,
+ * else by its state and by what the transport gave it.
+ */
+static __noinline bool may_go_on(const struct tlswatch_profile *profile, const struct frame *frame, __u32 state,
+				 __s32 result)
+{
+	if (!profile->wait_results[0])
+		return result != profile->done_result && !contains(&profile->end, state) &&
+		       (frame->io_result > 0 || frame->io_result == -EAGAIN);
+#pragma clang loop unroll(disable)
+	for (int i = 0; i < TLSWATCH_WAIT_RESULTS; i++)
+		if (profile->wait_results[i] && profile->wait_results[i] == result)
+			return true;
+	return false;
+}
+
 /* Whether the call left everything as it was: no byte moved, and no state. */
 static __noinline bool is_without_effect(struct tlswatch_call_return *record, struct frame *frame)
 {
@@ -265,8 +282,7 @@ __noinline int submit_return(struct frames *frames, struct tlswatch_profile *pro
 	record->alpn_length = 0;
 	record->sni_length = 0;
 	record->present = read_field(profile, frames, done, TLSWATCH_STATE, state);
-	if (record->present && result != profile->done_result && !contains(&profile->end, *state) &&
-	    (frame->io_result > 0 || frame->io_result == -EAGAIN))
+	if (record->present && may_go_on(profile, frame, *state, result))
 		goes_on = read_progress(frames, profile, done);
 	if (goes_on && is_without_effect(record, frame) &&
 	    keep_idle_call(record, frame->object, now - frame->enter_ns, now)) {

@@ -179,6 +179,11 @@ static __noinline int step_call(struct pt_regs *ctx, const struct tlswatch_site 
 			return 0;
 		}
 	} else if (!frame || frame->object != object_of(ctx, site)) {
+		/* close_notify, with which every connection ends. */
+		if (site->hook == TLSWATCH_HOOK_ALERT_SENT && !value_at(ctx, &site->argument)) {
+			count_drop(program, TLSWATCH_DROP_OUTSIDE_HANDSHAKE);
+			return 0;
+		}
 		return step_alone(ctx, site, now);
 	}
 	step = next_step(frames, frame);

@@ -69,7 +69,7 @@ struct Attacher: ~Copyable {
         var sites: [ProbeSite] = []
         var omitted: [String] = []
         for site in analysis.sites {
-            if site.mode == .singleStep {
+            if !site.isAffordable {
                 omitted.append(
                     "\(site.symbol): no instruction that the kernel emulates; a single-stepped probe costs some 15 µs")
             } else if !site.phases.contains(phases) {
@@ -178,7 +178,8 @@ struct LinkMaker: Sendable {
             UInt32(profile),
             tlswatch_profile(
                 plan: readsRandom ? analysis.randomPlan : analysis.plan, facts: analysis.facts,
-                transport: transport, interfaces: analysis.interfaces, states: states, sites: sites))
+                transport: transport, descriptor: analysis.descriptor, interfaces: analysis.interfaces, states: states,
+                sites: sites))
         // Those of a library that had this profile before, if anybody has left them.
         object.forgetTypes(profile: UInt32(profile))
         for (type, entry) in analysis.interfaces?.types ?? [:] {
@@ -280,7 +281,7 @@ extension HookKind {
         switch self {
         case .callExit, .keyAgreementExit, .pause: 0
         case .keyChange, .keyAgreement, .keyAgreementFailed, .alpnSelect, .alpnAnswer, .masterSecret, .newKeys, .fatal,
-            .group, .helloRetry, .objectFree:
+            .group, .helloRetry, .objectFree, .alertSent:
             1
         // Of a handshake that is told by its messages the end comes before the beginning, too.
         case .stateDropped, .completed, .failed, .messageSent: 1

@@ -12,7 +12,7 @@ package enum LibrarySurvey {
         package var sites: [ProbeSite]
         /// What is missing, and why.
         package var notes: [String]
-        /// Whether the daemon would observe it, by the sites that the kernel emulates.
+        /// Whether the daemon would observe it, by the sites that it can afford to probe.
         package var observable: Bool
         package var processes: Set<UInt32>
     }
@@ -142,7 +142,7 @@ extension LibrarySurvey.Entry {
             version = analysis.version
             sites = analysis.allSites
             notes = analysis.notes
-            observable = analysis.isObserved(by: analysis.sites.filter { $0.mode == .emulated })
+            observable = analysis.isObserved(by: analysis.sites.filter(\.isAffordable))
         } else if let (stack, reason, detail) = look.finding.unobserved {
             self.init(path: look.path, stack: stack)
             notes = ["\(reason.rawValue): \(detail)"]

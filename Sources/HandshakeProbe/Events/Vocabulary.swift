@@ -44,6 +44,9 @@ package enum HookKind: UInt16, Sendable, Codable, CaseIterable {
     /// It has failed.
     case failed = 20
 
+    /// An alert is sent, by the library or, after a failed call, by the application.
+    case alertSent = 21
+
     /// Whether sessions begin at such a site.
     var beginsSessions: Bool { self == .call || self == .messageReceived }
 }

@@ -19,6 +19,17 @@ struct SessionKey: Hashable {
     }
 }
 
+/// How a handshake has failed, as the library told it.
+struct ToldFailure {
+    /// The call's return: the session's end.
+    var time: UInt64
+    var facts: SessionFacts
+    var io: Int32?
+    var peerHasEnded: Bool
+    var random: UInt64?
+    var inOneCall: Bool
+}
+
 /// A handshake in flight. Times are monotonic nanoseconds; 0 means "not seen" throughout.
 struct Session {
     let start: UInt64
@@ -84,6 +95,13 @@ struct Session {
 
     // Failure
     var fatal: (alert: Int32, reason: Int32)?
+    /// The fatal alert that the application has sent, where it is its affair.
+    var alertSent: Int32?
+    /// The library has told of the failure, and the application may still send the alert. At most one element: few sessions have
+    /// it, and all would be as large.
+    private var told: [ToldFailure] = []
+    var toldFailure: ToldFailure? { told.first }
+    mutating func keep(_ failure: ToldFailure) { told = [failure] }
     /// The server name of a ClientHello that was refused while it was read.
     var refusedName: String?
 
@@ -147,7 +165,7 @@ struct Session {
         // A client makes a share for its hello, sent or not.
         case .group: return false
         case .call, .callExit, .keyAgreementExit, .objectFree, .pause, .messageReceived, .messageSent, .stateDropped,
-            .completed, .failed, nil:
+            .completed, .failed, .alertSent, nil:
             return false
         }
     }

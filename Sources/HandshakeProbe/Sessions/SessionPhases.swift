@@ -93,7 +93,8 @@ extension Session {
         case .alpnSelect where role == .server:
             helloRead = input
             alpnDecided = time
-        case .alpnAnswer where role == .client:
+        // A function that serves both roles.
+        case .alpnAnswer where role == .client, .alpnSelect where role == .client:
             if alpnDecided == 0 { alpnDecided = time }
         case .fatal:
             // The first one is the cause; what follows comes of it.
@@ -102,6 +103,8 @@ extension Session {
             shareGroup = UInt32(bitPattern: event.argument) & 0xffff
             shares += 1
         case .helloRetry: hasRetried = true
+        case .alertSent:
+            if event.argument2 == Self.fatalLevel, alertSent == nil { alertSent = event.argument }
         case .pause:
             // What it computed up to here is not told, nor what its job does from here on.
             parts.loseTrack()
@@ -112,6 +115,9 @@ extension Session {
             break
         }
     }
+
+    /// Of an alert (RFC 5246 section 7.2).
+    private static let fatalLevel: Int32 = 2
 
     private mutating func changeKeys(_ event: tlswatch_step, at time: UInt64, input: UInt64, rules: SessionRules) {
         if alpnDecided == 0, event.argument2 > 0 {
@@ -127,10 +133,15 @@ extension Session {
         if keyExchangeBegin == 0 { keyExchangeBegin = input }
     }
 
+    /// Whether the alert that belongs to its failure may still be sent.
+    func awaitsAlert(rules: SessionRules) -> Bool {
+        alertSent == nil && fatal.map { rules.alertMayFollow($0.reason) } ?? false
+    }
+
     /// Why it failed, from what the library said first, or from the transport.
     func failure(rules: SessionRules, io: Int32?, version: UInt32?, closeNotify: Bool) -> FailureReason {
         if let fatal {
-            return rules.failure(fatal.alert, fatal.reason, version)
+            return rules.failure(alertSent ?? fatal.alert, fatal.reason, version)
         }
         // SSL_OP_IGNORE_UNEXPECTED_EOF makes an end of file look like a close_notify: only bytes that came can be one.
         if closeNotify, let io, io > 0 {

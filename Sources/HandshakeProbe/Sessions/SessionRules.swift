@@ -27,6 +27,8 @@ package struct SessionRules: Sendable {
     var states: KernelStates
     /// What a failed return itself tells, as alert and reason for `failure`; `nil` where nothing.
     var fatal: @Sendable (_ event: borrowing CallReturn) -> (alert: Int32, reason: Int32)? = { _ in nil }
+    /// Whether the application may still send the alert that belongs to a failure with this reason code: the session waits for it.
+    var alertMayFollow: @Sendable (_ reason: Int32) -> Bool = { _ in false }
     /// Whether a call that was entered as `tentative` or `look`, and has not completed a handshake, was none.
     var isNone: @Sendable (_ event: borrowing CallReturn, _ role: Role) -> Bool = { _, _ in false }
     /// Where handshakes are told by their messages: what is sent that is no handshake message, by the first two words of what
@@ -71,6 +73,8 @@ struct KernelStates: Sendable {
     var server = Test(fact: .role, mask: ~0, value: 1)
     /// What a call returns that has completed the handshake.
     var doneResult: Int32 = 1
+    /// What it returns where the handshake goes on, and in no other case; four at most, none of them 0. Empty: the states tell.
+    var waitResults: [Int32] = []
 }
 
 struct EntryState {

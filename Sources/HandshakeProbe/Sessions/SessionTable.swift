@@ -2,17 +2,6 @@ import CEvents
 import Handshakes
 import Kernel
 
-/// Counts that the session table keeps for conservation.
-package struct SessionCounts: Sendable, Equatable {
-    /// By role and profile.
-    package struct Key: Hashable, Sendable {
-        package var role: Role
-        package var stack: String
-    }
-    package var started: [Key: UInt64] = [:]
-    package var inFlight: [Key: UInt64] = [:]
-}
-
 /// Correlates events into sessions. Owned by the thread that drains the ring; bounded.
 ///
 /// Every session that starts ends in exactly one outcome, handed to `finished` once.
@@ -36,7 +25,7 @@ struct SessionTable {
     var sessions: SessionStore
     private(set) var idleOrder = IdleOrder()
     /// Sessions in flight by process; none at zero.
-    private var inFlightByProcess: [UInt32: Int] = [:]
+    private(set) var inFlightByProcess: [UInt32: Int] = [:]
     private(set) var health: [ProfileHealth] = []
     private var losses = LossSpans()
     var processes = ProcessNames()
@@ -84,6 +73,9 @@ struct SessionTable {
     /// peer's alert still to read, or a process that frees the object without another call.
     static let closeGrace: UInt64 = 2_000_000_000
 
+    /// How long one that has failed waits for the application to send the alert.
+    static let alertGrace: UInt64 = 500_000_000
+
     /// Ends what has been idle for longer than the timeout, or closed for longer than the grace. Call about once a
     /// second.
     mutating func expire(now: UInt64) {
@@ -91,11 +83,14 @@ struct SessionTable {
         endDropped(now: now)
         let over = sessions.keys { _, session in
             session.closed.map { now > $0 && now - $0 > Self.closeGrace } ?? false
+                || session.toldFailure.map { now > $0.time && now - $0.time > Self.alertGrace } ?? false
                 || (now > session.lastActivity && now - session.lastActivity > timeout)
         }
         for key in over {
             // Closed is closed, however short the timeout.
-            if sessions[key]?.closed != nil {
+            if sessions[key]?.toldFailure != nil {
+                endFailed(key)
+            } else if sessions[key]?.closed != nil {
                 endClosed(key)
             } else {
                 end(key, at: now, outcome: .timeout)
@@ -119,6 +114,7 @@ struct SessionTable {
 
     /// Ends what only waits for the grace to pass: nothing more will come.
     mutating func endClosed() {
+        for key in sessions.keys(where: { $1.toldFailure != nil }) { endFailed(key) }
         for key in sessions.keys(where: { $1.closed != nil }) { endClosed(key) }
     }
 
@@ -127,8 +123,26 @@ struct SessionTable {
         end(key, at: closed, outcome: .abandoned)
     }
 
+    /// Ends a session whose failure was told, whether the alert was sent or not.
+    private mutating func endFailed(_ key: SessionKey) {
+        guard let place = sessions.place(of: key), let told = sessions[place].toldFailure,
+            let profile = entry(sessions[place].profile)
+        else { return }
+        end(key, told, profile.rules)
+    }
+
+    private mutating func end(_ key: SessionKey, _ told: ToldFailure, _ rules: SessionRules) {
+        guard let place = sessions.place(of: key) else { return }
+        let reason = sessions[place].failure(
+            rules: rules, io: told.io, version: told.facts.version, closeNotify: told.peerHasEnded)
+        end(
+            key, at: told.time, outcome: .failed, reason: reason, facts: told.facts, random: told.random,
+            inOneCall: told.inOneCall)
+    }
+
     /// Ends a session whose object or process is gone: at that moment, or when its socket had closed before.
-    private mutating func abandon(_ key: SessionKey, at time: UInt64) {
+    mutating func abandon(_ key: SessionKey, at time: UInt64) {
+        guard sessions[key]?.toldFailure == nil else { return endFailed(key) }
         end(key, at: min(sessions[key]?.closed ?? time, time), outcome: .abandoned)
     }
 
@@ -198,6 +212,7 @@ struct SessionTable {
             abandon(key, at: event.header.time_ns)
         }
         if sessions.count >= capacity, let oldest = idleOrder.longestIdle(of: sessions) {
+            endFailed(oldest)
             end(
                 oldest, at: event.header.time_ns, outcome: .abandoned,
                 reason: FailureReason(reason: "session_table_full", alert: nil, direction: nil))
@@ -254,7 +269,9 @@ extension SessionTable {
             sane(event.header.profile)
             begin(event, kind)
         case .proceed:
-            guard let place = sessions.place(of: SessionKey(event.header)) else { return nil }
+            guard let place = sessions.place(of: SessionKey(event.header)), sessions[place].toldFailure == nil else {
+                return nil
+            }
             sessions[place].enterCall(at: event.header.time_ns)
         case .unrelated: break
         case .implausible: return implausible(event.header.profile)
@@ -267,6 +284,11 @@ extension SessionTable {
         guard let profile = entry(fixed.header.profile) else { return .unknownProfile }
         let key = SessionKey(fixed.header)
         guard let place = sessions.place(of: key) else { return nil }
+        guard sessions[place].toldFailure == nil else {
+            // Called again after it has failed.
+            endFailed(key)
+            return nil
+        }
         let role = sessions[place].role
         let time = fixed.header.time_ns
         let io = fixed.io_result == TLSWATCH_NO_RESULT ? nil : fixed.io_result
@@ -310,12 +332,14 @@ extension SessionTable {
                 confirm(place)
             }
             if sessions[place].fatal == nil { sessions[place].fatal = profile.rules.fatal(event) }
-            let facts = profile.rules.facts(event, role, sessions[place].isRenegotiation)
-            let reason = sessions[place].failure(
-                rules: profile.rules, io: io, version: facts.version, closeNotify: exit.peerHasEnded)
-            end(
-                key, at: time, outcome: .failed, reason: reason, facts: facts, random: event.random,
-                inOneCall: whole)
+            let told = ToldFailure(
+                time: time, facts: profile.rules.facts(event, role, sessions[place].isRenegotiation), io: io,
+                peerHasEnded: exit.peerHasEnded, random: event.random, inOneCall: whole)
+            if sessions[place].awaitsAlert(rules: profile.rules), sessions[place].closed == nil {
+                sessions[place].keep(told)
+            } else {
+                end(key, told, profile.rules)
+            }
         case .wants:
             if sessions[place].socket == nil { health[Int(fixed.header.profile)].hasUnknownSockets = true }
         case .implausible: break
@@ -334,6 +358,7 @@ extension SessionTable {
             abandon(key, at: event.header.time_ns)
         } else {
             step(event.step, at: place, in: 0, rules: profile.rules)
+            if sessions[place].toldFailure != nil, sessions[place].alertSent != nil { endFailed(key) }
         }
         return nil
     }
@@ -367,29 +392,9 @@ extension SessionTable {
         guard let place = sessions.place(of: SessionKey(event.header)),
             sessions[place].socket?.number == event.number, sessions[place].closed == nil
         else { return }
+        guard sessions[place].toldFailure == nil else { return endFailed(SessionKey(event.header)) }
         // The library may still have the last word: the peer's alert or Finished may wait to be read, or a call is
         // on its way. Its return tells how the handshake ended; where none comes, this moment was the end.
         sessions[place].closed = event.header.time_ns
-    }
-
-    mutating func processStarted(_ event: tlswatch_process) {
-        // exec keeps pid and start time, and drops every TLS object of the old program.
-        endAll(of: event)
-        processes.replace(pid: event.header.pid, start: event.header.process_start_ns, told: event.pathText)
-    }
-
-    mutating func processEnded(_ event: tlswatch_process) {
-        endAll(of: event)
-        processes.forget(pid: event.header.pid)
-    }
-
-    private mutating func endAll(of event: tlswatch_process) {
-        guard inFlightByProcess[event.header.pid] != nil else { return }
-        let keys = sessions.keys { key, _ in
-            key.pid == event.header.pid && key.processStart == event.header.process_start_ns
-        }
-        for key in keys {
-            abandon(key, at: event.header.time_ns)
-        }
     }
 }

@@ -46,10 +46,11 @@ struct ReadPlan: Equatable {
         return set
     }
 
-    /// The reads besides the first that bring facts of the state: where it is elsewhere than in the object itself.
+    /// The reads besides the first that bring facts of the state: where it is elsewhere than in the object itself, or far from the
+    /// rest of it.
     func stateReads(_ paths: [Fact: FactPath]) -> UInt32 {
         paths.reduce(into: 0) { set, entry in
-            guard entry.key.isOfState, entry.value.offsets.count > 1 else { return }
+            guard entry.key.isOfState else { return }
             set |= reads(for: entry.key) & ~1
         }
     }
@@ -239,7 +240,7 @@ extension tlswatch_type {
 extension tlswatch_profile {
     /// The profile that the generic programs read a library's facts by.
     init(
-        plan: ReadPlan, facts: [Fact: FactPath], transport layout: TransportLayout?,
+        plan: ReadPlan, facts: [Fact: FactPath], transport layout: TransportLayout?, descriptor: UInt16? = nil,
         interfaces: InterfaceLayout? = nil, states: KernelStates, sites: [ProbeSite]
     ) {
         self.init()
@@ -257,6 +258,8 @@ extension tlswatch_profile {
         self.after = (after[0], after[1], after[2])
         server = tlswatch_test(states.server)
         done_result = states.doneResult
+        let waits = Array(states.waitResults.prefix(4)) + Array(repeating: 0, count: 4)
+        wait_results = (waits[0], waits[1], waits[2], waits[3])
         exit_hooked = sites.contains { $0.hook == .callExit } ? 1 : 0
         alpn_reads = plan.reads(for: .alpnLength)
         reference_reads = plan.reads(for: .references)
@@ -266,6 +269,7 @@ extension tlswatch_profile {
         if let layout, plan.fields[.transport] != nil {
             transport = tlswatch_transport(layout)
         }
+        transport.own_descriptor = descriptor ?? 0
         // What is written through stands beside it.
         if plan.fields[.transport] != nil, let path = facts[.transport], path.offsets.count == 2 {
             transport.writer = UInt16(clamping: path.offsets[0] + 8)

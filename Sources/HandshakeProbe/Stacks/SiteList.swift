@@ -37,16 +37,18 @@ struct SiteList {
                 argument2: argument2, bytes: bytes, returns: returns, phases: phases))
     }
 
-    /// Adds a site inside a function, at an instruction that the kernel emulates.
+    /// Adds a site inside a function, at an instruction that the kernel emulates, unless `mode` says otherwise: then there is no
+    /// other.
     mutating func add(
-        _ hook: HookKind, _ symbol: String, at address: UInt64, object: ObjectPlace?, argument: ValuePlace? = nil,
-        bytes: UInt16 = 0, phases: Phases = .all
+        _ hook: HookKind, _ symbol: String, at address: UInt64, mode: SiteMode = .emulated, object: ObjectPlace?,
+        argument: ValuePlace? = nil, bytes: UInt16 = 0, phases: Phases = .all
     ) {
         guard let offset = code.file.fileOffset(ofAddress: address) else { return }
         append(
             ProbeSite(
-                hook: hook, symbol: symbol, fileOffset: offset, mode: .emulated, object: object, argument: argument,
-                bytes: bytes, phases: phases))
+                hook: hook, symbol: symbol, fileOffset: offset, mode: mode,
+                isIndispensable: mode == .singleStep, object: object, argument: argument, bytes: bytes,
+                phases: phases))
     }
 
     private mutating func append(_ site: ProbeSite) {

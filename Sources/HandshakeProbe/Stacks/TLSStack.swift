@@ -91,6 +91,8 @@ package struct ProbeSite: Sendable, Hashable, Codable {
     /// Its address in the file's own numbering, where addresses of the target are to be brought into it; else 0.
     package var address: UInt64
     package var mode: SiteMode
+    /// Whether it is probed even if the kernel has to single-step it: without it nothing is seen, and a call passes it once.
+    package var isIndispensable: Bool
     /// Where the TLS object is; `nil` where the site does not tell.
     package var object: ObjectPlace?
     /// Where the arguments are that `enum tlswatch_hook` names.
@@ -105,8 +107,11 @@ package struct ProbeSite: Sendable, Hashable, Codable {
     /// With which of `--phases` it is probed.
     package var phases: Phases
 
+    package var isAffordable: Bool { mode == .emulated || isIndispensable }
+
     package init(
-        hook: HookKind, symbol: String, fileOffset: UInt64, address: UInt64 = 0, mode: SiteMode, object: ObjectPlace?,
+        hook: HookKind, symbol: String, fileOffset: UInt64, address: UInt64 = 0, mode: SiteMode,
+        isIndispensable: Bool = false, object: ObjectPlace?,
         argument: ValuePlace? = nil, argument2: ValuePlace? = nil, argument3: ValuePlace? = nil, bytes: UInt16 = 0,
         returns: Bool = false, context: ExecutionContext = .thread, phases: Phases = .all
     ) {
@@ -117,6 +122,7 @@ package struct ProbeSite: Sendable, Hashable, Codable {
         self.fileOffset = fileOffset
         self.address = address
         self.mode = mode
+        self.isIndispensable = isIndispensable
         self.object = object
         self.argument = argument
         self.argument2 = argument2
@@ -197,6 +203,9 @@ package struct LibraryAnalysis: Sendable, Equatable {
     private(set) var randomPlan = ReadPlan([:], expendable: [])
     /// How its transport objects are read, where the file holds their code.
     package var transport: TransportLayout?
+    /// Offset in a TLS object that keeps its descriptor itself of eight bytes: that, or whatever the application hands its own
+    /// transport.
+    package var descriptor: UInt16?
     /// How errors and connections are read that are interface values.
     package var interfaces: InterfaceLayout?
     /// What could not be found or derived, and why; one sentence each, for `doctor` and `targets`.
@@ -239,7 +248,10 @@ package struct LibraryAnalysis: Sendable, Equatable {
 
     /// Whether anything is observed when these of its sites are probed.
     func isObserved(by sites: [ProbeSite]) -> Bool {
-        !sites.isEmpty && (!observesSessions || sites.contains { $0.hook.beginsSessions })
+        guard observesSessions else { return !sites.isEmpty }
+        // A call that begins has to be seen to end.
+        return sites.contains { $0.hook.beginsSessions && $0.hook != .call }
+            || sites.contains { $0.hook == .call } && sites.contains { $0.hook == .callExit || $0.returns }
     }
 }
 

@@ -101,13 +101,19 @@ struct DoctorCommand: ParsableCommand {
         for library in libraries {
             lines.append("  \(library.path) (\(library.stack)\(library.version.map { " " + $0 } ?? ""))")
             for site in library.sites {
-                lines.append(
-                    "    \(site.symbol): \(site.mode == .emulated ? "emulated (< 1 µs per hit)" : "single-stepped (not probed)")"
-                )
+                lines.append("    \(site.symbol): \(cost(site))")
             }
             for note in library.notes { lines.append("    note: \(note)") }
         }
         return lines.joined(separator: "\n") + "\n"
+    }
+
+    private func cost(_ site: ProbeSite) -> String {
+        switch (site.mode, site.isIndispensable) {
+        case (.emulated, _): "emulated (< 1 µs per hit)"
+        case (.singleStep, true): "single-stepped (some 15 µs per hit in a virtual machine)"
+        case (.singleStep, false): "single-stepped (not probed)"
+        }
     }
 
     private func mark(_ good: Bool, _ name: String, _ detail: String) -> String {

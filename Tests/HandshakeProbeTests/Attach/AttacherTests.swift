@@ -48,6 +48,26 @@ import Testing
         #expect(trial.count == 0)
     }
 
+    @Test(
+        "A single-stepped probe is put only where nothing else shows that a call has ended, and a call without an end nowhere"
+    )
+    func singleStepped() {
+        func analysis(isIndispensable: Bool) -> LibraryAnalysis {
+            let call = ProbeSite(hook: .call, symbol: "call", fileOffset: 64, mode: .emulated, object: nil)
+            let exit = ProbeSite(
+                hook: .callExit, symbol: "exit", fileOffset: 128, mode: .singleStep, isIndispensable: isIndispensable,
+                object: nil)
+            return LibraryAnalysis(stack: "gnutls", version: nil, sites: [call, exit], notes: [])
+        }
+        var attacher = Attacher(rung: .session, phases: .on) { .deadly }
+        let put = attacher.choose(analysis(isIndispensable: true))
+        #expect(put.sites.map(\.hook) == [.callExit, .call] && put.omitted.isEmpty)
+        #expect(analysis(isIndispensable: true).isObserved(by: put.sites))
+        let left = attacher.choose(analysis(isIndispensable: false))
+        #expect(left.sites.map(\.hook) == [.call] && left.omitted.count == 1)
+        #expect(!analysis(isIndispensable: false).isObserved(by: left.sites))
+    }
+
     @Test("Return probes that kill confined processes, or were not proven not to, are used on nobody")
     func deadlyReturnProbesAreUsedOnNobody() {
         for result in [ReturnProbes.deadly, .untried("no memory")] {

@@ -19,6 +19,7 @@ import Testing
             .helloRetry: TLSWATCH_HOOK_HELLO_RETRY, .messageReceived: TLSWATCH_HOOK_MESSAGE_RECEIVED,
             .messageSent: TLSWATCH_HOOK_MESSAGE_SENT, .stateDropped: TLSWATCH_HOOK_STATE_DROPPED,
             .completed: TLSWATCH_HOOK_COMPLETED, .failed: TLSWATCH_HOOK_FAILED,
+            .alertSent: TLSWATCH_HOOK_ALERT_SENT,
         ]
         for hook in HookKind.allCases { #expect(numbers[hook]?.rawValue == UInt32(hook.rawValue), "\(hook)") }
         #expect(HookKind.allCases.count == Int(TLSWATCH_HOOK_COUNT.rawValue) - 1)

@@ -16,7 +16,9 @@ struct OpenSSLTests {
         let analysis = try OpenSSL.analyse(file)
         #expect(analysis.observesSessions)
         #expect(analysis.notes.isEmpty)
-        #expect(Set(analysis.sites.map(\.hook)) == Set(HookKind.allCases).subtracting([.pause, .group, .helloRetry]))
+        #expect(
+            Set(analysis.sites.map(\.hook))
+                == Set(HookKind.allCases).subtracting([.pause, .group, .helloRetry, .alertSent]))
         #expect(analysis.sites.allSatisfy { !$0.returns }, "no return probe where the way out is known")
         for phases in [Phases.on, .full] {
             let changes = analysis.sites.filter { $0.hook == .keyChange && $0.phases.contains(phases) }
