@@ -513,12 +513,25 @@ enum tlswatch_context {
 	TLSWATCH_GOROUTINE, /* Go's g: in R14 on x86-64, in R28 on arm64 (its internal ABI) */
 };
 
+/* How calls of a library begin and end that has no one function for its handshakes. */
+enum tlswatch_site_flag {
+	/* CALL: a handshake goes on, and none begins, whatever the state. */
+	TLSWATCH_SITE_CONTINUES = 1 << 0,
+	/* CALL_EXIT: it tells nothing where no call of its object is in progress on the thread: the call has ended before. */
+	TLSWATCH_SITE_INSIDE = 1 << 1,
+	/*
+	 * CALL, CALL_EXIT: the call is a loop of steps. argument2 is the next step, 0 none: without one the call does not begin;
+	 * behind a step that has returned 0 (argument) it does not end as long as there is one.
+	 */
+	TLSWATCH_SITE_STEPS = 1 << 2,
+};
+
 /* The attach cookie is the index of one of these. */
 struct tlswatch_site {
 	__u16 hook; /* enum tlswatch_hook */
 	__u16 profile;
 	__u16 context; /* enum tlswatch_context */
-	__u16 reserved;
+	__u16 flags;   /* enum tlswatch_site_flag */
 	struct tlswatch_place object;
 	struct tlswatch_place argument;
 	struct tlswatch_place argument2;

@@ -178,7 +178,8 @@ struct LinkMaker: Sendable {
             UInt32(profile),
             tlswatch_profile(
                 plan: readsRandom ? analysis.randomPlan : analysis.plan, facts: analysis.facts,
-                transport: transport, interfaces: analysis.interfaces, states: states, sites: sites))
+                transport: transport, interfaces: analysis.interfaces, states: states, server: analysis.server,
+                sites: sites))
         // Those of a library that had this profile before, if anybody has left them.
         object.forgetTypes(profile: UInt32(profile))
         for (type, entry) in analysis.interfaces?.types ?? [:] {
@@ -293,6 +294,7 @@ extension tlswatch_site {
         hook = site.hook.rawValue
         self.profile = UInt16(profile)
         context = site.context.rawValue
+        flags = site.flags.rawValue
         address = site.address
         object = tlswatch_place(site.object)
         argument = tlswatch_place(site.argument)

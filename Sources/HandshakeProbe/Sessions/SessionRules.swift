@@ -27,6 +27,8 @@ package struct SessionRules: Sendable {
     var states: KernelStates
     /// What a failed return itself tells, as alert and reason for `failure`; `nil` where nothing.
     var fatal: @Sendable (_ event: borrowing CallReturn) -> (alert: Int32, reason: Int32)? = { _ in nil }
+    /// Whether what the library raised ends the handshake, by its two numbers: a warning does not.
+    var isFatal: @Sendable (_ alert: Int32, _ reason: Int32) -> Bool = { _, _ in true }
     /// Whether a call that was entered as `tentative` or `look`, and has not completed a handshake, was none.
     var isNone: @Sendable (_ event: borrowing CallReturn, _ role: Role) -> Bool = { _, _ in false }
 }

@@ -46,10 +46,11 @@ struct ReadPlan: Equatable {
         return set
     }
 
-    /// The reads besides the first that bring facts of the state: where it is elsewhere than in the object itself.
-    func stateReads(_ paths: [Fact: FactPath]) -> UInt32 {
+    /// The reads besides the first that bring facts of the state: where it is elsewhere than in the object itself, and those
+    /// that the programs test.
+    func stateReads(_ paths: [Fact: FactPath], tested: Set<Fact> = []) -> UInt32 {
         paths.reduce(into: 0) { set, entry in
-            guard entry.key.isOfState, entry.value.offsets.count > 1 else { return }
+            guard entry.key.isOfState, entry.value.offsets.count > 1 || tested.contains(entry.key) else { return }
             set |= reads(for: entry.key) & ~1
         }
     }
@@ -240,13 +241,14 @@ extension tlswatch_profile {
     /// The profile that the generic programs read a library's facts by.
     init(
         plan: ReadPlan, facts: [Fact: FactPath], transport layout: TransportLayout?,
-        interfaces: InterfaceLayout? = nil, states: KernelStates, sites: [ProbeSite]
+        interfaces: InterfaceLayout? = nil, states: KernelStates, server: KernelStates.Test? = nil, sites: [ProbeSite]
     ) {
         self.init()
         enabled = 1
         starts_in_any = states.start == nil ? 1 : 0
         over_without_state = states.overWithoutState ? 1 : 0
-        state_reads = plan.stateReads(facts)
+        let side = server ?? states.server
+        state_reads = plan.stateReads(facts, tested: Set((states.ended + states.after + [side]).map(\.fact)))
         start = tlswatch_states(states.start ?? [])
         end = tlswatch_states(states.end)
         over = tlswatch_states(states.over)
@@ -255,7 +257,7 @@ extension tlswatch_profile {
         if let test = states.ended.dropFirst().first { ended.1 = tlswatch_test(test) }
         let after = states.after.map(tlswatch_test.init) + Array(repeating: tlswatch_test(), count: 3)
         self.after = (after[0], after[1], after[2])
-        server = tlswatch_test(states.server)
+        self.server = tlswatch_test(side)
         done_result = states.doneResult
         exit_hooked = sites.contains { $0.hook == .callExit } ? 1 : 0
         alpn_reads = plan.reads(for: .alpnLength)

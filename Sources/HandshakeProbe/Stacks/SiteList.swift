@@ -39,13 +39,14 @@ struct SiteList {
     /// Adds a site inside a function, at an instruction that the kernel emulates.
     mutating func add(
         _ hook: HookKind, _ symbol: String, at address: UInt64, object: ObjectPlace?, argument: ValuePlace? = nil,
-        phases: Phases = .all
+        argument2: ValuePlace? = nil, flags: SiteFlags = [], phases: Phases = .all
     ) {
         guard let offset = code.file.fileOffset(ofAddress: address) else { return }
-        append(
-            ProbeSite(
-                hook: hook, symbol: symbol, fileOffset: offset, mode: .emulated, object: object, argument: argument,
-                phases: phases))
+        var site = ProbeSite(
+            hook: hook, symbol: symbol, fileOffset: offset, mode: .emulated, object: object, argument: argument,
+            argument2: argument2, phases: phases)
+        site.flags = flags
+        append(site)
     }
 
     private mutating func append(_ site: ProbeSite) {
