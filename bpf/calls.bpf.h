@@ -123,6 +123,8 @@ static __noinline struct frame *push_frame(struct frames *frames, __u64 object, 
 	frame->state = NO_STATE;
 	frame->detail = NO_STATE;
 	frame->after = 0;
+	frame->failed = 0;
+	frame->inferred = 0;
 	frame->waiting_ns = 0;
 	frame->sends = 0;
 	frame->receives = 0;

@@ -559,6 +559,19 @@ enum tlswatch_context {
 	TLSWATCH_GOROUTINE, /* Go's g: in R14 on x86-64, in R28 on arm64 (its internal ABI) */
 };
 
+/* How calls of a library begin and end that has no one function for its handshakes. */
+enum tlswatch_site_flag {
+	/* CALL: a handshake goes on, and none begins, whatever the state. */
+	TLSWATCH_SITE_CONTINUES = 1 << 0,
+	/* CALL_EXIT: it tells nothing where no call of its object is in progress on the thread: the call has ended before. */
+	TLSWATCH_SITE_INSIDE = 1 << 1,
+	/*
+	 * CALL, CALL_EXIT: the call is a loop of steps. argument2 is the next step, 0 none: without one the call does not begin;
+	 * behind a step that has returned 0 (argument) it does not end as long as there is one.
+	 */
+	TLSWATCH_SITE_STEPS = 1 << 2,
+};
+
 /* The attach cookie is the index of one of these. */
 struct tlswatch_site {
 	__u16 hook; /* enum tlswatch_hook */
@@ -572,7 +585,8 @@ struct tlswatch_site {
 	__u64 address; /* of the instruction in the file's own numbering; 0: it does not matter */
 	/* Where the state has the end of its ClientHello's random, plus 1: found by the programs; 0: not yet. */
 	__u32 random_at;
-	__u32 unused;
+	__u16 flags; /* enum tlswatch_site_flag */
+	__u16 reserved;
 };
 
 /* ---- knobs: set by the consumer before the object is loaded, constants from then on ---- */

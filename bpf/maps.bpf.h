@@ -135,6 +135,8 @@ struct frame {
 	__u32 detail;
 	__u32 after; /* the call comes after the handshake: nothing of it is told */
 	__u32 tid;
+	__u16 failed;     /* the library has raised a failure in this call */
+	__u16 inferred;   /* nothing has proved yet that `socket` is the object's own */
 	__u64 off_cpu_ns; /* so far: see add_time_off, whose marks of the last time are the next three */
 	__u64 off_mark;
 	__u64 arrived_mark;
@@ -179,7 +181,7 @@ struct frames {
 	/* Whose state the scratch has, and the reads that were done of it. */
 	__u64 read_object;
 	__u32 read_done;
-	__u32 reserved;
+	__u32 next_continues; /* of the next frame: with it no handshake begins */
 	struct frame frame[FRAMES];
 	__u8 scratch[TLSWATCH_SCRATCH_SIZE];
 	struct tlswatch_call_return record;

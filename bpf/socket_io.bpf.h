@@ -97,7 +97,25 @@ static __noinline int first_use(struct frames *frames, struct frame *frame, __u6
 	state->proof = how;
 	state->object = frame->object;
 	state->profile = frame->profile;
+	frame->inferred = how == TLSWATCH_INFERRED;
 	submit_socket(sk, state, frame, now, program | (__u64)how << 32);
+	return 1;
+}
+
+/*
+ * The first bytes that come on a socket that was only inferred, in the call that did so (a blocking transport on a descriptor that
+ * does not block asks before there is anything). Returns 1 if they tell more, in a record of their own.
+ */
+static __noinline int prove_use(struct frame *frame, __u64 sk, int length, __u64 now)
+{
+	struct socket_state *state = state_of(sk);
+
+	frame->inferred = 0;
+	if (!state || state->object != frame->object || record_kind(length, 0) != TLSWATCH_PROOF_RECORD)
+		return 0;
+	state->proof = TLSWATCH_PROOF_RECORD;
+	count_hit(TLSWATCH_PROGRAM_SOCKET_RECEIVE);
+	submit_socket(sk, state, frame, now, TLSWATCH_PROGRAM_SOCKET_RECEIVE | (__u64)TLSWATCH_PROOF_RECORD << 32);
 	return 1;
 }
 
@@ -206,7 +224,7 @@ static __noinline int socket_io(__u64 sk, int length, __u32 program)
 			return 0;
 	} else if (program == TLSWATCH_PROGRAM_SOCKET_SEND) {
 		frame->sends++;
-	} else {
+	} else if (!frame->inferred || length <= 0 || !prove_use(frame, sk, length, now)) {
 		frame->receives++;
 	}
 	if (program == TLSWATCH_PROGRAM_SOCKET_SEND) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* The calls of the handshake state machine: how they begin, end, and are left for a while. */
+/* The calls of the handshake state machine: how they begin and end. */
 #ifndef TLSWATCH_TLS_CALLS_BPF_H
 #define TLSWATCH_TLS_CALLS_BPF_H
 
@@ -85,6 +85,10 @@ __noinline int begin_call(struct frames *frames, struct tlswatch_profile *profil
 			return 0;
 		}
 	}
+	if (frames->next_continues) {
+		count_drop(TLSWATCH_PROGRAM_ENTER, TLSWATCH_DROP_NOTED);
+		return 0;
+	}
 	frame->began = 1;
 	return submit_enter(frames, profile, frame, done);
 }
@@ -93,6 +97,7 @@ __noinline int begin_call(struct frames *frames, struct tlswatch_profile *profil
 static __noinline int mark_next(struct pt_regs *ctx, const struct tlswatch_site *site, struct frames *frames)
 {
 	frames->next_goroutine = site->context == TLSWATCH_GOROUTINE;
+	frames->next_continues = site->flags & TLSWATCH_SITE_CONTINUES;
 	frames->next_bias = site->address ? (__u32)instruction_pointer(ctx) - (__u32)site->address : 0;
 	return 0;
 }
@@ -125,6 +130,10 @@ static __noinline int enter_call(struct pt_regs *ctx, const struct tlswatch_site
 
 	if (!profile || !profile->enabled) {
 		count_drop(program, TLSWATCH_DROP_DISABLED);
+		return 1;
+	}
+	if (site->flags & TLSWATCH_SITE_STEPS && !value_at(ctx, &site->argument2)) {
+		count_drop(program, TLSWATCH_DROP_NOTED);
 		return 1;
 	}
 	frames = frames_at(ctx, site, true);
@@ -184,7 +193,7 @@ static __noinline bool may_go_on(const struct tlswatch_profile *profile, const s
 				 __s32 result)
 {
 	if (!profile->wait_results[0])
-		return result != profile->done_result && !contains(&profile->end, state) &&
+		return result != profile->done_result && !contains(&profile->end, state) && !frame->failed &&
 		       (frame->io_result > 0 || frame->io_result == -EAGAIN);
 #pragma clang loop unroll(disable)
 	for (int i = 0; i < TLSWATCH_WAIT_RESULTS; i++)
@@ -349,12 +358,21 @@ static __noinline __s32 result_of(struct pt_regs *ctx, const struct tlswatch_sit
 {
 	if (site->argument.kind == TLSWATCH_NOWHERE)
 		return TLSWATCH_NO_RESULT;
-	if (site->argument2.kind == TLSWATCH_NOWHERE)
+	if (site->argument2.kind == TLSWATCH_NOWHERE || site->flags & TLSWATCH_SITE_STEPS)
 		return value_at(ctx, &site->argument);
 	frames->chain.table = value_at(ctx, &site->argument);
 	frames->chain.data = value_at(ctx, &site->argument2);
 	frames->chain.canceler = value_at(ctx, &site->argument3);
 	return frames->chain.table != 0;
+}
+
+/* Whether a site that calls may leave by is passed without leaving one: by its flags. */
+static __noinline bool goes_on(struct pt_regs *ctx, const struct tlswatch_site *site, struct frame *frame, __u64 object)
+{
+	if (site->flags & TLSWATCH_SITE_STEPS && !(__u32)value_at(ctx, &site->argument) &&
+	    value_at(ctx, &site->argument2))
+		return true;
+	return site->flags & TLSWATCH_SITE_INSIDE && (!frame || frame->object != object);
 }
 
 /* An exit from the call, at an instruction inside it. */
@@ -370,6 +388,10 @@ static __noinline int exit_call(struct pt_regs *ctx, const struct tlswatch_site 
 		return 0;
 	}
 	frame = top_frame(frames);
+	if (site->flags && goes_on(ctx, site, frame, object)) {
+		count_drop(TLSWATCH_PROGRAM_RETURN, TLSWATCH_DROP_NOTED);
+		return leave_frames(ctx, site, frames);
+	}
 	if (!frame || frame->object != object) {
 		/* Entered on another thread, or in a job that was paused: no more is known of the call. */
 		flush_steps(frames);
@@ -379,32 +401,6 @@ static __noinline int exit_call(struct pt_regs *ctx, const struct tlswatch_site 
 		frame->enter_ns = 0;
 	}
 	end_call(frames, bpf_map_lookup_elem(&profiles, &index), frame, now, result_of(ctx, site, frames));
-	return leave_frames(ctx, site, frames);
-}
-
-/* The thread leaves the call, and may come back to it: what happens meanwhile does not belong to it. */
-static __noinline int pause_call(struct pt_regs *ctx, const struct tlswatch_site *site, __u64 now)
-{
-	struct frames *frames = frames_at(ctx, site, false);
-	struct frame *frame = top_frame(frames);
-	struct tlswatch_step *step;
-
-	if (!frame) {
-		count_drop(TLSWATCH_PROGRAM_ENTER, TLSWATCH_DROP_OUTSIDE_HANDSHAKE);
-		return 0;
-	}
-	flush_steps(frames);
-	step = &frames->step[0];
-	step->time_ns = now;
-	step->input_ns = frame->input_ns;
-	step->argument = 0;
-	step->argument2 = 0;
-	step->duration_ns = 0;
-	step->hook = TLSWATCH_HOOK_PAUSE;
-	step->detail = TLSWATCH_NO_STATE;
-	submit_step(step, frame->object, frame->profile, TLSWATCH_PROGRAM_ENTER);
-	settle_uses(frame);
-	frames->depth--;
 	return leave_frames(ctx, site, frames);
 }
 

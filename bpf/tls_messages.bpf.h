@@ -132,7 +132,7 @@ static __noinline int tell_client_hello(struct pt_regs *ctx, const struct tlswat
 }
 
 /* Where a state has these eight bytes, plus 1; 0: nowhere. */
-static __noinline __u32 place_in_state(__u64 state, __u64 length, __u64 wanted)
+__noinline __u32 place_in_state(__u64 state, __u64 length, __u64 wanted)
 {
 	__u32 zero = 0;
 	struct state_bytes *copy = bpf_map_lookup_elem(&states, &zero);

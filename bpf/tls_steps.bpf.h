@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* What happens inside a call, and the end of an object. */
+/* What happens inside a call, a thread's leave of it for a while, and the end of an object. */
 #ifndef TLSWATCH_TLS_STEPS_BPF_H
 #define TLSWATCH_TLS_STEPS_BPF_H
 
@@ -120,6 +120,7 @@ __noinline int step_facts(struct tlswatch_step *step, struct frames *frames, str
 	if (step->hook == TLSWATCH_HOOK_ALPN_SELECT) {
 		frame->alpn_looked = 1;
 	} else if (step->hook == TLSWATCH_HOOK_FATAL) {
+		frame->failed = 1;
 		done = read_state(profile, frames, frame->object);
 		if (read_field(profile, frames, done, TLSWATCH_DETAIL, &value))
 			step->detail = value;
@@ -248,6 +249,32 @@ static __noinline int object_free(struct pt_regs *ctx, const struct tlswatch_sit
 		return leave_frames(ctx, site, frames);
 	}
 	submit_free(frames, object, index, now);
+	return leave_frames(ctx, site, frames);
+}
+
+/* The thread leaves the call, and may come back to it: what happens meanwhile does not belong to it. */
+static __noinline int pause_call(struct pt_regs *ctx, const struct tlswatch_site *site, __u64 now)
+{
+	struct frames *frames = frames_at(ctx, site, false);
+	struct frame *frame = top_frame(frames);
+	struct tlswatch_step *step;
+
+	if (!frame) {
+		count_drop(TLSWATCH_PROGRAM_ENTER, TLSWATCH_DROP_OUTSIDE_HANDSHAKE);
+		return 0;
+	}
+	flush_steps(frames);
+	step = &frames->step[0];
+	step->time_ns = now;
+	step->input_ns = frame->input_ns;
+	step->argument = 0;
+	step->argument2 = 0;
+	step->duration_ns = 0;
+	step->hook = TLSWATCH_HOOK_PAUSE;
+	step->detail = TLSWATCH_NO_STATE;
+	submit_step(step, frame->object, frame->profile, TLSWATCH_PROGRAM_ENTER);
+	settle_uses(frame);
+	frames->depth--;
 	return leave_frames(ctx, site, frames);
 }
 

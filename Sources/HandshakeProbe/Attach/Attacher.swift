@@ -179,6 +179,7 @@ struct LinkMaker: Sendable {
             tlswatch_profile(
                 plan: readsRandom ? analysis.randomPlan : analysis.plan, facts: analysis.facts,
                 transport: transport, descriptor: analysis.descriptor, interfaces: analysis.interfaces, states: states,
+                server: analysis.server,
                 sites: sites))
         // Those of a library that had this profile before, if anybody has left them.
         object.forgetTypes(profile: UInt32(profile))
@@ -296,6 +297,7 @@ extension tlswatch_site {
         hook = site.hook.rawValue
         self.profile = UInt16(profile)
         context = site.context.rawValue
+        flags = site.flags.rawValue
         address = site.address
         bytes = site.bytes
         object = tlswatch_place(site.object)

@@ -98,7 +98,9 @@ extension Session {
             if alpnDecided == 0 { alpnDecided = time }
         case .fatal:
             // The first one is the cause; what follows comes of it.
-            if fatal == nil { fatal = (event.argument, event.argument2) }
+            if fatal == nil, rules.isFatal(event.argument, event.argument2) {
+                fatal = (event.argument, event.argument2)
+            }
         case .group:
             shareGroup = UInt32(bitPattern: event.argument) & 0xffff
             shares += 1

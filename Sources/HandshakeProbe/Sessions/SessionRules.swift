@@ -29,6 +29,8 @@ package struct SessionRules: Sendable {
     var fatal: @Sendable (_ event: borrowing CallReturn) -> (alert: Int32, reason: Int32)? = { _ in nil }
     /// Whether the application may still send the alert that belongs to a failure with this reason code: the session waits for it.
     var alertMayFollow: @Sendable (_ reason: Int32) -> Bool = { _ in false }
+    /// Whether what the library raised ends the handshake, by its two numbers: a warning does not.
+    var isFatal: @Sendable (_ alert: Int32, _ reason: Int32) -> Bool = { _, _ in true }
     /// Whether a call that was entered as `tentative` or `look`, and has not completed a handshake, was none.
     var isNone: @Sendable (_ event: borrowing CallReturn, _ role: Role) -> Bool = { _, _ in false }
     /// Where handshakes are told by their messages: what is sent that is no handshake message, by the first two words of what

@@ -241,12 +241,13 @@ extension tlswatch_profile {
     /// The profile that the generic programs read a library's facts by.
     init(
         plan: ReadPlan, facts: [Fact: FactPath], transport layout: TransportLayout?, descriptor: UInt16? = nil,
-        interfaces: InterfaceLayout? = nil, states: KernelStates, sites: [ProbeSite]
+        interfaces: InterfaceLayout? = nil, states: KernelStates, server: KernelStates.Test? = nil, sites: [ProbeSite]
     ) {
         self.init()
         enabled = 1
         starts_in_any = states.start == nil ? 1 : 0
         over_without_state = states.overWithoutState ? 1 : 0
+        let side = server ?? states.server
         state_reads = plan.stateReads(facts)
         start = tlswatch_states(states.start ?? [])
         end = tlswatch_states(states.end)
@@ -256,7 +257,7 @@ extension tlswatch_profile {
         if let test = states.ended.dropFirst().first { ended.1 = tlswatch_test(test) }
         let after = states.after.map(tlswatch_test.init) + Array(repeating: tlswatch_test(), count: 3)
         self.after = (after[0], after[1], after[2])
-        server = tlswatch_test(states.server)
+        self.server = tlswatch_test(side)
         done_result = states.doneResult
         let waits = Array(states.waitResults.prefix(4)) + Array(repeating: 0, count: 4)
         wait_results = (waits[0], waits[1], waits[2], waits[3])

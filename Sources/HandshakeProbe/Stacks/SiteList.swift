@@ -41,14 +41,15 @@ struct SiteList {
     /// other.
     mutating func add(
         _ hook: HookKind, _ symbol: String, at address: UInt64, mode: SiteMode = .emulated, object: ObjectPlace?,
-        argument: ValuePlace? = nil, bytes: UInt16 = 0, phases: Phases = .all
+        argument: ValuePlace? = nil, argument2: ValuePlace? = nil, bytes: UInt16 = 0, flags: SiteFlags = [],
+        phases: Phases = .all
     ) {
         guard let offset = code.file.fileOffset(ofAddress: address) else { return }
-        append(
-            ProbeSite(
-                hook: hook, symbol: symbol, fileOffset: offset, mode: mode,
-                isIndispensable: mode == .singleStep, object: object, argument: argument, bytes: bytes,
-                phases: phases))
+        var site = ProbeSite(
+            hook: hook, symbol: symbol, fileOffset: offset, mode: mode, isIndispensable: mode == .singleStep,
+            object: object, argument: argument, argument2: argument2, bytes: bytes, phases: phases)
+        site.flags = flags
+        append(site)
     }
 
     private mutating func append(_ site: ProbeSite) {

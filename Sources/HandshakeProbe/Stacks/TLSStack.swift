@@ -81,6 +81,21 @@ package enum ExecutionContext: UInt16, Sendable, Codable {
     case goroutine = 1
 }
 
+/// How calls of a library begin and end that has no one function for its handshakes. The raw values are
+/// `enum tlswatch_site_flag`'s.
+package struct SiteFlags: OptionSet, Sendable, Hashable, Codable {
+    package let rawValue: UInt16
+
+    package init(rawValue: UInt16) { self.rawValue = rawValue }
+
+    /// A call begins with which a handshake goes on, and none begins.
+    package static let continues = SiteFlags(rawValue: 1)
+    /// A call's end tells nothing where it is not in progress on the thread.
+    package static let inside = SiteFlags(rawValue: 2)
+    /// The call is a loop of steps; the second argument is the next one, the first what the last one has returned.
+    package static let steps = SiteFlags(rawValue: 4)
+}
+
 /// One place in a file at which a probe is put.
 package struct ProbeSite: Sendable, Hashable, Codable {
     package var hook: HookKind
@@ -104,6 +119,8 @@ package struct ProbeSite: Sendable, Hashable, Codable {
     /// Whether the function's return is observed as well, by a return probe.
     package var returns: Bool
     package var context: ExecutionContext
+    /// How calls begin and end here.
+    package var flags: SiteFlags = []
     /// With which of `--phases` it is probed.
     package var phases: Phases
 
@@ -213,6 +230,8 @@ package struct LibraryAnalysis: Sendable, Equatable {
     /// Of these every TLS object of this library has one, of `isOfState` facts: what has none is another's memory. Empty: not
     /// known.
     var identity: [KernelStates.Test] = []
+    /// Holds of an object at a call's entry that is a server's, where that depends on the file; else the rules tell.
+    var server: KernelStates.Test?
     /// The same stack once more in the file, with objects of another layout (a fork linked beside it): each has a profile of its
     /// own, and is the same library to everybody but the attacher.
     package var forks: [LibraryAnalysis] = []
