@@ -196,6 +196,16 @@ import Testing
         #expect(finished.allSatisfy { $0.sni == "a.example" && $0.alpn == nil })
     }
 
+    @Test("What is sent is told by its number, which was another one of alerts in earlier releases")
+    func payloads() {
+        #expect(RustlsPayload.sent(1 << 63 | 3, 0) == .changeCipherSpec)
+        #expect(RustlsPayload.sent(1 << 63, 1 | 14 << 16) == .fatalAlert(48))
+        #expect(RustlsPayload.sent(1 << 63 | 1, 1 | 17 << 16) == .fatalAlert(51))
+        #expect(RustlsPayload.sent(1 << 63, 0 | 14 << 16) == nil, "a warning")
+        #expect(RustlsPayload.sent(1 << 63, 1 | 35 << 16) == nil, "of no name")
+        #expect(RustlsPayload.sent(0x130, 1 | 14 << 16) == nil)
+    }
+
     @Test("A client that is refused before its ServerHello is told by the state that goes with the failure")
     func failureBeforeTheAnswer() {
         var table = messageTable()

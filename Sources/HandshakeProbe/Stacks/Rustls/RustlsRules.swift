@@ -20,18 +20,17 @@ extension SessionRules {
 /// What rustls sends, by the payload of its Message: an enumeration whose number stands where a handshake message has the
 /// capacity of its bytes, which never has the highest bit set.
 enum RustlsPayload {
-    private static let alert: UInt64 = 1 << 63
+    /// The second one in releases in which the first is that of a message whose bytes are borrowed (0.23.12).
+    private static let alerts: Set<UInt64> = [1 << 63, 1 << 63 | 1]
     private static let changeCipherSpec: UInt64 = 1 << 63 | 3
     /// AlertLevel::Fatal.
     private static let fatal: UInt64 = 1
 
     /// - Parameter second: of an alert the level's number, a byte that is of an unknown one, and the description's number.
     static func sent(_ first: UInt64, _ second: UInt64) -> SentMessage? {
-        switch first {
-        case changeCipherSpec: .changeCipherSpec
-        case alert where second & 0xff == fatal: RustlsAlert.number(UInt8(second >> 16 & 0xff)).map { .fatalAlert($0) }
-        default: nil
-        }
+        if first == changeCipherSpec { return .changeCipherSpec }
+        guard alerts.contains(first), second & 0xff == fatal else { return nil }
+        return RustlsAlert.number(UInt8(second >> 16 & 0xff)).map { .fatalAlert($0) }
     }
 }
 
