@@ -308,7 +308,7 @@ package struct CompanionName: Sendable, Equatable {
 
 /// The stacks, in the order in which a file is tried.
 package struct TLSStacks: Sendable {
-    package static let builtIn = TLSStacks([Go.self, OpenSSL.self, BoringSSL.self])
+    package static let builtIn = TLSStacks([Go.self, OpenSSL.self, BoringSSL.self, NSS.self])
 
     let all: [any TLSStack.Type]
 

@@ -5,7 +5,6 @@ enum UnsupportedStacks {
     /// What a library of the stack exports and no other does.
     private static let exports: [(stack: String, names: [String])] = [
         ("gnutls", ["gnutls_handshake"]),
-        ("nss", ["SSL_ForceHandshake"]),
         ("wolfssl", ["wolfSSL_connect"]),
         ("mbedtls", ["mbedtls_ssl_handshake"]),
     ]
@@ -16,7 +15,7 @@ enum UnsupportedStacks {
     ]
     /// How the names of shared libraries begin, of stacks that are not in `TLSStacks`.
     private static let libraryNames: [(stack: String, prefix: String)] = [
-        ("gnutls", "libgnutls.so"), ("gnutls", "libgnutls-"), ("nss", "libssl3.so"), ("wolfssl", "libwolfssl"),
+        ("gnutls", "libgnutls.so"), ("gnutls", "libgnutls-"), ("wolfssl", "libwolfssl"),
         ("mbedtls", "libmbedtls"),
     ]
     private static let searchLimit: UInt64 = 64 << 20
@@ -51,7 +50,6 @@ enum UnsupportedStacks {
         if let known = TLSStacks.builtIn.named(stack) { return known.title }
         return switch stack {
         case "gnutls": "GnuTLS"
-        case "nss": "NSS"
         case "wolfssl": "wolfSSL"
         case "mbedtls": "Mbed TLS"
         default: stack

@@ -47,7 +47,7 @@ extension HandshakeField {
     private static let implementation: [HandshakeField] = [
         HandshakeField(
             "stack", .text(.notEmpty), title: "stack",
-            "TLS implementation: `openssl`, `go`, or `boringssl`, which stands for AWS-LC too; `wire` where only packets "
+            "TLS implementation: `openssl`, `go`, `nss`, or `boringssl`, which stands for AWS-LC too; `wire` where only packets "
                 + "were seen"
         ) { .text($0.stack) },
         HandshakeField(
