@@ -166,7 +166,10 @@ extension Run {
         }
         guard operand.isMemory else { return }
         switch address(operand, state) {
-        case .stack(let offset): state.put(value.truncated(to: Int(operand.width)), at: offset)
+        case .stack(let offset):
+            let kept = value.truncated(to: Int(operand.width))
+            state.put(kept, at: offset)
+            if limits.tellsStack, kept != .unknown { emit(.kept(offset, kept)) }
         case .place(let place, _): emit(.stored(place, value.truncated(to: Int(operand.width))))
         default: break
         }

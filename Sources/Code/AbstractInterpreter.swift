@@ -12,6 +12,8 @@ package struct AbstractInterpreter {
         case returned(AbstractValue)
         /// Stores `value` through a pointer parameter.
         case stored(Place, AbstractValue)
+        /// Stores a field, or a constant, into its own stack, so far from where that was at the entry.
+        case kept(Int64, AbstractValue)
         /// Compares a field with a constant.
         case compared(Field, UInt64)
         /// Looks whether some of these bits of a field are set.
@@ -37,6 +39,10 @@ package struct AbstractInterpreter {
     package var mergesPaths = false
     /// Instructions before which every path ends.
     package var walls: Set<UInt64> = []
+    /// What calls of these functions return.
+    package var results: [UInt64: AbstractValue] = [:]
+    /// Tell what of the parameters is kept on the stack (`Event.kept`).
+    package var tellsStack = false
 
     package init(code: CodeReader) { self.code = code }
 
@@ -212,6 +218,9 @@ struct Run {
         case TLSWATCH_OP_CALL:
             emit(.called(target: target(instruction, state), arguments: arguments(state)))
             for register in Register.clobbered { state.registers[register] = .unknown }
+            if !limits.results.isEmpty, let target = instruction.directTarget, let result = limits.results[target] {
+                state.registers[Register.rax] = result
+            }
             state.flags = .unknown
         case TLSWATCH_OP_CMP, TLSWATCH_OP_TEST: compare(instruction, &state)
         default: transfer(instruction, &state)

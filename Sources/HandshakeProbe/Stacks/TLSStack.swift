@@ -323,7 +323,9 @@ package struct CompanionName: Sendable, Equatable {
 
 /// The stacks, in the order in which a file is tried.
 package struct TLSStacks: Sendable {
-    package static let builtIn = TLSStacks([Go.self, OpenSSL.self, BoringSSL.self, GnuTLS.self, Rustls.self])
+    package static let builtIn = TLSStacks([
+        Go.self, OpenSSL.self, BoringSSL.self, GnuTLS.self, NSS.self, Rustls.self,
+    ])
 
     let all: [any TLSStack.Type]
 

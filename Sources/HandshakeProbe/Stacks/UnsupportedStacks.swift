@@ -4,7 +4,6 @@ import Code
 enum UnsupportedStacks {
     /// What a library of the stack exports and no other does.
     private static let exports: [(stack: String, names: [String])] = [
-        ("nss", ["SSL_ForceHandshake"]),
         ("wolfssl", ["wolfSSL_connect"]),
         ("mbedtls", ["mbedtls_ssl_handshake"]),
         // Botan::TLS::Channel::received_data(const uint8_t[], size_t)
@@ -17,8 +16,7 @@ enum UnsupportedStacks {
     ]
     /// How the names of shared libraries begin, of stacks that are not in `TLSStacks`.
     private static let libraryNames: [(stack: String, prefix: String)] = [
-        ("nss", "libssl3.so"), ("wolfssl", "libwolfssl"),
-        ("mbedtls", "libmbedtls"), ("botan", "libbotan-"),
+        ("wolfssl", "libwolfssl"), ("mbedtls", "libmbedtls"), ("botan", "libbotan-"),
     ]
     private static let searchLimit: UInt64 = 64 << 20
     /// Less code than this holds no TLS stack.
@@ -51,7 +49,6 @@ enum UnsupportedStacks {
     static func title(_ stack: String) -> String {
         if let known = TLSStacks.builtIn.named(stack) { return known.title }
         return switch stack {
-        case "nss": "NSS"
         case "wolfssl": "wolfSSL"
         case "mbedtls": "Mbed TLS"
         case "botan": "Botan"
