@@ -127,13 +127,15 @@ extension KernelTests {
             let anonymous = try new.connect()
             #expect((anonymous.output + anonymous.errors).contains("[116]"), "\(anonymous.errors)")
             let old = try ChildProcess.run("openssl", ["s_client", "-connect", "127.0.0.1:\(new.port)", "-tls1_2"])
-            #expect(old.errors.contains("SSL alert number 70"), "\(old.errors)")
+            #expect(old.errors.contains("SSL alert number 40"), "\(old.errors)")
             let refusing = try ChildProcess.run(
                 "openssl",
                 ["s_client", "-connect", "127.0.0.1:\(server.port)", "-tls1_2", "-verify_return_error"])
             #expect(refusing.errors.contains("verify error"), "\(refusing.errors)")
             let odd = try ChildProcess.run("python3", [script("odd_peer.py"), "\(server.port)"])
             #expect(odd.status == .exited(0), "\(odd.errors)")
+            // The level and number of the alerts that it got.
+            #expect(odd.output == "2 10\n2 50\n", "\(odd.output)")
 
             let pids = Set([server.pid, new.pid, Int(protocols.pid), Int(untrusted.pid), Int(anonymous.pid)])
             let all = try capture.finish(expecting: 11) { pids.contains($0.pid ?? -1) }
@@ -147,14 +149,14 @@ extension KernelTests {
             #expect(rows(all, anonymous.pid).map(\.outcome) == ["completed"])
             #expect(
                 rows(all, new.pid).map(told) == [
-                    ["certificate_required", "116 sent"], ["protocol_version", "70 sent"],
+                    ["certificate_required", "116 sent"], ["handshake_failure", "40 sent"],
                 ])
             #expect(
                 rows(all, server.pid).map(told) == [
                     ["no_application_protocol", "120 sent"], ["bad_certificate", "42 received"],
                     ["unknown_ca", "48 received"],
                     // What the script did.
-                    ["unexpected_message", "10 sent"], ["peer_closed", "none"], ["connection_reset", "none"],
+                    ["unexpected_message", "10 sent"], ["decode_error", "50 sent"], ["connection_reset", "none"],
                 ])
             #expect(all.allSatisfy { $0.socketConfidence == "exact" })
             // The name is known of what was refused, unless that came before it in the ClientHello.
@@ -179,7 +181,8 @@ extension KernelTests {
             for pid in [Int(again.pid), server.pid] {
                 let pair = rows(all, pid).prefix(2)
                 #expect(
-                    Set(pair.map { [$0.local, $0.remote] }).count == 1 && pair.allSatisfy { $0.socketConfidence == "exact" }, "\(pair)")
+                    Set(pair.map { [$0.local, $0.remote] }).count == 1
+                        && pair.allSatisfy { $0.socketConfidence == "exact" }, "\(pair)")
                 #expect(pair.allSatisfy { ($0.keyExchange ?? .max) < $0.duration ?? 0 }, "\(pair)")
             }
         }

@@ -1,4 +1,5 @@
-"""A server's peers that make no handshake: odd_peer.py PORT. One after the other, each until the server has closed or is left."""
+"""A server's peers that make no handshake: odd_peer.py PORT. One after the other, each until the server has closed or is left.
+Prints level and number of each alert that the server has closed with."""
 import socket
 import ssl
 import struct
@@ -19,18 +20,23 @@ def hello():
     return outgoing.read()
 
 
+def print_alert(peer):
+    received = b""
+    while more := peer.recv(4096):
+        received += more
+    print(received[-2], received[-1])
+
+
 # Another message than a ClientHello: an empty ServerHelloDone.
 with socket.create_connection(address) as peer:
     peer.sendall(bytes([22, 3, 3, 0, 4, 14, 0, 0, 0]))
-    while peer.recv(4096):
-        pass
+    print_alert(peer)
 
-# It has said hello, and goes.
+# It has said half of its hello, and goes.
 with socket.create_connection(address) as peer:
     peer.sendall(hello()[:40])
     peer.shutdown(socket.SHUT_WR)
-    while peer.recv(4096):
-        pass
+    print_alert(peer)
 
 # It has said hello, and is gone before it has read the answer.
 with socket.create_connection(address) as peer:

@@ -1,6 +1,6 @@
 import Code
 
-/// GnuTLS, since 3.6: the shared library, as distributions and Python packages carry it.
+/// GnuTLS 3.7 and 3.8: the shared library, as distributions and Python packages carry it.
 ///
 /// One function makes every handshake, whoever calls it; it is exported. The facts' places are read from the code of the exported
 /// functions that return them, the moments inside a handshake from hidden functions that the library's own debug texts name.

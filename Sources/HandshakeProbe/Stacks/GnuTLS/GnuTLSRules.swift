@@ -134,7 +134,7 @@ struct GnuTLSState {
     /// DH_PRIME_UNACCEPTABLE.
     static let keyExchangeReasons: Set<Int32> = [-321, -322, -409, -423, -63]
 
-    // HSK_* of lib/gnutls_int.h, as they have been since 3.6.3.
+    // HSK_* of lib/gnutls_int.h, the same in 3.7 and 3.8.
     static let certificateProven: UInt32 = 1 << 0
     static let certificateAsked: UInt32 = 1 << 2
     static let retrySent: UInt32 = 1 << 3
