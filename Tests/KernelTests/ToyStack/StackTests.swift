@@ -17,7 +17,7 @@ extension KernelTests {
                 ["-O2", "-Wall", "-Wextra", "-Werror", "-pthread"])
         }
 
-        @Test("Every stack keeps to what the others build on", arguments: ["boringssl", "go", "openssl", "toy"])
+        @Test("Every stack keeps to what the others build on", arguments: ["boringssl", "go", "nss", "openssl", "toy"])
         func everyStackConforms(_ name: String) throws {
             let stacks = TLSStacks(TLSStacks.builtIn.all + [Toy.self])
             let stack = try #require(stacks.named(name))
@@ -29,6 +29,7 @@ extension KernelTests {
                 case "toy": try Self.toy()
                 case "go": try #require(go?.path)
                 case "boringssl": try #require(TLSBuild.boringSSL.libssl)
+                case "nss": Machine.nss
                 default: Machine.libssl
                 }
             #expect(Set(stacks.all.map { $0.name }).count == stacks.all.count)
