@@ -18,7 +18,8 @@ extension KernelTests {
         }
 
         @Test(
-            "Every stack keeps to what the others build on", arguments: ["boringssl", "gnutls", "go", "openssl", "toy"])
+            "Every stack keeps to what the others build on",
+            arguments: ["boringssl", "gnutls", "go", "nss", "openssl", "toy"])
         func everyStackConforms(_ name: String) throws {
             let stacks = TLSStacks(TLSStacks.builtIn.all + [Toy.self])
             let stack = try #require(stacks.named(name))
@@ -31,6 +32,7 @@ extension KernelTests {
                 case "go": try #require(go?.path)
                 case "boringssl": try #require(TLSBuild.boringSSL.libssl)
                 case "gnutls": Machine.libgnutls
+                case "nss": Machine.nss
                 default: Machine.libssl
                 }
             #expect(Set(stacks.all.map { $0.name }).count == stacks.all.count)
