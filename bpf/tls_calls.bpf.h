@@ -152,9 +152,9 @@ static __noinline int enter_call(struct pt_regs *ctx, const struct tlswatch_site
 	return open_call(ctx, site, frames, now, done);
 }
 
-/* Every fact, and the texts; returns how many bytes of text there are. */
-static __noinline __u32 read_facts(struct frames *frames, struct tlswatch_profile *profile, struct frame *frame,
-				   __u32 done)
+/* Every fact, and the texts. */
+static __noinline int read_facts(struct frames *frames, struct tlswatch_profile *profile, struct frame *frame,
+				 __u32 done)
 {
 	struct tlswatch_call_return *record = &frames->record;
 	__u64 at = (__u64)frame->steps * sizeof(struct tlswatch_step), object = frame->object, did;
@@ -171,7 +171,7 @@ static __noinline __u32 read_facts(struct frames *frames, struct tlswatch_profil
 		name = read_text(profile, frames, object, did | TLSWATCH_OTHER_NAME, at + alpn);
 	record->alpn_length = alpn;
 	record->sni_length = name;
-	return alpn + name;
+	return 0;
 }
 
 /* How far a handshake is that has not ended by its state; returns whether it goes on. */
@@ -278,20 +278,18 @@ __noinline int submit_return(struct frames *frames, struct tlswatch_profile *pro
 {
 	struct tlswatch_call_return *record;
 	bool goes_on = false;
-	__u32 done, *state;
+	__u32 done;
 	__u64 size;
 
 	if (!frames || !profile || !frame)
 		return 0;
 	record = &frames->record;
-	state = &record->scalar[TLSWATCH_STATE];
-	size = sizeof(*record) + (__u64)frame->steps * sizeof(struct tlswatch_step);
 	done = read_state(profile, frames, frame->object);
 	fill_times(record, frame, now);
 	record->alpn_length = 0;
 	record->sni_length = 0;
-	record->present = read_field(profile, frames, done, TLSWATCH_STATE, state);
-	if (record->present && may_go_on(profile, frame, *state, result))
+	record->present = read_field(profile, frames, done, TLSWATCH_STATE, &record->scalar[TLSWATCH_STATE]);
+	if (record->present && may_go_on(profile, frame, record->scalar[TLSWATCH_STATE], result))
 		goes_on = read_progress(frames, profile, done);
 	if (goes_on && is_without_effect(record, frame) &&
 	    keep_idle_call(record, frame->object, now - frame->enter_ns, now)) {
@@ -299,7 +297,7 @@ __noinline int submit_return(struct frames *frames, struct tlswatch_profile *pro
 		return 0;
 	}
 	if (!goes_on)
-		size += read_facts(frames, profile, frame, done);
+		read_facts(frames, profile, frame, done);
 	if (result && profile->interfaces.known)
 		read_errors(&profile->interfaces, frames, frame);
 	take_idle_calls(record, frame->object, frame->began);
@@ -311,6 +309,8 @@ __noinline int submit_return(struct frames *frames, struct tlswatch_profile *pro
 	record->io_result = frame->io_result;
 	record->steps = frame->steps;
 	fill_flags(record, profile, frames, frame, done);
+	size = sizeof(*record) + (__u64)frame->steps * sizeof(struct tlswatch_step) + record->alpn_length +
+	       record->sni_length;
 	fill_header(&record->header, now, frame->object, TLSWATCH_CALL_RETURN, frame->profile, size,
 		    TLSWATCH_HOOK_CALL);
 	_Static_assert(sizeof(frames->text) >= 2 * TLSWATCH_TEXT_SIZE, "room for both texts");
