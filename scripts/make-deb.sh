@@ -42,7 +42,7 @@ compress "$work/stage/third-party.txt" /usr/share/doc/tlswatch/third-party.txt.g
 compress "$root/README.md" /usr/share/doc/tlswatch/README.md.gz
 compress "$root/docs/configuration.md" /usr/share/doc/tlswatch/configuration.md.gz
 compress "$root/docs/sessions.md" /usr/share/doc/tlswatch/sessions.md.gz
-for name in endpoint wire cost opentelemetry fleet; do compress "$root/docs/$name.md" "/usr/share/doc/tlswatch/$name.md.gz"; done
+for name in stacks endpoint wire cost opentelemetry fleet; do compress "$root/docs/$name.md" "/usr/share/doc/tlswatch/$name.md.gz"; done
 for file in "$root"/docs/runbooks/*.md; do put 644 "$file" "/usr/share/doc/tlswatch/runbooks/${file##*/}"; done
 put 644 "$root/docs/sessions.schema.json" /usr/share/doc/tlswatch/sessions.schema.json
 compress "$root/metrics/README.md" /usr/share/doc/tlswatch/metrics.md.gz
