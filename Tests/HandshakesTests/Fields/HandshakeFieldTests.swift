@@ -26,6 +26,7 @@ import Testing
         var bare = unfinishedHandshake(end: second, outcome: .timeout, reason: nil)
         bare.observedBy = .wire
         bare.pid = 0
+        bare.calls = 0
         for field in HandshakeField.all {
             #expect((field.value(bare) != nil) == (field.absence == nil), "\(field.name)")
             guard let value = field.value(completedHandshake(end: second)) else { continue }
