@@ -3,6 +3,7 @@ import Foundation
 /// A collector of OTLP, which reads what comes with OpenTelemetry's own parsers: collector.py.
 package struct OTLPCollector: Sendable {
     /// One request, as it was understood.
+    // What JSON was read into, and nobody changes.
     package struct Request: @unchecked Sendable {
         package let path: String
         /// By lower-case name.
