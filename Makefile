@@ -1,6 +1,6 @@
 # The developer's verbs. `make run` and `make test` are all that a newcomer needs.
 .PHONY: deps build run test test-unit test-kernel test-go test-kernels test-packaging bench bench-allocations bench-overhead \
-	bench-nginx bench-wire bench-host bench-soak fmt docs check install deb dist protobuf
+	bench-nginx bench-wire bench-host bench-soak fmt docs check install deb rpm dist protobuf
 
 SWIFT ?= swift
 PREFIX ?= /usr/local
@@ -96,6 +96,9 @@ check:
 
 deb: build
 	./scripts/make-deb.sh .build/release/tlswatch dist
+
+rpm: build
+	./scripts/make-rpm.sh .build/release/tlswatch dist
 
 dist: build
 	./scripts/make-dist.sh .build/release/tlswatch dist

@@ -2,6 +2,7 @@
 # make-dist.sh BINARY DIRECTORY: writes a release into DIRECTORY, from a release binary:
 #   tlswatch-VERSION-linux-x86_64.tar.gz  the binary and all that goes with it, to be copied into place by hand
 #   tlswatch_VERSION_amd64.deb            the same for Debian 12 and its kin
+#   tlswatch-VERSION-1.x86_64.rpm         the same for Fedora, Red Hat Enterprise Linux, SUSE and their kin
 #   tlswatch-VERSION-source.tar.gz        the last commit
 #   tlswatch-VERSION-linux-x86_64-debug.tar.gz  debug information and symbols, for gdb and perf: unpack beside the binary
 #   tlswatch-VERSION.spdx.json            what the binary has inside (SPDX 2.3)
@@ -52,8 +53,9 @@ install -D -m 644 "$work/stage/tlswatch.debug" "$work/$debug/tlswatch.debug"
 pack "$work" "$debug" >"$output/$debug.tar.gz"
 install -m 644 "$work/stage/sbom.spdx.json" "$output/tlswatch-$version.spdx.json"
 "$root/scripts/make-deb.sh" "$binary" "$output" >/dev/null
+"$root/scripts/make-rpm.sh" "$binary" "$output" >/dev/null
 cd "$output"
-files=("$name.tar.gz" "$debug.tar.gz" "tlswatch-$version-source.tar.gz" "tlswatch_${version}_amd64.deb" "tlswatch-$version.spdx.json")
+files=("$name.tar.gz" "$debug.tar.gz" "tlswatch-$version-source.tar.gz" "tlswatch_${version}_amd64.deb" "tlswatch-$version-1.x86_64.rpm" "tlswatch-$version.spdx.json")
 sha256sum "${files[@]}" >SHA256SUMS
 printf '%s\n' "${files[@]/#/$output/}" "$output/SHA256SUMS"
 if [[ -n $(git -C "$root" status --porcelain --untracked-files=no) ]]; then

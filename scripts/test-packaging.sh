@@ -383,6 +383,32 @@ works "dpkg purges it" package_manager --purge tlswatch
 inventory >"$work/after"
 silent "nothing is left" diff "$work/before" "$work/after"
 
+# --- the other package ------------------------------------------------------------------------------------------------
+
+# No Red Hat here: rpm itself installs it into a root of its own, which has a shell for the scripts and no systemd.
+package=$work/dist/tlswatch-$version-1.x86_64.rpm
+is "the rpm's version" "$version-1" "$(rpm -qp --qf '%{VERSION}-%{RELEASE}' "$package" 2>/dev/null)"
+is "the rpm requires a C library, a shell and what rpm itself can, and nothing else" "" "$(rpm -qp --requires "$package" |
+    grep -vE '^(lib(c|m|dl|pthread|rt|gcc_s|stdc\+\+)\.so|ld-linux|rtld\(|/bin/sh$|config\(tlswatch\)|rpmlib\()' || true)"
+other=$work/rpm
+mkdir -p "$other/bin" "$other/tmp"
+cp /bin/busybox "$other/bin/sh"
+inside() { rpm --force-debian --root "$other" --dbpath /rpm --nosignature "$@"; }
+find "$other" -path "$other/rpm" -prune -o -type f -print | sort >"$work/rpm-before"
+silent "rpm installs it" inside --nodeps -i "$package"
+silent "every file is as packed" inside -V --nodeps tlswatch
+is "the rpm's binary runs" "$told" "$("$other/usr/bin/tlswatch" --version)"
+silent "the rpm's unit is the archive's" cmp "$other/usr/lib/systemd/system/tlswatch.service" "$dist/tlswatch.service"
+works "the rpm's settings are right" "$other/usr/bin/tlswatch" check-config "$other/etc/tlswatch/tlswatch.yml"
+is "the settings are the administrator's" /etc/tlswatch/tlswatch.yml "$(inside -qc tlswatch)"
+echo "sweep-interval: 5m" >"$other/etc/tlswatch/tlswatch.yml"
+silent "rpm installs it once more" inside --nodeps -U --force "$package"
+is "the rpm leaves edited settings" "sweep-interval: 5m" "$(cat "$other/etc/tlswatch/tlswatch.yml")"
+works "rpm removes it" inside --nodeps -e tlswatch
+find "$other" -path "$other/rpm" -prune -o -type f -print | sort >"$work/rpm-after"
+is "the rpm leaves the edited settings aside, and nothing else" "> $other/etc/tlswatch/tlswatch.yml.rpmsave" \
+    "$(diff "$work/rpm-before" "$work/rpm-after" | grep '^[<>]')"
+
 # --- the container ---------------------------------------------------------------------------------------------------
 
 names() { tr ', ' '\n' <<<"$1" | sed 's/^CAP_//' | grep . | sort | paste -sd ' '; }
