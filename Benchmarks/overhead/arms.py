@@ -128,13 +128,14 @@ class Process(Arm):
 
 
 class Tlswatch(Process):
-    """`--phases PHASES`, on the library that handshakes or on the one that never does."""
+    """`--phases PHASES`, on the library that handshakes or on the one that never does; with or without packets."""
 
-    def __init__(self, kind, binary, path, phases, handshakes=True):
+    def __init__(self, kind, binary, path, phases, handshakes=True, wire=False):
         super().__init__(kind, binary)
         self.path = path
         self.phases = phases
         self.handshakes = handshakes
+        self.wire = wire
         self.port = 0
 
     def command(self, pair):
@@ -142,7 +143,7 @@ class Tlswatch(Process):
         library = pair.target if self.handshakes else pair.bench.unused_libssl
         # Not the settings that this host may have.
         return [self.path, "run", "--config", "/dev/null", "--listen", f"127.0.0.1:{self.port}",
-                "--library", library, "--phases", self.phases]
+                "--library", library, "--phases", self.phases, *(["--wire", "all"] if self.wire else [])]
 
     def alive(self):
         if self.child.poll() == 64 and "--phases" in self.output():

@@ -29,12 +29,13 @@ from tools import BenchmarkError  # noqa: E402
 NOTHING, KNOWN = "nothing", f"{Known.MICROSECONDS} µs spun"
 EMPTY, OFF, ON, FULL = "empty programs", "off", "on", "full"
 SSLLATENCY, TRACEPOINTS, EMPTY_TRACEPOINTS = "ssllatency.bt", "tracepoints alone", "three empty tracepoints"
+WIRE = "packets alone"
 KINDS = {
     "nothing": NOTHING, "known": KNOWN, "empty": EMPTY, "off": OFF, "on": ON, "full": FULL, "ssllatency": SSLLATENCY,
-    "tracepoints": TRACEPOINTS, "empty-tracepoints": EMPTY_TRACEPOINTS,
+    "tracepoints": TRACEPOINTS, "empty-tracepoints": EMPTY_TRACEPOINTS, "wire": WIRE,
 }
-# Without TLS nothing but the tracepoints runs.
-WITHOUT_TLS = {NOTHING, KNOWN, TRACEPOINTS, EMPTY_TRACEPOINTS}
+# Without TLS nothing but the tracepoints and what looks at packets runs.
+WITHOUT_TLS = {NOTHING, KNOWN, TRACEPOINTS, EMPTY_TRACEPOINTS, WIRE}
 # Go's pair spins for nobody, and ssllatency.bt knows OpenSSL alone.
 GO = "go 1.3"
 NOT_OF_GO = {KNOWN, SSLLATENCY}
@@ -43,6 +44,8 @@ GOALS = [(ON, SSLLATENCY, "full 1.3", 1.15), (OFF, SSLLATENCY, "full 1.3", 0.85)
          (TRACEPOINTS, EMPTY_TRACEPOINTS, "tcp", 1.3), (ON, EMPTY, GO, 1.5)]
 # bpftrace's tool knows OpenSSL's functions: what observing BoringSSL costs is set against programs that do nothing.
 BORINGSSL_GOALS = [(ON, EMPTY, "full 1.3", 1.5)]
+# What looking at packets may cost an end of a handshake, µs: more than the tracepoints, which run with it.
+MOST_OF_WIRE = 10
 WARM = 40
 
 
@@ -104,7 +107,7 @@ class Measurement:
     def counts_strangers(self, arm):
         """Whether programs were hit that this arm does not have."""
         uprobes, tracepoints = sum(self.runs[arm.name][:2]), sum(self.runs[arm.name][2:])
-        without_uprobes = arm.kind in (NOTHING, KNOWN, TRACEPOINTS, EMPTY_TRACEPOINTS)
+        without_uprobes = arm.kind in (NOTHING, KNOWN, TRACEPOINTS, EMPTY_TRACEPOINTS, WIRE)
         without_tracepoints = arm.kind in (NOTHING, KNOWN, EMPTY, SSLLATENCY)
         return uprobes > 0 and without_uprobes or tracepoints > 0 and without_tracepoints
 
@@ -113,7 +116,7 @@ class Measurement:
         uprobes, tracepoints = sum(self.runs[arm.name][:2]), sum(self.runs[arm.name][2:])
         if arm.kind in (EMPTY, OFF, ON, FULL, SSLLATENCY) and uprobes == 0:
             raise BenchmarkError(f"{arm.name}: none of its probes was hit in 50 handshakes")
-        if arm.kind in (OFF, ON, FULL, TRACEPOINTS, EMPTY_TRACEPOINTS) and tracepoints == 0:
+        if arm.kind in (OFF, ON, FULL, TRACEPOINTS, EMPTY_TRACEPOINTS, WIRE) and tracepoints == 0:
             raise BenchmarkError(f"{arm.name}: none of its tracepoints was hit in 50 handshakes")
 
     def sample(self, arm, before):
@@ -254,7 +257,21 @@ def report(measurement):
                     count_text(measurement.runs[arm.name], side)]
         rows.append(row + [str(len(good[arm.name]))])
     print_table(rows, measurement.options.markdown)
+    print_wire(measurement, figures)
     return {arm.name: (arm, figures[arm.name][SERVER][0]) for arm in measurement.arms}
+
+
+def print_wire(measurement, figures):
+    """What looking at packets adds to the tracepoints, which run with it: of each side, against the goal."""
+    for wire in (arm for arm in measurement.arms if arm.kind == WIRE and measurement.scenario != "tcp"):
+        alone = next((arm for arm in measurement.arms if arm.kind == TRACEPOINTS and arm.binary == wire.binary), None)
+        for side, name in ((SERVER, "server"), (CLIENT, "client")):
+            both = [figures[arm.name][side][0] for arm in (wire, alone) if arm]
+            if len(both) != 2 or not all(both):
+                continue
+            value, error = both[0].value - both[1].value, (both[0].error ** 2 + both[1].error ** 2) ** 0.5
+            verdict = "met" if value <= MOST_OF_WIRE else "missed"
+            print(f"  goal: {wire.name} - {alone.name}, {name}, at most {MOST_OF_WIRE} µs: {value:.2f} ±{error:.2f}, {verdict}")
 
 
 def goals(servers, scenario, wanted):
@@ -288,6 +305,8 @@ def arms_of(options, scenario, known_sites):
         for kind, phases in ((TRACEPOINTS, "off"), (OFF, "off"), (ON, "on"), (FULL, "full")):
             if kind in wanted:
                 arms.append(Tlswatch(kind, label, path, phases, handshakes=kind != TRACEPOINTS))
+        if WIRE in wanted:
+            arms.append(Tlswatch(WIRE, label, path, "off", handshakes=False, wire=True))
         if EMPTY in wanted and ON in wanted:
             arms.append(EmptyPrograms(EMPTY, label, lambda name=f"{ON} ({label})": known_sites(name)))
     return arms

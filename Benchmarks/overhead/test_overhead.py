@@ -11,7 +11,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from arms import EmptyPrograms, EmptyTracepoints, Known, Nothing, Ssllatency, Tlswatch  # noqa: E402
 from figures import CLIENT, SERVER, Figure, Round, Sample, figure, quiet, ratio  # noqa: E402
 from overhead import (  # noqa: E402
-    EMPTY, EMPTY_TRACEPOINTS, KNOWN, NOTHING, OFF, ON, SSLLATENCY, TRACEPOINTS, Measurement,
+    EMPTY, EMPTY_TRACEPOINTS, KNOWN, NOTHING, OFF, ON, SSLLATENCY, TRACEPOINTS, WIRE, Measurement,
 )
 from tools import BenchmarkError  # noqa: E402
 
@@ -117,6 +117,7 @@ class Probes(unittest.TestCase):
         self.expect(EmptyPrograms(EMPTY, "now", dict), 12, 14, 0, 0)
         self.expect(Ssllatency(SSLLATENCY), 4, 6, 0, 0)
         self.expect(Tlswatch(ON, "now", "tlswatch", "on"), 12, 14, 12, 22)
+        self.expect(Tlswatch(WIRE, "now", "tlswatch", "off", handshakes=False, wire=True), 0, 0, 12, 22)
 
     def test_an_arm_without_its_hits_is_an_error(self):
         for arm, runs in [
@@ -126,6 +127,7 @@ class Probes(unittest.TestCase):
             (Tlswatch(ON, "now", "tlswatch", "on"), (0, 0, 12, 22)),
             (Tlswatch(OFF, "now", "tlswatch", "off"), (5, 7, 0, 0)),
             (Tlswatch(TRACEPOINTS, "now", "tlswatch", "off", handshakes=False), (0, 0, 0, 0)),
+            (Tlswatch(WIRE, "now", "tlswatch", "off", handshakes=False, wire=True), (0, 0, 0, 0)),
         ]:
             with self.subTest(arm.name), self.assertRaises(BenchmarkError):
                 self.expect(arm, *runs)
