@@ -100,11 +100,25 @@ struct CallbackSites {
             return nil
         }
         let behind = use.body[(use.index + 1)...].prefix(2 * Self.reach)
-        guard let test = behind.first, test.kind == TLSWATCH_OP_TEST, test.first.isRegister,
-            test.first.reg == load.first.reg, let jump = behind.dropFirst().first, jump.kind == TLSWATCH_OP_JCC,
+        // clang puts what it has to do on either way in between.
+        let between = behind.prefix { $0.kind != TLSWATCH_OP_TEST }
+        guard between.count <= Self.mostBetween,
+            between.allSatisfy({ $0.written >> UInt16(load.first.reg) & 1 == 0 && !branches($0) }),
+            let test = behind.dropFirst(between.count).first, test.first.isRegister, test.first.reg == load.first.reg,
+            let jump = behind.dropFirst(between.count + 1).first, jump.kind == TLSWATCH_OP_JCC,
             behind.contains(where: { $0.kind == TLSWATCH_OP_CALL && $0.first.isRegister })
         else { return nil }
         return jump.address
+    }
+
+    /// Instructions between the load of a callback and its test.
+    private static let mostBetween = 3
+
+    private func branches(_ instruction: tlswatch_instruction) -> Bool {
+        switch instruction.kind {
+        case TLSWATCH_OP_CALL, TLSWATCH_OP_JMP, TLSWATCH_OP_JCC, TLSWATCH_OP_RET, TLSWATCH_OP_TRAP: true
+        default: false
+        }
     }
 
     /// The register that calls leave alone into which a function copies a parameter at its beginning, for good.

@@ -25,6 +25,21 @@ import Testing
         #expect(analysis.plan.omitted.isEmpty)
     }
 
+    @Test(
+        "Firefox's library, by another compiler: four loops, and alerts in both directions",
+        .enabled(if: Machine.has(Machine.firefoxNSS)))
+    func firefox() throws {
+        let analysis = try NSS.analyse(ELFFile(path: Machine.firefoxNSS))
+        var counts: [HookKind: Int] = [:]
+        for site in analysis.sites { counts[site.hook, default: 0] += 1 }
+        #expect(counts[.call] == 7 && counts[.callExit] == 8, "\(counts)")
+        #expect(counts[.fatal] == 2 && counts[.objectFree] == 1 && counts[.keyChange] == 2, "\(counts)")
+        #expect(analysis.sites.allSatisfy { $0.mode == .emulated })
+        #expect(analysis.plan.omitted.isEmpty)
+        // A browser is no server.
+        #expect(analysis.notes.count == 1 && analysis.notes[0].contains("ALPN time of servers"), "\(analysis.notes)")
+    }
+
     @Test("The sites do what they stand for") func sites() throws {
         let file = try ELFFile(path: Machine.nss)
         let code = CodeReader(file)
