@@ -4,7 +4,16 @@ import struct
 
 RECORD, HEADER = 1, 40
 CALL_RETURN, STEP, SOCKET = 2, 3, 4
-RETURN_SIZE, STEP_SIZE = 160, 32
+STEP_SIZE = 32
+
+
+class Layout:
+    """Where a returned call has what is needed here, by the recording's wire version."""
+
+    def __init__(self, version):
+        is_old = version < 5
+        self.return_size, self.steps = (160, 76) if is_old else (240, 116)
+        self.return_times = [40, 48, 56] if is_old else [40, 48, 56, 96]
 
 
 def read(path):
@@ -22,15 +31,15 @@ def read(path):
     return header, others, [bytearray(body) for _, body in records]
 
 
-def times(record):
+def times(record, layout):
     """Where the record has times: nanoseconds, of which 0 is none."""
     kind, = struct.unpack_from("<H", record, 32)
     places = [0]
     if kind == CALL_RETURN:
-        steps, = struct.unpack_from("<H", record, 76)
-        places += [40, 48, 56]
+        steps, = struct.unpack_from("<H", record, layout.steps)
+        places += layout.return_times
         for step in range(steps):
-            places += [RETURN_SIZE + STEP_SIZE * step, RETURN_SIZE + STEP_SIZE * step + 8]
+            places += [layout.return_size + STEP_SIZE * step, layout.return_size + STEP_SIZE * step + 8]
     elif kind == STEP:
         places += [40, 48]
     elif kind == SOCKET:
@@ -41,13 +50,14 @@ def times(record):
 def multiply(source, target, sessions, rate, seconds):
     """Writes `seconds` of `rate` sessions a second, out of a recording that holds `sessions`."""
     header, others, records = read(source)
+    layout = Layout(header["wireVersion"])
     copies = rate * seconds // sessions
     interval = sessions * 1_000_000_000 // rate
     objects = [record for record in records if struct.unpack_from("<Q", record, 16)[0]]
     start = min(struct.unpack_from("<Q", record, 0)[0] for record in objects)
     out = []
     for record in objects:
-        places = [(place, struct.unpack_from("<Q", record, place)[0]) for place in times(record)]
+        places = [(place, struct.unpack_from("<Q", record, place)[0]) for place in times(record, layout)]
         address, = struct.unpack_from("<Q", record, 16)
         for copy in range(copies):
             for place, time in places:
