@@ -217,9 +217,8 @@ final class EventConsumer {
         let wire = correlation.wire.ended.map { role, ended in
             SessionTally(role: role, stack: WireTable.stack, started: ended, inFlight: 0)
         }
-        let libraries = table.counts.started.map { key, started in
-            SessionTally(
-                role: key.role, stack: key.stack, started: started, inFlight: table.counts.inFlight[key] ?? 0)
+        let libraries = table.counts.lines.map {
+            SessionTally(role: $0.role, stack: $0.stack, started: $0.started, inFlight: $0.inFlight)
         }
         return (libraries + wire).sorted { ($0.role.rawValue, $0.stack) < ($1.role.rawValue, $1.stack) }
     }

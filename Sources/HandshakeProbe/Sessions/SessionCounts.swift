@@ -1,12 +1,39 @@
 import Handshakes
 
-/// Counts that the session table keeps for conservation.
+/// Counts that the session table keeps for conservation, by role and stack. A host has a few of these lines: each is found by
+/// looking at them, which costs less than to hash a name.
 package struct SessionCounts: Sendable, Equatable {
-    /// By role and profile.
-    package struct Key: Hashable, Sendable {
-        package var role: Role
-        package var stack: String
+    package struct Line: Sendable, Equatable {
+        package let role: Role
+        package let stack: String
+        package var started: UInt64 = 0
+        package var inFlight: UInt64 = 0
     }
-    package var started: [Key: UInt64] = [:]
-    package var inFlight: [Key: UInt64] = [:]
+
+    package private(set) var lines: [Line] = []
+
+    mutating func begin(_ role: Role, _ stack: String) {
+        let place = place(role, stack)
+        lines[place].started += 1
+        lines[place].inFlight += 1
+    }
+
+    mutating func end(_ role: Role, _ stack: String) {
+        lines[place(role, stack)].inFlight -= 1
+    }
+
+    package func started(_ role: Role, _ stack: String) -> UInt64 { line(role, stack)?.started ?? 0 }
+    package func inFlight(_ role: Role, _ stack: String) -> UInt64 { line(role, stack)?.inFlight ?? 0 }
+    package var started: UInt64 { lines.reduce(0) { $0 + $1.started } }
+    package var inFlight: UInt64 { lines.reduce(0) { $0 + $1.inFlight } }
+
+    private func line(_ role: Role, _ stack: String) -> Line? {
+        lines.first { $0.role == role && $0.stack == stack }
+    }
+
+    private mutating func place(_ role: Role, _ stack: String) -> Int {
+        if let place = lines.firstIndex(where: { $0.role == role && $0.stack == stack }) { return place }
+        lines.append(Line(role: role, stack: stack))
+        return lines.count - 1
+    }
 }

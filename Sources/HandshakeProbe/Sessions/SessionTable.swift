@@ -190,8 +190,7 @@ struct SessionTable {
             session.parts.loseTrack()
             session.leaveCall(at: time)
         }
-        let countsKey = SessionCounts.Key(role: session.role, stack: profile.stack)
-        counts.inFlight[countsKey, default: 1] -= 1
+        counts.end(session.role, profile.stack)
         forget(oneOf: key.pid)
         if keepsTraces {
             traces.append(
@@ -231,9 +230,7 @@ struct SessionTable {
         sessions[place].isConfirmed = true
         unconfirmed -= 1
         guard let profile = entry(sessions[place].profile) else { return }
-        let countsKey = SessionCounts.Key(role: sessions[place].role, stack: profile.stack)
-        counts.started[countsKey, default: 0] += 1
-        counts.inFlight[countsKey, default: 0] += 1
+        counts.begin(sessions[place].role, profile.stack)
     }
 
     /// Forgets what has shown itself to be no handshake.

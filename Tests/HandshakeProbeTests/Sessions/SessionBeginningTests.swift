@@ -30,7 +30,7 @@ import Testing
         again.header.time_ns = 300
         table.callEntered(again)
         #expect(table.inFlight == 0, "the second half of a handshake that was not seen to begin")
-        #expect(table.counts.started[SessionCounts.Key(role: .server, stack: "openssl")] == 1)
+        #expect(table.counts.started(.server, "openssl") == 1)
     }
 
     @Test(
@@ -67,7 +67,7 @@ import Testing
         table.stepped(alone(step(500, .objectFree)))
         #expect(table.inFlight == 0)
         let role: Role = server == 1 ? .server : .client
-        return (table.takeFinished(), table.counts.started[SessionCounts.Key(role: role, stack: "openssl")] ?? 0)
+        return (table.takeFinished(), table.counts.started(role, "openssl"))
     }
 
     @Test("A renegotiation that is refused, or a state machine entered after a shutdown, is no session and in no count")

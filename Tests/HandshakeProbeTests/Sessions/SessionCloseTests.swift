@@ -66,7 +66,7 @@ import Testing
         table.expire(now: 1 + 4 * Self.timeout)
         #expect(table.takeFinished().isEmpty)
         #expect(table.inFlight == 0)
-        #expect(table.counts.inFlight[SessionCounts.Key(role: .server, stack: "openssl")] == 0)
+        #expect(table.counts.inFlight(.server, "openssl") == 0)
     }
 
     @Test("Another connection's socket closes no session, nor does one of a session that used none")

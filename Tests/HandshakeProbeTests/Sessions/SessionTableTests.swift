@@ -113,9 +113,8 @@ import Testing
         #expect(table.inFlight == 3)
         #expect(finished.count == 7)
         #expect(finished.allSatisfy { $0.outcome == .abandoned && $0.reason == "session_table_full" })
-        let key = SessionCounts.Key(role: .server, stack: "openssl")
-        #expect(table.counts.started[key] == 10)
-        #expect(table.counts.inFlight[key] == 3)
+        #expect(table.counts.started(.server, "openssl") == 10)
+        #expect(table.counts.inFlight(.server, "openssl") == 3)
     }
 
     @Test("A full table gives up exactly the longest idle, and rarely looks at all of it to find out")

@@ -40,7 +40,7 @@ import Testing
     }
 
     private func started(_ table: SessionTable) -> UInt64 {
-        table.counts.started[SessionCounts.Key(role: .server, stack: "boringssl")] ?? 0
+        table.counts.started(.server, "boringssl")
     }
 
     @Test("One that can answer nobody is no session, whether it got all of the ClientHello or not")
