@@ -69,7 +69,10 @@ struct Summary {
     ///   - passedOver: sessions that did not meet the condition; `nil` where there is none.
     func text(inFlight: Int, lost: UInt64, unprinted: UInt64 = 0, passedOver: UInt64? = nil) -> String {
         let counts = Outcome.allCases.map { "\(outcomes[$0] ?? 0) \($0.rawValue)" }.joined(separator: ", ")
-        var lines = ["\(sessions) sessions: \(counts)" + (inFlight > 0 ? "; \(inFlight) still in flight" : "")]
+        var lines = [
+            "\(sessions) session\(sessions == 1 ? "" : "s"): \(counts)"
+                + (inFlight > 0 ? "; \(inFlight) still in flight" : "")
+        ]
         for (key, sample) in durations.sorted(by: {
             ($0.key.role.rawValue, $0.key.stack) < ($1.key.role.rawValue, $1.key.stack)
         }) {
