@@ -148,7 +148,7 @@ package final class Engine: Sendable {
     private func recordingHeader(wallClockOffset: Int64) -> RecordingHeader {
         RecordingHeader(
             wireVersion: Int(TLSWATCH_WIRE_VERSION), version: options.version, host: ProcessInfo.processInfo.hostName,
-            kernel: features.release, wallClockOffset: wallClockOffset)
+            kernel: features.release, wallClockOffset: wallClockOffset, packets: options.wire != .off)
     }
 
     // MARK: for the ring's thread

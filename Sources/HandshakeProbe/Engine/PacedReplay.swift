@@ -67,7 +67,8 @@ package final class PacedReplay: Sendable {
             metrics: MetricsRegistry(
                 version: options.version, revision: options.revision, options: options.metrics),
             longestWindow: options.longestWindow,
-            wallClockOffset: wallClockOffset() &+ Int64(bitPattern: shift), started: first)
+            wallClockOffset: wallClockOffset() &+ Int64(bitPattern: shift), holdsPackets: reader.holdsPackets,
+            started: first)
         consumer.recent = RecentSessions(slow: options.metrics.slow)
         // Read to its end before: an error cannot come any more.
         var next = try? reader.next()

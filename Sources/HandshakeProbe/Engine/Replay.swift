@@ -1,3 +1,4 @@
+import Dispatch
 import Handshakes
 import Kernel
 
@@ -12,44 +13,93 @@ package enum Replay {
         package var cut: RecordingError?
     }
 
+    /// What is known at the end of a replay whose sessions were handed over.
+    package struct Ending: Sendable {
+        package var rejected: UInt64
+        package var inFlight: Int
+        /// As in `Result`.
+        package var cut: RecordingError?
+    }
+
     /// - Parameter timeout: as `--handshake-timeout`, nanoseconds, on the recording's own clock.
     package static func run(_ reader: RecordingReader, timeout: UInt64, version: String) -> Result {
         var handshakes: [Handshake] = []
         let consumer = consumer(of: reader, timeout: timeout, version: version)
-        let (now, cut) = feed(consumer, reader) { finished throws(Never) in
+        let (now, ending) = feed(consumer, reader) { finished throws(Never) in
             handshakes += finished
             return true
         }
         consumer.metrics.update(sessions: consumer.tallies)
         return Result(
-            handshakes: handshakes, metrics: consumer.metrics.snapshot(now: now),
-            rejected: consumer.decoder.submitted &- consumer.decoder.decoded, inFlight: consumer.table.inFlight,
-            cut: cut)
+            handshakes: handshakes, metrics: consumer.metrics.snapshot(now: now), rejected: ending.rejected,
+            inFlight: ending.inFlight, cut: ending.cut)
     }
 
-    /// The same without keeping anything: sessions are handed over as they finish, until `take` wants no more.
+    /// The same without keeping anything: sessions are handed over in batches as they finish, until `take` wants no more. They
+    /// come from a thread of their own, so that both work at the same time; `take` is called on this one.
     package static func run<Failure: Error>(
         _ reader: RecordingReader, timeout: UInt64, _ take: ([Handshake]) throws(Failure) -> Bool
-    ) throws(Failure) -> (rejected: UInt64, inFlight: Int, cut: RecordingError?) {
+    ) throws(Failure) -> Ending {
+        let handoff = ReplayHandoff()
+        let group = DispatchGroup()
+        do {
+            try WorkerThread.start("tlswatch-replay", in: group) {
+                handoff.end(stream(reader, timeout: timeout) { batch throws(Never) in handoff.give(batch) })
+            }
+        } catch {
+            // No thread is to be had: one does it, too.
+            return try stream(reader, timeout: timeout, take)
+        }
+        do throws(Failure) {
+            while let batch = handoff.take() {
+                if try !take(batch) { break }
+            }
+        } catch {
+            _ = handoff.stop()
+            throw error
+        }
+        return handoff.stop()
+    }
+
+    /// Sessions that are handed over together, at least: one by one, each wakes a thread, and is written by itself. Not many more
+    /// either: memory of more than 128 KiB is asked of the kernel each time.
+    private static let batch = 32
+
+    private static func stream<Failure: Error>(
+        _ reader: RecordingReader, timeout: UInt64, _ take: ([Handshake]) throws(Failure) -> Bool
+    ) throws(Failure) -> Ending {
         let consumer = consumer(of: reader, timeout: timeout, version: "")
         consumer.keepsMetrics = false
-        let (_, cut) = try feed(consumer, reader, take)
-        return (consumer.decoder.submitted &- consumer.decoder.decoded, consumer.table.inFlight, cut)
+        var batch: [Handshake] = []
+        let (_, ending) = try feed(consumer, reader) { finished throws(Failure) in
+            if batch.isEmpty, finished.count >= Self.batch { return try take(finished) }
+            batch += finished
+            guard batch.count >= Self.batch else { return true }
+            defer { batch.removeAll(keepingCapacity: true) }
+            return try take(batch)
+        }
+        if !batch.isEmpty { _ = try take(batch) }
+        return ending
     }
 
     private static func consumer(of reader: RecordingReader, timeout: UInt64, version: String) -> EventConsumer {
         EventConsumer(
             replayTimeout: timeout, metrics: MetricsRegistry(version: version),
-            wallClockOffset: reader.header.wallClockOffset)
+            wallClockOffset: reader.header.wallClockOffset, holdsPackets: reader.holdsPackets)
     }
 
-    /// - Returns: the time of the last record, and why the recording was not read to its end.
+    /// What is consumed between two steps, as in a pass over live events: records, and nanoseconds of the recording.
+    private static let passRecords = 256
+    private static let passTime: UInt64 = 20_000_000
+
+    /// - Returns: the time of the last record, and what is known at the end.
     private static func feed<Failure: Error>(
         _ consumer: EventConsumer, _ reader: RecordingReader, _ take: ([Handshake]) throws(Failure) -> Bool
-    ) throws(Failure) -> (now: UInt64, cut: RecordingError?) {
+    ) throws(Failure) -> (now: UInt64, ending: Ending) {
         var reader = reader
         var now: UInt64 = 0
         var cut: RecordingError?
+        var (pending, stepped) = (0, UInt64(0))
         func next() -> RecordingReader.Frame? {
             do throws(RecordingError) {
                 return try reader.next()
@@ -58,27 +108,41 @@ package enum Replay {
                 return nil
             }
         }
+        func ending() -> (UInt64, Ending) {
+            (
+                now,
+                Ending(
+                    rejected: consumer.decoder.submitted &- consumer.decoder.decoded,
+                    inFlight: consumer.table.inFlight, cut: cut)
+            )
+        }
         while let frame = next() {
             if let time = reader.time(of: frame) { now = max(now, time) }
             consumer.take(frame, of: reader)
             guard case .record = frame else { continue }
+            pending += 1
+            guard pending >= passRecords || now - stepped >= passTime else { continue }
+            (pending, stepped) = (0, now)
             let finished = consumer.step(now: now).finished
-            if !finished.isEmpty, try !take(finished) { return (now, cut) }
+            if !finished.isEmpty, try !take(finished) { return ending() }
         }
-        _ = try take(consumer.finish(now: now))
-        return (now, cut)
+        let finished = consumer.finish(now: now)
+        if !finished.isEmpty { _ = try take(finished) }
+        return ending()
     }
 }
 
 extension EventConsumer {
     /// One that asks nothing of this machine.
+    ///
+    /// - Parameter holdsPackets: whether any of what it will be fed was seen in packets.
     convenience init(
         replayTimeout timeout: UInt64, metrics: consuming MetricsRegistry,
-        longestWindow: UInt64 = 60_000_000_000, wallClockOffset: Int64, started: UInt64 = 0
+        longestWindow: UInt64 = 60_000_000_000, wallClockOffset: Int64, holdsPackets: Bool = true, started: UInt64 = 0
     ) {
         self.init(
             table: SessionTable(capacity: 65536, timeout: timeout, wallClockOffset: wallClockOffset),
-            wire: WireTable(isEnabled: true), metrics: metrics, longestWindow: longestWindow, started: started)
+            wire: WireTable(isEnabled: holdsPackets), metrics: metrics, longestWindow: longestWindow, started: started)
         table.processes.readsProc = false
     }
 

@@ -1,4 +1,3 @@
-import CEvents
 import FoundationEssentials
 import Glibc
 import Kernel
@@ -35,6 +34,8 @@ package struct RecordingHeader: Codable, Sendable, Equatable {
     package var kernel: String
     /// Added to a monotonic time of the recording gives nanoseconds since 1970.
     package var wallClockOffset: Int64
+    /// Whether packets were looked at; `nil` in recordings of before it was told.
+    package var packets: Bool?
 }
 
 /// The file's shape: the header's JSON and a newline; then frames of a little-endian u16 kind, u16 zero, u32 length and
@@ -121,91 +122,5 @@ struct RecordingWriter: ~Copyable {
     mutating func flush() throws(RecordingError) {
         write()
         if let failure { throw failure }
-    }
-}
-
-/// Reads a recording. It may come from anybody: every length is checked.
-package struct RecordingReader: Sendable {
-    package let header: RecordingHeader
-    private let bytes: [UInt8]
-    private var offset: Int
-
-    enum Frame {
-        case record(Range<Int>)
-        case library(RecordedLibrary)
-        case process(RecordedProcess)
-        case loss(LossSpan)
-    }
-
-    /// In place of a path: standard input.
-    package static let standardInput = "-"
-
-    /// What a recording is called in messages.
-    package static func name(of path: String) -> String { path == standardInput ? "standard input" : path }
-
-    /// - Parameter path: `-` reads standard input to its end.
-    package init(path: String) throws(RecordingError) {
-        let name = Self.name(of: path)
-        guard let bytes = readFile(path == Self.standardInput ? "/dev/stdin" : path, limit: 1 << 30) else {
-            throw RecordingError(description: "cannot read \(name): \(errnoText(errno))")
-        }
-        try self.init(bytes: bytes, name: name)
-    }
-
-    init(bytes: [UInt8], name: String) throws(RecordingError) {
-        let line = bytes.prefix(RecordingFrame.headerLimit).prefix { $0 != UInt8(ascii: "\n") }
-        guard line.count < bytes.count, let header = try? JSONDecoder().decode(RecordingHeader.self, from: Data(line)),
-            header.format == "tlswatch recording"
-        else { throw RecordingError(description: "\(name) is not a tlswatch recording") }
-        guard (RecordingUpgrade.oldest...Int(TLSWATCH_WIRE_VERSION)).contains(header.wireVersion) else {
-            throw RecordingError(
-                description:
-                    "\(name) was recorded with wire version \(header.wireVersion) by tlswatch \(header.version); "
-                    + "this tlswatch reads versions \(RecordingUpgrade.oldest) to \(TLSWATCH_WIRE_VERSION)")
-        }
-        self.header = header
-        let frames = bytes[(line.count + 1)...]
-        self.bytes =
-            RecordingUpgrade.frames(frames, from: header.wireVersion)
-        offset = 0
-    }
-
-    /// The next frame, `nil` at the end.
-    /// - Throws: `RecordingError` where the file is cut or garbled.
-    mutating func next() throws(RecordingError) -> Frame? {
-        while offset < bytes.count {
-            guard offset + 8 <= bytes.count else { throw cut() }
-            let kind = UInt16(bytes[offset]) | UInt16(bytes[offset + 1]) << 8
-            let length = (0..<4).reduce(0) { $0 | Int(bytes[offset + 4 + $1]) << (8 * $1) }
-            let start = offset + 8
-            guard length <= RecordingFrame.lengthLimit, start + length <= bytes.count else { throw cut() }
-            offset = start + length
-            switch kind {
-            case RecordingFrame.record: return .record(start..<offset)
-            case RecordingFrame.library:
-                guard let library = try? JSONDecoder().decode(RecordedLibrary.self, from: Data(bytes[start..<offset]))
-                else { throw RecordingError(description: "a library's entry at byte \(start) is garbled") }
-                return .library(library)
-            case RecordingFrame.process:
-                guard let process = try? JSONDecoder().decode(RecordedProcess.self, from: Data(bytes[start..<offset]))
-                else { throw RecordingError(description: "a process's entry at byte \(start) is garbled") }
-                return .process(process)
-            case RecordingFrame.loss:
-                guard let loss = try? JSONDecoder().decode(LossSpan.self, from: Data(bytes[start..<offset])) else {
-                    throw RecordingError(description: "the entry of a loss at byte \(start) is garbled")
-                }
-                return .loss(loss)
-            default: continue  // a later version's addition
-            }
-        }
-        return nil
-    }
-
-    private func cut() -> RecordingError {
-        RecordingError(description: "the recording is cut or garbled at byte \(offset)")
-    }
-
-    func withRecord(_ range: Range<Int>, _ body: (UnsafeRawBufferPointer) -> Void) {
-        unsafe bytes.withUnsafeBytes { unsafe body(UnsafeRawBufferPointer(rebasing: $0[range])) }
     }
 }

@@ -69,26 +69,17 @@ struct ReplayCommand: AsyncParsableCommand {
         }
     }
 
-    /// Sessions that are printed together.
-    private static let batch = 256
-
     private func print() throws {
         ignoreClosedPipes()
         let reader = try RecordingReader(path: file)
         let destination = try OutputFile(path: output)
         var printer = SessionPrinter(selection.selection(format, for: destination), file: destination, limit: nil)
         try printer.begin()
-        // Not all at once: a recording may hold millions. Nor one by one: each takes a system call.
-        var batch: [Handshake] = []
         let result = try Replay.run(reader, timeout: handshakeTimeout.nanoseconds) {
             handshakes throws(CommandFailure) in
-            batch += handshakes
-            guard batch.count >= Self.batch else { return true }
-            try printer.print(batch)
-            batch.removeAll(keepingCapacity: true)
+            try printer.print(handshakes)
             return !printer.isDone
         }
-        try printer.print(batch)
         try printer.finish(inFlight: result.inFlight, lost: result.rejected)
         if let cut = result.cut { throw cut }
     }

@@ -55,13 +55,14 @@ struct SessionPrinter {
 
     mutating func print(_ handshakes: [Handshake]) throws(CommandFailure) {
         buffer.removeAll(keepingCapacity: true)
-        for handshake in handshakes where !isDone {
-            guard take(handshake), groups == nil else { continue }
+        // By index: a session is large, and a loop over the elements copies each.
+        for index in handshakes.indices where !isDone {
+            guard take(handshakes[index]), groups == nil else { continue }
             switch selection.format {
-            case .json: JSONLine.append(handshake, to: &buffer)
-            case .table: buffer += (table.line(handshake) + "\n").utf8
-            case .waterfall: buffer += waterfall.text(handshake).utf8
-            case .trace: trace.append(handshake, to: &buffer)
+            case .json: JSONLine.append(handshakes[index], to: &buffer)
+            case .table: buffer += (table.line(handshakes[index]) + "\n").utf8
+            case .waterfall: buffer += waterfall.text(handshakes[index]).utf8
+            case .trace: trace.append(handshakes[index], to: &buffer)
             case .summary: break
             }
         }
