@@ -39,7 +39,7 @@ put 644 "$work/stage/completions/tlswatch.fish" /usr/share/fish/vendor_completio
 put 644 "$root/LICENSE" /usr/share/licenses/tlswatch/LICENSE
 put 644 "$work/stage/third-party.txt" /usr/share/licenses/tlswatch/THIRD-PARTY.txt
 documents=/usr/share/doc/tlswatch
-for file in "$root"/{README,CHANGELOG}.md "$root"/docs/*.{md,json}; do put 644 "$file" "$documents/${file##*/}"; done
+for file in "$root"/{README,CHANGELOG}.md "$root"/docs/*.{md,json,png}; do put 644 "$file" "$documents/${file##*/}"; done
 for file in "$root"/docs/runbooks/*.md; do put 644 "$file" "$documents/runbooks/${file##*/}"; done
 put 644 "$root/metrics/README.md" "$documents/metrics.md"
 for file in "$root"/packaging/examples/*.conf "$root"/metrics/*.{yml,json}; do put 644 "$file" "$documents/examples/${file##*/}"; done

@@ -18,7 +18,7 @@ import tempfile
 import termios
 import time
 
-LINES = 40
+LINES = 12
 LINE_HEIGHT, CHARACTER, MARGIN = 19, 8.43, 20
 COLOURS = {"31": "#e5534b", "32": "#57ab5a", "33": "#c69026", "2": "#768390", "1": "#ffffff"}
 PAGE = """<!doctype html><meta charset="utf-8"><style>

@@ -48,11 +48,40 @@ import Testing
         #expect(screen.count == lines)
         for line in screen { #expect(CellText.width(line) <= columns, "\(line)") }
         if columns >= 60, lines >= 10 {
-            #expect(screen[1] == "SNI    /S FAILED    P50    P99    MAX MAINLY")
+            let head = "SNI    /S FAILED    P50    P99    MAX MAINLY"
+            #expect(screen[1] == head + (columns >= 100 ? " █ cpu ▓ runqueue ▒ unread ░ peer" : ""))
             #expect(screen[2] == "slow  0.3     0%  900ms  900ms  900ms -", "\(screen)")
             #expect(screen[5] == "bad   0.5   100%      -      -      - -", "\(screen)")
             #expect(screen.last == "help")
         }
+    }
+
+    @Test("Where there is room, each row's time is a bar") func bar() throws {
+        let key = try #require(HandshakeKey.named("sni"))
+        var groups = HandshakeGroups(by: [key])
+        var timed = handshake("a", 32_000_000)
+        timed.parts = HandshakeParts(of: 32_000_000, cpu: 8_000_000, runqueue: 4_000_000, unread: 4_000_000)
+        groups.add(timed)
+        for (columns, bar) in [(99, ""), (100, " ████████▓▓▓▓▒▒▒▒░░░░░░░░░░░░░░░░")] {
+            let table = TopTable(key: key, order: .p99, seconds: 10, columns: columns, lines: 5)
+            let row = table.screen(groups.rows(), status: "", help: "")[2]
+            #expect(row == "a   0.1     0% 32.0ms 32.0ms 32.0ms peer 50%" + bar)
+        }
+    }
+
+    @Test("Rows with failures stand out in colour, and nothing does without") func colours() throws {
+        let (key, rows) = try rows()
+        var table = TopTable(key: key, order: .failed, seconds: 10, columns: 80, lines: 8)
+        let plain = table.screen(rows, status: "status", help: "help")
+        table.colour = true
+        let coloured = table.screen(rows, status: "status", help: "help")
+        #expect(plain.allSatisfy { !$0.contains("\u{1b}") })
+        let codes = [nil, "1", "31", nil, nil, nil, nil, "2"]
+        #expect(
+            coloured == zip(plain, codes).map { line, code in code.map { "\u{1b}[\($0)m\(line)\u{1b}[0m" } ?? line })
+        var some = HandshakeGroups(by: [key])
+        for outcome in [Outcome.completed, .completed, .failed] { some.add(handshake("a", 1_000, outcome: outcome)) }
+        #expect(table.screen(some.rows(), status: "", help: "")[2].hasPrefix("\u{1b}[33m"))
     }
 
     @Test("Sessions go when their time is over, and are bounded")

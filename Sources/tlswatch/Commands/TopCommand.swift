@@ -96,7 +96,7 @@ struct TopCommand: ParsableCommand {
         let output = try OutputFile(path: nil)
         let table = TopTable(
             key: groups.keys[0], order: sort, seconds: seconds, columns: output.columns ?? TableFormat.standardWidth,
-            lines: rows.count + 3)
+            lines: rows.count + 3, colour: output.takesColour)
         try output.write(table.screen(rows, status: status, help: "").joined(separator: "\n") + "\n")
         if let cut = result.cut { throw cut }
     }
@@ -170,7 +170,8 @@ struct TopCommand: ParsableCommand {
             "tlswatch top: \(Self.count(UInt64(last.all.count))) in \(DisplayText.span(UInt64(seconds.rounded(.up)))), "
             + "\(snapshot?.inFlight ?? 0) in flight\(incomplete)"
         let table = TopTable(
-            key: key, order: view.order, seconds: seconds, columns: size.columns, lines: size.rows)
+            key: key, order: view.order, seconds: seconds, columns: size.columns, lines: size.rows,
+            colour: environment("NO_COLOR") == nil)
         terminal.draw(
             table.screen(
                 groups.rows(), status: status.replacing("\u{a0}", with: " "),

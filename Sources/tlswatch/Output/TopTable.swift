@@ -22,6 +22,12 @@ struct TopTable {
     let seconds: Double
     let columns: Int
     let lines: Int
+    /// Whether rows with failures and the head stand out.
+    var colour = false
+
+    /// A terminal this wide shows each row's time as a bar, too.
+    private static let wide = 100
+    private static let legend = HandshakePart.allCases.map { "\($0.mark) \($0.rawValue)" }.joined(separator: " ")
 
     /// Lines that fill the screen and no more, none wider than it.
     ///
@@ -31,9 +37,9 @@ struct TopTable {
     func screen(_ rows: [HandshakeGroups.Row], status: String, help: String) -> [String] {
         var table = TextTable(
             columns: [.init(head: key.name.uppercased(), isRight: false, least: 8)]
-                + ["/S", "FAILED", "P50", "P99", "MAX"].map { .init(head: $0) } + [
-                    .init(head: "MAINLY", isRight: false)
-                ])
+                + ["/S", "FAILED", "P50", "P99", "MAX"].map { .init(head: $0) }
+                + ["MAINLY"].map { .init(head: $0, isRight: false) }
+                + (isWide ? [.init(head: Self.legend, isRight: false)] : []))
         let room = max(0, lines - 3)
         let sorted = self.sorted(rows)
         table.rows = sorted.prefix(room).map(cells)
@@ -41,7 +47,27 @@ struct TopTable {
         while result.count < lines - 1 { result.append("") }
         result = Array(result.prefix(max(0, lines - 1)))
         result.append(help)
-        return result.prefix(lines).map { CellText.fitted($0, to: columns, pads: false) }
+        let fitted = result.prefix(lines).map { CellText.fitted($0, to: columns, pads: false) }
+        return colour ? coloured(fitted, sorted) : fitted
+    }
+
+    private var isWide: Bool { columns >= Self.wide }
+
+    /// The head in bold; rows of which half failed or more in red, those with any failure in yellow.
+    private func coloured(_ lines: [String], _ rows: [HandshakeGroups.Row]) -> [String] {
+        lines.indices.map { index in
+            let code: String?
+            switch index {
+            case 1: code = "1"
+            case lines.count - 1: code = "2"
+            case 2..<2 + rows.count:
+                let row = rows[index - 2]
+                code = row.failed == 0 ? nil : row.failed >= row.sessions - row.failed ? "31" : "33"
+            default: code = nil
+            }
+            guard let code, !lines[index].isEmpty else { return lines[index] }
+            return "\u{1b}[\(code)m\(lines[index])\u{1b}[0m"
+        }
     }
 
     /// Those without a value last; equal ones by name, so that rows stay where they are.
@@ -68,7 +94,13 @@ struct TopTable {
             row.isRest ? "(others)" : row.values[0] ?? "-", rate(row.sessions),
             GroupTable.percent(row.failed, of: row.sessions),
         ]
-            + quantiles + [row.longest.map(DurationText.compact) ?? "-", mainly(row)]
+            + quantiles + [row.longest.map(DurationText.compact) ?? "-", mainly(row)] + (isWide ? [time(row)] : [])
+    }
+
+    /// Where the time of its sessions went.
+    private func time(_ row: HandshakeGroups.Row) -> String {
+        StackedBar.text(
+            HandshakePart.allCases.map { ($0.mark, row.time(in: $0)) }, cells: CellText.width(Self.legend))
     }
 
     private func rate(_ sessions: UInt64) -> String {

@@ -158,16 +158,7 @@ struct WaterfallFormat {
         _ shares: [(name: String, mark: String, duration: UInt64, share: String)], in scale: Scale
     ) -> String {
         let left = min(scale.cell(scale.start), bar - 1)
-        let whole = shares.reduce(0) { $0 &+ $1.duration }
-        var text = String(repeating: " ", count: left)
-        var sum: UInt64 = 0
-        var drawn = 0
-        for share in shares {
-            sum &+= share.duration
-            let end = whole == 0 ? 0 : Int((Double(sum) / Double(whole) * Double(bar - left)).rounded())
-            text += String(repeating: share.mark, count: max(0, end - drawn))
-            drawn = max(drawn, end)
-        }
-        return text
+        return String(repeating: " ", count: left)
+            + StackedBar.text(shares.map { ($0.mark, $0.duration) }, cells: bar - left)
     }
 }
