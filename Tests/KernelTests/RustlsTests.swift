@@ -235,6 +235,29 @@ extension KernelTests {
             }
         }
 
+        @Test("A module with two copies of rustls, one of them inlined: by its own words, and its server's")
+        func twoCopies()
+            throws
+        {
+            let folder = try Self.folder("python-primp")
+            let server = try OpenSSLServer(try TestCertificates(), ["-www"])
+            let capture = try Capture(["--library", folder + "/primp/primp.abi3.so"])
+            let client = try ChildProcess.run(
+                "env",
+                [
+                    "PYTHONPATH=\(folder)", "PYTHONDONTWRITEBYTECODE=1", "python3.11",
+                    try resource("Scripts/primp_requests.py"), "https://127.0.0.1:\(server.port)/", "3",
+                ])
+            try #require(client.status == .exited(0), "\(client.errors)")
+            #expect(client.output == "200\n200\n200\nUnknownIssuer\n")
+            _ = try server.child.waitForLine(in: server.child.errors) { $0.contains("SSL alert number 48") }
+            let rows = try capture.finish(expecting: 4) { $0.stack == "rustls" }
+            #expect(rows.count == 4 && rows.allSatisfy { $0.isClient && $0.tlsVersion == "TLSv1.3" }, "\(rows)")
+            #expect(rows.prefix(3).allSatisfy { $0.isCompleted && $0.group == "x25519" && $0.cipher != nil }, "\(rows)")
+            #expect(rows.last?.reason == "unknown_ca" && rows.last?.alert == 48, "\(rows)")
+            #expect(rows.last?.alertDirection == "sent", "\(rows)")
+        }
+
         @Test(
             "A handshake has as many hits as were reckoned with, and what comes behind it one: the alert that closes it"
         )

@@ -80,7 +80,7 @@ struct FileLook: Sendable {
             failure = error
         }
         // Others have texts of OpenSSL too: what was made from it, and what looks for it.
-        if let stack = UnsupportedStacks.recognise(elf) { return .unsupported(stack: stack) }
+        if let stack = UnsupportedStacks.recognise(elf), failure?.stack != stack { return .unsupported(stack: stack) }
         return failure.map { .failed($0.description) } ?? .nothing
     }
 }

@@ -341,6 +341,8 @@ package struct TLSStacks: Sendable {
                 return try stack.analyse(file)
             } catch {
                 // Texts are in what looks for a stack, too, and it may have another inside.
+                var error = error
+                error.stack = stack.name
                 failure = failure ?? error
             }
         }
@@ -375,6 +377,8 @@ package struct AnalysisError: Error, Sendable, Equatable, CustomStringConvertibl
     package var description: String
     /// The stack, where the file has it and is of a release that is too old to be observed.
     package var outdated: String?
+    /// The stack whose analysis failed, where several were tried.
+    package var stack: String?
 
     package init(_ description: String, outdated: String? = nil) {
         (self.description, self.outdated) = (description, outdated)

@@ -38,7 +38,9 @@ package enum Rustls: TLSStack {
                 object: .memory(.parameter2), argument: .parameter3, argument2: .parameter1,
                 bytes: UInt16(min(state.size, Self.stateLimit)))
         }
-        sites.add(.messageSent, "send_msg", calls.send, argument: .parameter1)
+        for (number, send) in calls.sends.enumerated() {
+            sites.add(.messageSent, "send_msg" + (number > 0 ? " (\(number + 1))" : ""), send, argument: .parameter1)
+        }
         for done in try calls.completions(states) {
             sites.add(.completed, "handshake complete", at: done, object: nil)
         }

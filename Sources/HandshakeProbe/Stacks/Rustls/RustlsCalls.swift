@@ -12,7 +12,8 @@ struct RustlsCalls {
         var bytes: UInt16
     }
 
-    let send: UInt64
+    /// One; of a program that has another copy of rustls inside, one more.
+    let sends: [UInt64]
     let failures: [Failure]
     private let code: CodeReader
 
@@ -25,44 +26,90 @@ struct RustlsCalls {
 
     init(_ code: CodeReader, _ states: RustlsStates) throws(AnalysisError) {
         self.code = code
-        guard let send = Self.send(code, states) else {
+        sends = Self.sends(code, states)
+        guard !sends.isEmpty else {
             throw AnalysisError("it holds rustls, and the function that sends a message is not found")
         }
-        self.send = send
-        let handles = Set(states.waiting.map(\.handle))
-        let callers = Set(
-            CodeSearch.calls(code.file, of: send).compactMap {
-                code.file.functionExtent(containing: $0)
-            }
-        ).filter { !handles.contains($0.lowerBound) }.sorted { $0.lowerBound < $1.lowerBound }
-        let takers = callers.compactMap { RustlsInput(code, $0, methods: states.methods) }
+        let takers = Self.takers(code, states, sends)
         guard !takers.isEmpty else {
             throw AnalysisError("it holds rustls, and the function that takes a connection's input is not found")
         }
         guard takers.allSatisfy({ $0.placeholder == Self.notComplete }) else {
             throw AnalysisError("it holds rustls, and its errors have other numbers than those of \(Rustls.release)x")
         }
-        failures = takers.flatMap { $0.failures(code) }
-        guard !failures.isEmpty else {
+        let places = takers.map { $0.failures(code) }
+        failures = places.flatMap { $0 }
+        guard places.allSatisfy({ !$0.isEmpty }) else {
             throw AnalysisError("it holds rustls, and the place where a connection's failure is kept is not found")
         }
     }
 
-    /// The function that the states' methods call most, of those that are no mere cleanup.
-    private static func send(_ code: CodeReader, _ states: RustlsStates) -> UInt64? {
-        var calls: [UInt64: Int] = [:]
-        for state in states.waiting {
-            guard let extent = code.file.functionExtent(containing: state.handle) else { continue }
-            for instruction in code.instructions(in: extent, limit: handleLimit)
-            where instruction.kind == TLSWATCH_OP_CALL {
-                if let target = instruction.directTarget { calls[target, default: 0] += 1 }
+    /// Those that take a connection's input: most send alerts themselves; others are told by what they store in it, also where
+    /// they are inlined in another function.
+    private static func takers(_ code: CodeReader, _ states: RustlsStates, _ sends: [UInt64]) -> [RustlsInput] {
+        let callers = Set(sends.flatMap { CodeSearch.calls(code.file, of: $0) }.compactMap(code.file.functionExtent))
+        var found = callers.compactMap { RustlsInput(code, $0, methods: states.methods) }
+        var inlined: [(extent: Range<UInt64>, place: UInt64)] = []
+        for (extent, place) in placeholders(code) where !found.contains(where: { $0.extent == extent }) {
+            if place - extent.lowerBound <= beginning, let input = RustlsInput(code, extent, methods: nil) {
+                if !input.failures(code).isEmpty { found.append(input) }
+            } else {
+                inlined.append((extent, place))
             }
         }
-        let likely = calls.filter { target, count in
-            guard count >= fewestSends, let extent = code.file.functionExtent(containing: target) else { return false }
-            return extent.lowerBound == target && extent.upperBound - extent.lowerBound >= smallestSend
+        // Whether a register has the connection's own address there, only the others tell.
+        let places = Set(found.map(\.state))
+        found += inlined.compactMap { extent, place in
+            RustlsInput(code, extent, inlinedAt: place, states: places).flatMap {
+                $0.failures(code).isEmpty ? nil : $0
+            }
         }
-        return likely.max { ($0.value, $0.key) < ($1.value, $1.key) }?.key
+        let handles = Set(states.waiting.map(\.handle))
+        return found.filter { !handles.contains($0.extent.lowerBound) }
+            .sorted { $0.extent.lowerBound < $1.extent.lowerBound }
+    }
+
+    /// Where a function stores the error's placeholder behind a register, far from it: the first place of each.
+    private static func placeholders(_ code: CodeReader) -> [Range<UInt64>: UInt64] {
+        var found: [Range<UInt64>: UInt64] = [:]
+        // mov byte [register + disp32], imm8: the number behind the opcode has ModRM and three bytes of the displacement.
+        CodeSearch.visit(code.file, opcode: 0xc6) { address, number in
+            guard number & 0xf8 == 0x80, let rest = code.file.bytes(at: address &+ 5, count: 2), rest[0] == 0,
+                Int64(rest[1]) == notComplete, let extent = code.file.functionExtent(containing: address)
+            else { return }
+            found[extent] = min(found[extent] ?? .max, address)
+        }
+        return found
+    }
+
+    /// Bytes of a function that are its beginning.
+    private static let beginning: UInt64 = 0x80
+
+    /// The functions that the states' methods call most, of those that are no mere cleanup: of each copy of rustls one.
+    private static func sends(_ code: CodeReader, _ states: RustlsStates) -> [UInt64] {
+        var found: [UInt64] = []
+        var fewest = fewestSends
+        // By connected states, how often they call what.
+        var left = states.connected.map { handles in
+            handles.reduce(into: [UInt64: Int]()) { calls, handle in
+                guard let extent = code.file.functionExtent(containing: handle) else { return }
+                for instruction in code.instructions(in: extent, limit: handleLimit) {
+                    if let target = code.callee(of: instruction) { calls[target, default: 0] += 1 }
+                }
+            }
+        }
+        while true {
+            let calls = left.reduce(into: [UInt64: Int]()) { $0.merge($1, uniquingKeysWith: +) }
+            let likely = calls.filter { target, count in
+                guard count >= fewest, let extent = code.file.functionExtent(containing: target) else { return false }
+                return extent.lowerBound == target && extent.upperBound - extent.lowerBound >= smallestSend
+            }
+            guard let send = likely.max(by: { ($0.value, $0.key) < ($1.value, $1.key) }) else { return found }
+            found.append(send.key)
+            // Another copy's states have nothing to do with these, are as many, and call their own.
+            fewest = max(fewestSends, send.value / 2)
+            left.removeAll { $0[send.key] != nil }
+        }
     }
 
     /// Where the states before the traffic's make one of these: once in each handshake that is completed.
@@ -93,172 +140,12 @@ struct RustlsCalls {
     private static let reach = 200
 }
 
-/// A function that takes a connection's input, message by message (ConnectionCore::process_new_packets): one for each role, or
-/// one for both.
-private struct RustlsInput {
-    let extent: Range<UInt64>
-    /// Where the connection keeps its state or its error, from its beginning.
-    let state: Int64
-    /// What stands there meanwhile.
-    let placeholder: Int64
-    /// Stack slots that hold an address in the connection from the function's beginning on, by their displacement: how far
-    /// behind the connection's beginning.
-    private let slots: [Int64: Int64]
-    private let body: [Instruction]
-
-    private static let limit = 40_000
-    private static let prologue = 64
-
-    init?(_ code: CodeReader, _ extent: Range<UInt64>, methods: Int) {
-        let body = code.instructions(in: extent, limit: Self.limit)
-        let last = Int64(TraitTable.firstMethod + 8 * (methods - 1))
-        func calls(_ slot: Int64) -> Bool {
-            body.contains {
-                $0.kind == TLSWATCH_OP_CALL && $0.first.isMemory && !$0.first.rip_relative && $0.first.value == slot
-            }
-        }
-        guard calls(Int64(TraitTable.firstMethod)), calls(last) else { return nil }
-        // The connection is the second parameter: the result is written through the first.
-        var registers: [UInt8: Int64] = [UInt8(Register.parameters[1]): 0]
-        var slots: [Int64: Int64] = [:]
-        var found: (state: Int64, placeholder: Int64)?
-        for instruction in body.prefix(Self.prologue) {
-            if instruction.kind == TLSWATCH_OP_CALL || instruction.kind == TLSWATCH_OP_JMP { break }
-            let (first, second) = (instruction.first, instruction.second)
-            if instruction.kind == TLSWATCH_OP_MOV, first.isMemory, first.base == UInt8(Register.rsp), first.width == 8,
-                second.isRegister, let value = registers[second.reg], first.index == UInt8(TLSWATCH_NO_REGISTER)
-            {
-                slots[first.value] = value
-            } else if instruction.kind == TLSWATCH_OP_MOV, first.isMemory, first.width == 1, second.isImmediate,
-                let base = registers[first.base], found == nil
-            {
-                found = (state: base + first.value, placeholder: second.value & 0xff)
-            }
-            // What a register gets, from what another one has.
-            var value: Int64?
-            if instruction.kind == TLSWATCH_OP_MOV, first.isRegister, second.isRegister, first.width == 8 {
-                value = registers[second.reg]
-            } else if instruction.kind == TLSWATCH_OP_LEA, first.isRegister, let base = registers[second.base],
-                second.index == UInt8(TLSWATCH_NO_REGISTER)
-            {
-                value = base + second.value
-            }
-            for register in 0..<16 where instruction.written >> UInt16(register) & 1 != 0 {
-                registers[UInt8(register)] = nil
-            }
-            if let value, first.isRegister { registers[first.reg] = value }
-            if instruction.kind == TLSWATCH_OP_JCC, found != nil { break }
-        }
-        guard let found, found.state > 0, found.state < 1 << 15 else { return nil }
-        // Of the slots those that are written once.
-        for (slot, _) in slots {
-            let writes = body.count { instruction in
-                instruction.first.isMemory && instruction.first.base == UInt8(Register.rsp)
-                    && instruction.first.index == UInt8(TLSWATCH_NO_REGISTER)
-                    && instruction.kind != TLSWATCH_OP_CMP && instruction.kind != TLSWATCH_OP_TEST
-                    && instruction.kind != TLSWATCH_OP_CALL && instruction.kind != TLSWATCH_OP_JMP
-                    && instruction.first.value <= slot + 7
-                    && instruction.first.value + Int64(max(1, instruction.first.width)) > slot
-            }
-            if writes != 1 { slots[slot] = nil }
-        }
-        (self.extent, self.body, self.slots) = (extent, body, slots)
-        (state, placeholder) = found
-    }
-
-    /// The calls behind which the connection's state is replaced by the error that was copied.
-    func failures(_ code: CodeReader) -> [RustlsCalls.Failure] {
-        let targets = body.reduce(into: [UInt64: Int]()) { counts, instruction in
-            if instruction.kind == TLSWATCH_OP_CALL, let target = instruction.directTarget {
-                counts[target, default: 0] += 1
-            }
-        }.filter { $0.value >= 2 && isClone(code, $0.key) }
-        guard targets.count == 1, let clone = targets.first?.key else { return [] }
-        return body.indices.compactMap { index in
-            guard body[index].kind == TLSWATCH_OP_CALL, body[index].directTarget == clone else { return nil }
-            return failure(at: index)
-        }
-    }
-
-    private static let smallestClone: UInt64 = 0x300
-
-    /// Whether a function copies a value of an enumeration with many variants: it begins with a jump by the second parameter's
-    /// first byte.
-    private func isClone(_ code: CodeReader, _ function: UInt64) -> Bool {
-        guard let extent = code.file.functionExtent(containing: function), extent.lowerBound == function,
-            extent.upperBound - extent.lowerBound >= Self.smallestClone
-        else { return false }
-        let head = code.instructions(in: extent, limit: 32)
-        let source = UInt8(Register.parameters[1])
-        guard let load = head.firstIndex(where: { $0.kind == TLSWATCH_OP_MOVZX && $0.second.isMemory }),
-            head[load].second.base == source, head[load].second.value == 0, head[load].second.width == 1
-        else { return false }
-        return head[load...].contains { $0.kind == TLSWATCH_OP_JMP && $0.directTarget == nil }
-    }
-
-    /// Looked at behind the call.
-    private static let behind = 14
-    private static let kept: [UInt8] = [3, 5, 12, 13, 14, 15]
-
-    /// What the code behind the call compares with the number of a state that is none: the connection's own.
-    private func failure(at index: Int) -> RustlsCalls.Failure? {
-        /// Registers that were loaded from a slot since, and what is added to it.
-        var loaded: [UInt8: Int64] = [:]
-        for instruction in body[(index + 1)...].prefix(Self.behind) {
-            let (first, second) = (instruction.first, instruction.second)
-            if instruction.kind == TLSWATCH_OP_CMP, first.isMemory, first.width == 1, second.isImmediate,
-                first.base != UInt8(Register.rsp)
-            {
-                return failure(index, first, loaded) ?? failureByNext(index, instruction)
-            }
-            if instruction.kind == TLSWATCH_OP_LEA, first.isRegister, Self.kept.contains(second.base),
-                second.value == state, second.index == UInt8(TLSWATCH_NO_REGISTER), loaded[second.base] == nil
-            {
-                // The address of the state itself: nothing else in it is so far behind its beginning.
-                return make(index, ValuePlace(register: second.base), 0)
-            }
-            if instruction.kind == TLSWATCH_OP_MOV, first.isRegister, second.isMemory,
-                second.base == UInt8(Register.rsp), second.index == UInt8(TLSWATCH_NO_REGISTER)
-            {
-                loaded[first.reg] = second.value
-                continue
-            }
-            for register in 0..<16 where instruction.written >> UInt16(register) & 1 != 0 {
-                loaded[UInt8(register)] = nil
-            }
-            if instruction.kind == TLSWATCH_OP_CALL || instruction.kind == TLSWATCH_OP_RET { return nil }
-        }
-        return nil
-    }
-
-    private func failure(_ index: Int, _ compared: Operand, _ loaded: [UInt8: Int64]) -> RustlsCalls.Failure? {
-        if let slot = loaded[compared.base] {
-            guard let value = slots[slot], value + compared.value == state else { return nil }
-            return make(index, .memory(.rsp, offset: Int32(slot)), value)
-        }
-        guard compared.value == state, Self.kept.contains(compared.base) else { return nil }
-        return make(index, ValuePlace(register: compared.base), 0)
-    }
-
-    /// A register has the state's address: where the state is dropped that was there, the connection's own register is used.
-    private func failureByNext(_ index: Int, _ comparison: Instruction) -> RustlsCalls.Failure? {
-        guard comparison.first.value == 0, Self.kept.contains(comparison.first.base),
-            let place = body.firstIndex(where: { $0.address == comparison.end }), body[place].kind == TLSWATCH_OP_JCC,
-            let target = body[place].directTarget, let start = body.firstIndex(where: { $0.address == target })
-        else { return nil }
-        for instruction in body[start...].prefix(6) where instruction.kind == TLSWATCH_OP_MOV {
-            let source = instruction.second
-            // A boxed state's address stands behind the number.
-            if instruction.first.isRegister, source.isMemory, source.value == state + 8, Self.kept.contains(source.base)
-            {
-                return make(index, ValuePlace(register: source.base), 0)
-            }
-        }
-        return nil
-    }
-
-    private func make(_ index: Int, _ place: ValuePlace, _ bytes: Int64) -> RustlsCalls.Failure? {
-        guard bytes >= 0, let bytes = UInt16(exactly: bytes) else { return nil }
-        return RustlsCalls.Failure(call: body[index].address, object: place, bytes: bytes)
+extension CodeReader {
+    /// The function that an instruction calls, also by way of the table of addresses that the loader fills.
+    func callee(of instruction: Instruction) -> UInt64? {
+        guard instruction.kind == TLSWATCH_OP_CALL else { return nil }
+        if let target = instruction.directTarget { return target }
+        guard instruction.first.isMemory, instruction.first.rip_relative else { return nil }
+        return file.pointer(at: UInt64(bitPattern: instruction.first.value))
     }
 }

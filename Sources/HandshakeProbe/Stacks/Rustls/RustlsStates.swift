@@ -15,6 +15,8 @@ struct RustlsStates {
 
     /// In the order of their code.
     let waiting: [Waiting]
+    /// The methods of those in `waiting` that lead to one another: of each role, and of each copy of rustls.
+    let connected: [Set<UInt64>]
     /// The tables of the states after the handshake.
     let traffic: Set<UInt64>
     /// How many methods the trait has.
@@ -102,6 +104,25 @@ struct RustlsStates {
         waiting = sizes.map { Waiting(handle: $0.key, size: $0.value) }.sorted { $0.handle < $1.handle }
         self.addresses = taken.filter { sizes[$0.key] != nil }
         awaitsHello = Self.inner(of: before, code)
+        let members = Set(family.map(\.address))
+        connected = Self.components(
+            family.map { table in
+                Set(
+                    [table.address, table.methods[0]]
+                        + addresses(table.methods[0]).map(\.target).filter(members.contains))
+            }
+        ).map { $0.filter { sizes[$0] != nil } }.filter { !$0.isEmpty }
+    }
+
+    /// Sets with a common element are one.
+    private static func components(_ sets: [Set<UInt64>]) -> [Set<UInt64>] {
+        var found: [Set<UInt64>] = []
+        for set in sets {
+            let touched = found.filter { !$0.isDisjoint(with: set) }
+            found.removeAll { !$0.isDisjoint(with: set) }
+            found.append(touched.reduce(set) { $0.union($1) })
+        }
+        return found
     }
 
     private static func commonest(_ numbers: [Int]) -> Int {
@@ -127,7 +148,8 @@ struct RustlsStates {
                 continue
             }
             for instruction in code.instructions(in: extent, limit: 2_000) {
-                guard let target = instruction.directTarget, target != outer.drop, let inner = byDrop[target],
+                guard let target = instruction.directTarget ?? code.callee(of: instruction), target != outer.drop,
+                    let inner = byDrop[target],
                     inner.size < outer.size
                 else { continue }
                 found[target] = inner.size

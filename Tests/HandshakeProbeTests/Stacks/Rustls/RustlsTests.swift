@@ -57,7 +57,33 @@ import Testing
             completing: [
                 0x1a6400...0x1a6dc5, 0x1ac510...0x1ad9e3, 0x1c97d0...0x1cb1d4, 0x1d42d0...0x1d4ffd,
             ], drop: 0x1bd820),
+        // Made to be small, and not stripped: its symbols say the same.
+        Build(
+            name: "hf-xet 1.8.0, a client", path: "python-hf-xet/hf_xet/hf_xet.abi3.so", version: "0.23.46",
+            handles: (17, 0x4a2eb1, 0x4b63ae), send: 0x46c76e, failures: [0x47c711, 0x47f0af, 0x47f530],
+            completing: [0x4ac258...0x4ae2fe, 0x4b5307...0x4b5ce2], drop: 0x4a2d84),
     ]
+
+    /// primp has a copy of rustls that it has changed, and another one; of the first the function that takes a connection's input
+    /// is inlined.
+    @Test("Two copies of rustls in one module: both are observed", .enabled(if: twoCopies.isThere))
+    func copies() throws {
+        let file = try ELFFile(path: Self.twoCopies.file)
+        let analysis = try Rustls.analyse(file)
+        func addresses(_ hook: HookKind) -> Set<UInt64> {
+            Set(analysis.sites.filter { $0.hook == hook }.compactMap { file.address(ofFileOffset: $0.fileOffset) })
+        }
+        #expect(
+            Set(addresses(.messageSent).compactMap { file.functionExtent(containing: $0)?.lowerBound })
+                == [0xa67200, 0x997590])
+        #expect(addresses(.failed) == [0x7c85bf, 0x7cb561, 0x7cb634, 0x83a62e, 0x83dc1f, 0x83ddd6])
+        #expect(addresses(.messageReceived).count == 34 && addresses(.completed).count == 4)
+    }
+
+    private static let twoCopies = Build(
+        name: "primp 2.0.1, a client", path: "python-primp/primp/primp.abi3.so", version: "0.23.44",
+        handles: (34, 0, 0),
+        send: 0, failures: [], completing: [], drop: nil)
 
     @Test("Every site of a build is where it was read by hand", arguments: builds.filter(\.isThere))
     func knownBuild(_ build: Build) throws {
