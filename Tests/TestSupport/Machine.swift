@@ -6,6 +6,7 @@ package enum Machine {
     package static let libcrypto = "/usr/lib/x86_64-linux-gnu/libcrypto.so.3"
     package static let libgnutls = "/usr/lib/x86_64-linux-gnu/libgnutls.so.30"
     package static let nss = "/usr/lib/x86_64-linux-gnu/libssl3.so"
+    package static let libwolfssl = "/usr/lib/x86_64-linux-gnu/libwolfssl.so.35"
     package static let node = "/usr/bin/node"
     package static let compiler = "/usr/bin/gcc"
 
