@@ -395,8 +395,14 @@ struct tlswatch_read {
 	__u16 to;     /* where in the scratch the bytes go */
 	__u16 length; /* in bytes; 0: no read */
 	__u8 after;   /* index of the read that brought the pointer, or TLSWATCH_FROM_OBJECT */
-	__u8 reserved;
+	/*
+	 * Not 0: the base is the first element of a linked list, each of which has the next one's address at 8 * link. What is
+	 * brought is the address of the element whose four bytes at `length` are `offset`.
+	 */
+	__u8 link;
 };
+
+#define TLSWATCH_LIST_LIMIT 32 /* elements that are looked at */
 
 struct tlswatch_field {
 	__u16 at;  /* where in the scratch: the scalar, or the pointer to the text */
@@ -438,11 +444,12 @@ struct tlswatch_transport {
 	__u16 writer; /* in the TLS object: of the pointer to what it writes through; 0 not known */
 	__u16 memory; /* the number of the kind that is a buffer in memory; 0 not known */
 	/*
-	 * In the TLS object, which keeps the descriptor itself: of 8 bytes, which may be a pointer of the application's instead;
-	 * 0 it does not.
+	 * In the TLS object, which keeps the descriptor itself: of `own_bytes` bytes, 4 or 8; eight may be a pointer of the
+	 * application's instead; 0 it does not.
 	 */
 	__u16 own_descriptor;
-	__u16 reserved[3];
+	__u16 own_bytes;
+	__u16 reserved[2];
 	__u64 own[TLSWATCH_KINDS]; /* how the names of the library's own kinds begin; 0 none */
 };
 
@@ -570,7 +577,13 @@ enum tlswatch_site_flag {
 	 * behind a step that has returned 0 (argument) it does not end as long as there is one.
 	 */
 	TLSWATCH_SITE_STEPS = 1 << 2,
+	/* CALL: functions that go over into one another; inside a call of its object on the thread the site begins none. */
+	TLSWATCH_SITE_JOINS = 1 << 3,
+	/* CALL_EXIT: a conditional jump, by which a call leaves where it is taken. Its condition is in the upper four bits. */
+	TLSWATCH_SITE_TAKEN = 1 << 4,
 };
+
+#define TLSWATCH_SITE_CONDITION 12 /* the flags shifted so: the low four bits of the jump's opcode */
 
 /* The attach cookie is the index of one of these. */
 struct tlswatch_site {

@@ -5,6 +5,23 @@
 
 #include "maps.bpf.h"
 
+/* The address of the element of a list, from `element` on, that a read looks for; 0 where there is none. */
+static __always_inline __u64 find_element(const struct tlswatch_read *read, __u64 element)
+{
+	__u32 mark;
+
+#pragma clang loop unroll(disable)
+	for (int i = 0; i < TLSWATCH_LIST_LIMIT; i++) {
+		if (!element || bpf_probe_read_user(&mark, sizeof(mark), (void *)(element + read->length)))
+			return 0;
+		if (mark == (__u32)read->offset)
+			return element;
+		if (bpf_probe_read_user(&element, sizeof(element), (void *)(element + 8 * read->link)))
+			return 0;
+	}
+	return 0;
+}
+
 /* Does one read of the profile; returns its bit, or 0 where there is nothing to read. */
 __noinline __u32 do_read(const struct tlswatch_read *read, struct frames *frames, __u64 object, __u32 index, __u32 done)
 {
@@ -26,6 +43,11 @@ __noinline __u32 do_read(const struct tlswatch_read *read, struct frames *frames
 	barrier_var(to);
 	if (to >= TLSWATCH_SCRATCH_START)
 		return 0;
+	if (read->link) {
+		address = find_element(read, address);
+		*(__u64 *)(frames->scratch + to) = address;
+		return address ? 1U << (index & 31) : 0;
+	}
 	BOUND(length, TLSWATCH_READ_SIZE - 1);
 	if (!address || !length || bpf_probe_read_user(frames->scratch + to, length, (void *)(address + read->offset)))
 		return 0;

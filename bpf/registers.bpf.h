@@ -47,6 +47,53 @@ static __noinline __u64 register_value(struct pt_regs *ctx, __u32 number)
 	return value;
 }
 
+#if defined(__TARGET_ARCH_x86)
+enum { CARRY = 1 << 0, PARITY = 1 << 2, ZERO = 1 << 6, SIGN = 1 << 7, OVERFLOW = 1 << 11 };
+
+/* Whether the conditional jump that is probed is taken: by the low four bits of its opcode. */
+static __noinline bool is_taken(struct pt_regs *ctx, __u32 condition)
+{
+	__u64 flags = 0;
+	bool less, holds;
+
+	LOAD_REGISTER(flags, ctx, REGISTER_OFFSET(flags));
+	less = !(flags & SIGN) != !(flags & OVERFLOW);
+	switch (condition >> 1) {
+	case 0:
+		holds = flags & OVERFLOW;
+		break;
+	case 1:
+		holds = flags & CARRY;
+		break;
+	case 2:
+		holds = flags & ZERO;
+		break;
+	case 3:
+		holds = flags & (CARRY | ZERO);
+		break;
+	case 4:
+		holds = flags & SIGN;
+		break;
+	case 5:
+		holds = flags & PARITY;
+		break;
+	case 6:
+		holds = less;
+		break;
+	default:
+		holds = less || flags & ZERO;
+		break;
+	}
+	return holds != (condition & 1);
+}
+#else
+/* No site needs it: code is not read there yet. */
+static __always_inline bool is_taken(struct pt_regs *ctx, __u32 condition)
+{
+	return true;
+}
+#endif
+
 static __noinline __u64 instruction_pointer(struct pt_regs *ctx)
 {
 	__u64 value = 0;

@@ -120,6 +120,14 @@ static __noinline int open_call(struct pt_regs *ctx, const struct tlswatch_site 
 	return profile->exit_hooked != 0;
 }
 
+/* Whether the innermost call on the thread is one of frames->next_object. */
+static __always_inline bool is_in_call(struct frames *frames)
+{
+	struct frame *frame = top_frame(frames);
+
+	return frame && frame->object == frames->next_object;
+}
+
 /* An entry into the handshake. Returns 0 if its return is wanted. */
 static __noinline int enter_call(struct pt_regs *ctx, const struct tlswatch_site *site, __u64 now)
 {
@@ -142,6 +150,10 @@ static __noinline int enter_call(struct pt_regs *ctx, const struct tlswatch_site
 		return 1;
 	}
 	frames->next_object = object_of(ctx, site);
+	if (site->flags & TLSWATCH_SITE_JOINS && is_in_call(frames)) {
+		count_drop(program, TLSWATCH_DROP_NOTED);
+		return 1;
+	}
 	done = read_state(profile, frames, frames->next_object);
 	if (profile->exit_hooked && read_field(profile, frames, done, TLSWATCH_STATE, &state) &&
 	    contains(&profile->dead, state)) {
@@ -371,6 +383,8 @@ static __noinline bool goes_on(struct pt_regs *ctx, const struct tlswatch_site *
 {
 	if (site->flags & TLSWATCH_SITE_STEPS && !(__u32)value_at(ctx, &site->argument) &&
 	    value_at(ctx, &site->argument2))
+		return true;
+	if (site->flags & TLSWATCH_SITE_TAKEN && !is_taken(ctx, site->flags >> TLSWATCH_SITE_CONDITION))
 		return true;
 	return site->flags & TLSWATCH_SITE_INSIDE && (!frame || frame->object != object);
 }

@@ -5,7 +5,8 @@ import CCapstone
 /// Of an indirect jump all places are taken for possible that a table of jumps in the function's reach names.
 package struct FunctionGraph {
     package let instructions: [Instruction]
-    private var successors: [[Int32]] = []
+    /// By an instruction's place, the places of those that may follow it in the function.
+    package private(set) var successors: [[Int32]] = []
     /// Instructions that leave the function.
     private var isExit: [Bool] = []
     private let indices: [UInt64: Int]
@@ -50,7 +51,7 @@ package struct FunctionGraph {
     ) -> [Int32] {
         var targets: Set<Int32> = []
         for instruction in instructions where instruction.kind == TLSWATCH_OP_LEA && instruction.second.rip_relative {
-            let table = instruction.end &+ UInt64(bitPattern: instruction.second.value)
+            let table = UInt64(bitPattern: instruction.second.value)
             let bytes = file.bytes(at: table, upTo: 4 * tableLimit)
             for offset in stride(from: 0, to: bytes.count - 3, by: 4) {
                 guard let distance = bytes.u32(at: offset),
@@ -63,7 +64,7 @@ package struct FunctionGraph {
     }
 
     /// Whether each instruction is come to from `starts` without passing `walls`.
-    private func reached(from starts: [Int], avoiding walls: [Int]) -> [Bool] {
+    package func reached(from starts: [Int], avoiding walls: [Int]) -> [Bool] {
         var seen = [Bool](repeating: false, count: instructions.count)
         for wall in walls { seen[wall] = true }
         var waiting = starts.filter { !seen[$0] }

@@ -8,6 +8,7 @@ package enum Machine {
     package static let nss = "/usr/lib/x86_64-linux-gnu/libssl3.so"
     /// Firefox's own, which clang has compiled.
     package static let firefoxNSS = "/usr/lib/firefox-esr/libssl3.so"
+    package static let libwolfssl = "/usr/lib/x86_64-linux-gnu/libwolfssl.so.35"
     package static let node = "/usr/bin/node"
     package static let compiler = "/usr/bin/gcc"
 

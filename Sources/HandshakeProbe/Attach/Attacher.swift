@@ -178,7 +178,8 @@ struct LinkMaker: Sendable {
             UInt32(profile),
             tlswatch_profile(
                 plan: readsRandom ? analysis.randomPlan : analysis.plan, facts: analysis.facts,
-                transport: transport, descriptor: analysis.descriptor, interfaces: analysis.interfaces, states: states,
+                transport: transport, descriptor: analysis.descriptor,
+                descriptorBytes: analysis.descriptorBytes, interfaces: analysis.interfaces, states: states,
                 server: analysis.server,
                 sites: sites))
         // Those of a library that had this profile before, if anybody has left them.

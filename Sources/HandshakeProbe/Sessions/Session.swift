@@ -59,6 +59,8 @@ struct Session {
 
     /// When the kernel's side of the socket closed, while the library may still have a word to say.
     var closed: UInt64?
+    /// By the peer, while the descriptor stays: the application has not given it up.
+    var isReset = false
     /// `parts` as they stood then, once a call has come back after it.
     var partsAtClose: SessionParts?
 
@@ -168,6 +170,11 @@ struct Session {
             .completed, .failed, .alertSent, nil:
             return false
         }
+    }
+
+    /// Its calls so far have come back without having sent anything.
+    var hasOnlyWaited: Bool {
+        callEnter == 0 && firstSend == 0 && (closed == nil || isReset) && toldFailure == nil
     }
 
     /// When this side's ClientHello went out: the first send, or for a program that carries the bytes itself

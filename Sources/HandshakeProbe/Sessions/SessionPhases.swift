@@ -170,6 +170,11 @@ enum TransportError {
     }
 }
 
+extension tlswatch_socket_closed {
+    /// From a connection straight to none (include/net/tcp_states.h: ESTABLISHED, CLOSE_WAIT, CLOSE).
+    var isReset: Bool { new_state == 7 && (old_state == 1 || old_state == 8) }
+}
+
 extension tlswatch_socket {
     /// Neither the object's descriptor nor a handshake record tells that the socket is its own.
     var isInferred: Bool { UInt32(proof) == TLSWATCH_INFERRED.rawValue }

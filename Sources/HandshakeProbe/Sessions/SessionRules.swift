@@ -87,7 +87,9 @@ struct EntryState {
 enum EntryKind: Equatable {
     /// A handshake begins, or the state machine is entered where none is to be made: what the call does will tell.
     case start
-    /// The same, but the return may show that none was to take place.
+    /// The object is as before a handshake: one begins, unless a call before this one has only waited for it.
+    case startUnlessWaiting
+    /// As `start`, but the return may show that none was to take place.
     case tentative
     /// The same on a connection that has had its handshake.
     case renegotiate

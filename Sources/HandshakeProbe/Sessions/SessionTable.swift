@@ -265,6 +265,13 @@ extension SessionTable {
         case .start, .tentative, .renegotiate, .look:
             sane(event.header.profile)
             begin(event, kind)
+        case .startUnlessWaiting:
+            sane(event.header.profile)
+            if let place = sessions.place(of: SessionKey(event.header)), sessions[place].hasOnlyWaited {
+                sessions[place].enterCall(at: event.header.time_ns)
+            } else {
+                begin(event, .start)
+            }
         case .proceed:
             guard let place = sessions.place(of: SessionKey(event.header)), sessions[place].toldFailure == nil else {
                 return nil
@@ -393,5 +400,6 @@ extension SessionTable {
         // The library may still have the last word: the peer's alert or Finished may wait to be read, or a call is
         // on its way. Its return tells how the handshake ended; where none comes, this moment was the end.
         sessions[place].closed = event.header.time_ns
+        sessions[place].isReset = event.isReset
     }
 }

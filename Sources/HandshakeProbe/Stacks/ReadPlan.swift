@@ -6,17 +6,20 @@ import CEvents
 /// some twenty facts: fields that stand near each other, behind the same pointer, come with one copy.
 /// A read never goes beyond the first and the last field that it brings: all of it lies in one object.
 struct ReadPlan: Equatable {
-    /// One copy: `length` bytes at `offset` from the pointer that is at `base` in the scratch.
+    /// One copy: `length` bytes at `offset` from the pointer that is at `base` in the scratch. Or the address of a list's element,
+    /// of which the first one is there.
     struct Read: Equatable {
         var offset: Int32
         /// Where the pointer is, and which read brought it; `nil` for the TLS object itself.
         var base: (at: Int, after: Int)?
         var to: Int
         var length: Int
+        var element: ListElement?
 
         static func == (left: Read, right: Read) -> Bool {
             left.offset == right.offset && left.to == right.to && left.length == right.length
-                && left.base?.at == right.base?.at && left.base?.after == right.base?.after
+                && left.element == right.element && left.base?.at == right.base?.at
+                && left.base?.after == right.base?.after
         }
     }
 
@@ -73,6 +76,11 @@ struct ReadPlan: Equatable {
     }
 
     private static func isReadable(_ fact: Fact, _ path: FactPath) -> Bool {
+        if let element = path.element {
+            guard path.offsets.count >= (fact.isAddress ? 3 : 2), element.next > 0, element.next % 8 == 0,
+                element.next / 8 <= UInt16(UInt8.max)
+            else { return false }
+        }
         if fact.isAddress { return path.offsets.count >= (fact.isText ? 1 : 2) }
         return path.offsets.count >= 1 && [1, 2, 4, 8].contains(path.size)
     }
@@ -82,20 +90,49 @@ struct ReadPlan: Equatable {
 
     // MARK: laying out
 
-    /// A field behind a chain of pointers.
+    /// A step on the way to a field.
+    private enum Step: Hashable {
+        /// The pointer at this offset is followed.
+        case load(Int32)
+        /// From a list's first element to this one.
+        case find(ListElement)
+
+        /// For an order that is the same every time.
+        var order: [Int64] {
+            switch self {
+            case .load(let offset): [Int64(offset)]
+            case .find(let element): [.max, Int64(element.value), Int64(element.mark), Int64(element.next)]
+            }
+        }
+    }
+
+    /// A field behind a chain of pointers; with `element` no field but that element's address.
     private struct Place: Hashable {
-        var chain: [Int32]
+        var chain: [Step]
         var offset: Int32
         var size: Int
+        var element: ListElement?
+
+        var rank: [Int64] { element.map { Step.find($0).order } ?? [] }
+
+        /// Of the pointer that leads to it; `nil` where it is in the object itself.
+        var pointer: Place? {
+            guard let last = chain.last else { return nil }
+            let before = Array(chain.dropLast())
+            return switch last {
+            case .load(let offset): Place(chain: before, offset: offset, size: 8)
+            case .find(let element): Place(chain: before, offset: 0, size: 8, element: element)
+            }
+        }
     }
 
     /// Where a fact's own bytes are: a scalar's, or those of the pointer to a text.
     private static func place(_ fact: Fact, _ path: FactPath) -> Place {
-        if fact.isAddress, path.offsets.count >= 2 {
-            let pointer = path.offsets.count - 2
-            return Place(chain: Array(path.offsets[..<pointer]), offset: path.offsets[pointer], size: 8)
-        }
-        return Place(chain: path.offsets.dropLast(), offset: path.offsets[path.offsets.count - 1], size: path.size)
+        let last = path.offsets.count - (fact.isAddress && path.offsets.count >= 2 ? 2 : 1)
+        var chain = path.offsets[..<last].map(Step.load)
+        if let element = path.element { chain.insert(.find(element), at: 1) }
+        let size = fact.isAddress && path.offsets.count >= 2 ? 8 : path.size
+        return Place(chain: chain, offset: path.offsets[last], size: size)
     }
 
     private static let readLimit = Int(TLSWATCH_READ_SIZE) - 1
@@ -105,11 +142,10 @@ struct ReadPlan: Equatable {
     private static func layOut(_ paths: [Fact: FactPath]) -> (reads: [Read], fields: [Fact: Field])? {
         var places: Set<Place> = []
         for (fact, path) in paths where !isInObject(fact, path) {
-            var next = place(fact, path)
-            places.insert(next)
-            while let last = next.chain.last {
-                next = Place(chain: next.chain.dropLast(), offset: last, size: 8)
-                places.insert(next)
+            var next: Place? = place(fact, path)
+            while let place = next {
+                places.insert(place)
+                next = place.pointer
             }
         }
         // The state's facts that stand near each other; one that stands apart comes with the rest.
@@ -137,8 +173,12 @@ struct ReadPlan: Equatable {
             }
         }
         let rest = Dictionary(grouping: places.subtracting(state), by: \.chain)
-        for chain in rest.keys.sorted(by: { ($0.count, $0) < ($1.count, $1) }) {
-            clusters += cluster(Set(rest[chain] ?? []))
+        for chain in rest.keys.sorted(by: { ($0.count, $0.flatMap(\.order)) < ($1.count, $1.flatMap(\.order)) }) {
+            let behind = rest[chain] ?? []
+            clusters += cluster(Set(behind.filter { $0.element == nil }))
+            clusters += behind.filter { $0.element != nil }.map { [$0] }.sorted {
+                $0[0].rank.lexicographicallyPrecedes($1[0].rank)
+            }
         }
         guard clusters.count <= Int(TLSWATCH_READS) else { return nil }
 
@@ -149,8 +189,8 @@ struct ReadPlan: Equatable {
             let start = places.first?.offset ?? 0
             let end = places.map { Int($0.offset) + $0.size }.max() ?? 0
             var base: (at: Int, after: Int)?
-            if let chain = places.first?.chain, let last = chain.last {
-                guard let pointer = found[Place(chain: chain.dropLast(), offset: last, size: 8)] else { return nil }
+            if let before = places.first?.pointer {
+                guard let pointer = found[before] else { return nil }
                 base = (pointer.at, pointer.read)
             }
             guard to < Int(TLSWATCH_SCRATCH_START) else { return nil }
@@ -158,7 +198,10 @@ struct ReadPlan: Equatable {
             for place in places {
                 found[place] = (to + Int(place.offset - start), reads.count)
             }
-            reads.append(Read(offset: start, base: base, to: to, length: places.isEmpty ? 0 : length))
+            reads.append(
+                Read(
+                    offset: start, base: base, to: to, length: places.isEmpty ? 0 : length,
+                    element: places.first?.element))
             to += (length + 7) & ~7
         }
         var fields: [Fact: Field] = [:]
@@ -193,7 +236,7 @@ struct ReadPlan: Equatable {
 }
 
 /// Lexicographic, so that the layout is the same every time.
-private func < (left: (Int, [Int32]), right: (Int, [Int32])) -> Bool {
+private func < (left: (Int, [Int64]), right: (Int, [Int64])) -> Bool {
     left.0 != right.0 ? left.0 < right.0 : left.1.lexicographicallyPrecedes(right.1)
 }
 
@@ -241,7 +284,8 @@ extension tlswatch_profile {
     /// The profile that the generic programs read a library's facts by.
     init(
         plan: ReadPlan, facts: [Fact: FactPath], transport layout: TransportLayout?, descriptor: UInt16? = nil,
-        interfaces: InterfaceLayout? = nil, states: KernelStates, server: KernelStates.Test? = nil, sites: [ProbeSite]
+        descriptorBytes: UInt16 = 8, interfaces: InterfaceLayout? = nil, states: KernelStates,
+        server: KernelStates.Test? = nil, sites: [ProbeSite]
     ) {
         self.init()
         enabled = 1
@@ -271,6 +315,7 @@ extension tlswatch_profile {
             transport = tlswatch_transport(layout)
         }
         transport.own_descriptor = descriptor ?? 0
+        transport.own_bytes = descriptor == nil ? 0 : descriptorBytes
         // What is written through stands beside it.
         if plan.fields[.transport] != nil, let path = facts[.transport], path.offsets.count == 2 {
             transport.writer = UInt16(clamping: path.offsets[0] + 8)
@@ -285,10 +330,15 @@ extension tlswatch_profile {
         unsafe withUnsafeMutableBytes(of: &reads) { bytes in
             let entries = unsafe bytes.bindMemory(to: tlswatch_read.self)
             for (index, read) in plan.reads.enumerated() where index < entries.count {
-                unsafe entries[index] = tlswatch_read(
+                var entry = tlswatch_read(
                     offset: read.offset, base: UInt16(read.base?.at ?? 0), to: UInt16(read.to),
-                    length: UInt16(read.length), after: UInt8(read.base?.after ?? Int(TLSWATCH_FROM_OBJECT)),
-                    reserved: 0)
+                    length: UInt16(read.length), after: UInt8(read.base?.after ?? Int(TLSWATCH_FROM_OBJECT)), link: 0)
+                if let element = read.element {
+                    entry.offset = Int32(bitPattern: element.value)
+                    entry.length = element.mark
+                    entry.link = UInt8(element.next / 8)
+                }
+                unsafe entries[index] = entry
             }
         }
         unsafe withUnsafeMutableBytes(of: &text) { bytes in

@@ -10,6 +10,17 @@ package enum TextShape: Sendable, Hashable, Codable {
     case prefix8, prefix16
 }
 
+/// An element of a linked list that is known by a number in it. Offsets in bytes.
+package struct ListElement: Sendable, Hashable, Codable {
+    /// In each element, of four bytes, and what they are in this one.
+    package var mark: UInt16
+    package var value: UInt32
+    /// In each element, of the next one's address: a multiple of 8, and not 0.
+    package var next: UInt16
+
+    package init(mark: UInt16, value: UInt32, next: UInt16) { (self.mark, self.value, self.next) = (mark, value, next) }
+}
+
 /// Where a fact stands relative to the TLS object: every offset but the last is followed as a pointer, the last is where the
 /// fact's bytes are. A text with one offset is inside the object itself.
 package struct FactPath: Sendable, Hashable, Codable {
@@ -21,6 +32,8 @@ package struct FactPath: Sendable, Hashable, Codable {
     package var shape: TextShape
     /// Of a scalar that is 1 if any of these bits is set, else 0; 0: the scalar as it is.
     package var bits: UInt32
+    /// The pointer at the first offset is a list's, and the second one is in this element of it.
+    package var element: ListElement?
 
     package init(offsets: [Int32], size: Int, shape: TextShape = .nulTerminated, bits: UInt32 = 0) {
         self.bits = bits
@@ -94,6 +107,13 @@ package struct SiteFlags: OptionSet, Sendable, Hashable, Codable {
     package static let inside = SiteFlags(rawValue: 2)
     /// The call is a loop of steps; the second argument is the next one, the first what the last one has returned.
     package static let steps = SiteFlags(rawValue: 4)
+    /// Of functions that go over into one another: no call begins inside one of the same object.
+    package static let joins = SiteFlags(rawValue: 8)
+
+    /// A call ends where the conditional jump is taken that is probed: by the low four bits of its opcode.
+    package static func taken(_ condition: UInt8) -> SiteFlags {
+        SiteFlags(rawValue: 16 | UInt16(condition & 15) << 12)
+    }
 }
 
 /// One place in a file at which a probe is put.
@@ -220,9 +240,10 @@ package struct LibraryAnalysis: Sendable, Equatable {
     private(set) var randomPlan = ReadPlan([:], expendable: [])
     /// How its transport objects are read, where the file holds their code.
     package var transport: TransportLayout?
-    /// Offset in a TLS object that keeps its descriptor itself of eight bytes: that, or whatever the application hands its own
-    /// transport.
+    /// Offset in a TLS object that keeps its descriptor itself, and of how many bytes: four, or eight that may be whatever the
+    /// application hands its own transport.
     package var descriptor: UInt16?
+    package var descriptorBytes: UInt16 = 8
     /// How errors and connections are read that are interface values.
     package var interfaces: InterfaceLayout?
     /// What could not be found or derived, and why; one sentence each, for `doctor` and `targets`.
@@ -324,7 +345,7 @@ package struct CompanionName: Sendable, Equatable {
 /// The stacks, in the order in which a file is tried.
 package struct TLSStacks: Sendable {
     package static let builtIn = TLSStacks([
-        Go.self, OpenSSL.self, BoringSSL.self, GnuTLS.self, NSS.self, Rustls.self,
+        Go.self, OpenSSL.self, BoringSSL.self, GnuTLS.self, NSS.self, WolfSSL.self, Rustls.self,
     ])
 
     let all: [any TLSStack.Type]

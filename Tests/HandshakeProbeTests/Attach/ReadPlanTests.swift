@@ -30,6 +30,18 @@ import Testing
                 address = value(at: base.at, size: 8)
                 if address == 0 { continue }
             }
+            if let element = read.element {
+                func word(_ place: UInt64, _ size: UInt64) -> UInt64 {
+                    (0..<size).reduce(0) { $0 | UInt64(memory[place + $1, default: 0]) << (8 * $1) }
+                }
+                while address != 0, word(address + UInt64(element.mark), 4) != UInt64(element.value) {
+                    address = word(address + UInt64(element.next), 8)
+                }
+                if address == 0 { continue }
+                for byte in 0..<8 { scratch[read.to + byte] = UInt8(truncatingIfNeeded: address >> (8 * byte)) }
+                done.insert(index)
+                continue
+            }
             for offset in 0..<read.length {
                 let place = address &+ UInt64(bitPattern: Int64(read.offset)) &+ UInt64(offset)
                 scratch[read.to + offset] = memory[place, default: 0]
@@ -154,5 +166,58 @@ import Testing
             ], expendable: [])
         #expect(plan.fields.isEmpty)
         #expect(plan.omitted.count == 3)
+    }
+
+    @Test("A fact in a list's element is found by the element's number, and absent where there is no such element")
+    func listElements() {
+        func path(_ value: UInt32, _ offsets: Int32..., size: Int) -> FactPath {
+            var path = FactPath(offsets: offsets, size: size)
+            path.element = ListElement(mark: 4, value: value, next: 0x18)
+            return path
+        }
+        let flag = Fact(12, "flag")
+        let paths: [Fact: FactPath] = [
+            .state: FactPath(offsets: [8], size: 4), .alpn: path(16, 0x40, 8, 0x20, 0, size: 0),
+            flag: path(16, 0x40, 8, 0x11, size: 1), .sni: path(0, 0x40, 8, 8, 0, size: 0),
+            Fact(13, "head"): FactPath(offsets: [0x40], size: 4),
+        ]
+        let plan = ReadPlan(paths, expendable: [])
+        #expect(plan.omitted.isEmpty && plan.reads.filter { $0.element != nil }.count == 2)
+        #expect(plan.reads.allSatisfy { $0.element == nil || $0.to % 8 == 0 && $0.length > 0 })
+        var memory: [UInt64: UInt8] = [:]
+        func put(_ value: UInt64, at address: UInt64, size: UInt64 = 8) {
+            for byte in 0..<size { memory[address + byte] = UInt8(truncatingIfNeeded: value >> (8 * byte)) }
+        }
+        let object: UInt64 = 0x10000
+        put(0x20000, at: object + 0x40)
+        // An element of another number, then the one.
+        put(10, at: 0x20000 + 4, size: 4)
+        put(0x21000, at: 0x20000 + 0x18)
+        put(16, at: 0x21000 + 4, size: 4)
+        put(0x22000, at: 0x21000 + 8)
+        put(1, at: 0x22000 + 0x11, size: 1)
+        put(0x23000, at: 0x22000 + 0x20)
+        let facts = read(plan, memory: memory, object: object)
+        #expect(facts == [.state: 0, flag: 1, .alpn: 0x23000, Fact(13, "head"): 0x20000], "no name: no such element")
+        // What the kernel side cannot walk is no read: a next pointer at 0, or at no multiple of 8.
+        for next in [0, 0x14, 8 * 256] as [UInt16] {
+            var wrong = path(16, 0x40, 8, 0x11, size: 1)
+            wrong.element?.next = next
+            #expect(ReadPlan([flag: wrong], expendable: []).omitted == [flag])
+        }
+    }
+
+    @Test("An element's number, where it is, and the next one's place are what the programs get")
+    func listElementsInTheProfile() {
+        var path = FactPath(offsets: [0x40, 8], size: 4)
+        path.element = ListElement(mark: 4, value: 0xff01_0203, next: 0x18)
+        let facts: [Fact: FactPath] = [.state: FactPath(offsets: [0], size: 4), Fact(12, "fact"): path]
+        let profile = tlswatch_profile(
+            plan: ReadPlan(facts, expendable: []), facts: facts, transport: nil, descriptor: 0x20, descriptorBytes: 4,
+            states: SessionRules.gnuTLS.states, sites: [])
+        #expect(profile.transport.own_descriptor == 0x20 && profile.transport.own_bytes == 4)
+        let walks = [profile.reads.0, profile.reads.1, profile.reads.2, profile.reads.3].filter { $0.link != 0 }
+        #expect(walks.map(\.link) == [3] && walks.map(\.length) == [4])
+        #expect(walks.map { UInt32(bitPattern: $0.offset) } == [0xff01_0203])
     }
 }

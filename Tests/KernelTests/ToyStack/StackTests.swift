@@ -33,6 +33,7 @@ extension KernelTests {
                 case "boringssl": try #require(TLSBuild.boringSSL.libssl)
                 case "gnutls": Machine.libgnutls
                 case "nss": Machine.nss
+                case "wolfssl": Machine.libwolfssl
                 default: Machine.libssl
                 }
             #expect(Set(stacks.all.map { $0.name }).count == stacks.all.count)

@@ -1,7 +1,7 @@
 import CCapstone
 import Code
 
-/// Hidden functions by their names: GnuTLS prints the function's (`__func__`) where it meets an error, in every build.
+/// Hidden functions by their names, which some libraries print where they meet an error (`__func__`).
 struct DebugNames {
     /// Where they begin; of those that no one function has, none.
     private(set) var functions: [String: UInt64] = [:]
