@@ -442,7 +442,9 @@ struct tlswatch_transport {
 	 * 0 it does not.
 	 */
 	__u16 own_descriptor;
-	__u16 reserved[3];
+	__u16 own_behind;          /* 1: those 8 bytes are a pointer to it, and it has 4 */
+	__u16 own_flag;            /* in the TLS object: of a byte that says whether it is there */
+	__u16 own_bits;            /* of which any is set; 0: nothing says */
 	__u64 own[TLSWATCH_KINDS]; /* how the names of the library's own kinds begin; 0 none */
 };
 

@@ -178,8 +178,9 @@ struct LinkMaker: Sendable {
             UInt32(profile),
             tlswatch_profile(
                 plan: readsRandom ? analysis.randomPlan : analysis.plan, facts: analysis.facts,
-                transport: transport, descriptor: analysis.descriptor, interfaces: analysis.interfaces, states: states,
-                server: analysis.server,
+                transport: transport, descriptor: analysis.descriptor, pointed: analysis.pointedDescriptor,
+                interfaces: analysis.interfaces, states: states,
+                server: analysis.server, waitResults: analysis.waitResults,
                 sites: sites))
         // Those of a library that had this profile before, if anybody has left them.
         object.forgetTypes(profile: UInt32(profile))

@@ -167,6 +167,15 @@ package struct TransportLayout: Sendable, Hashable, Codable {
     package var own: [String]
 }
 
+/// A descriptor of four bytes behind a pointer in the TLS object, if a flag says that it is the library's own transport: offsets in
+/// the object. As `struct tlswatch_transport`.
+package struct PointedDescriptor: Sendable, Hashable {
+    package var pointer: UInt16
+    /// Of the flag's byte.
+    package var flag: UInt16
+    package var bits: UInt8
+}
+
 /// A type whose values an interface may hold, by the stack's own number: `struct tlswatch_type`.
 package struct InterfaceType: Sendable, Hashable {
     package struct Detail: Sendable, Hashable {
@@ -223,6 +232,7 @@ package struct LibraryAnalysis: Sendable, Equatable {
     /// Offset in a TLS object that keeps its descriptor itself of eight bytes: that, or whatever the application hands its own
     /// transport.
     package var descriptor: UInt16?
+    package var pointedDescriptor: PointedDescriptor?
     /// How errors and connections are read that are interface values.
     package var interfaces: InterfaceLayout?
     /// What could not be found or derived, and why; one sentence each, for `doctor` and `targets`.
@@ -232,6 +242,10 @@ package struct LibraryAnalysis: Sendable, Equatable {
     var identity: [KernelStates.Test] = []
     /// Holds of an object at a call's entry that is a server's, where that depends on the file; else the rules tell.
     var server: KernelStates.Test?
+    /// What a call returns where the handshake goes on, where that depends on the file; else the rules tell.
+    var waitResults: [Int32]?
+    /// The file's own names of its library's errors, by their numbers, where these depend on the release; else the rules tell.
+    var reasons: [Int32: String] = [:]
     /// The same stack once more in the file, with objects of another layout (a fork linked beside it): each has a profile of its
     /// own, and is the same library to everybody but the attacher.
     package var forks: [LibraryAnalysis] = []
