@@ -19,7 +19,7 @@ extension KernelTests {
 
         @Test(
             "Every stack keeps to what the others build on",
-            arguments: ["boringssl", "gnutls", "go", "nss", "openssl", "toy"])
+            arguments: ["boringssl", "gnutls", "go", "nss", "openssl", "s2n", "toy"])
         func everyStackConforms(_ name: String) throws {
             let stacks = TLSStacks(TLSStacks.builtIn.all + [Toy.self])
             let stack = try #require(stacks.named(name))
@@ -33,6 +33,7 @@ extension KernelTests {
                 case "boringssl": try #require(TLSBuild.boringSSL.libssl)
                 case "gnutls": Machine.libgnutls
                 case "nss": Machine.nss
+                case "s2n": try S2NModule.newest().library
                 default: Machine.libssl
                 }
             #expect(Set(stacks.all.map { $0.name }).count == stacks.all.count)
