@@ -424,6 +424,13 @@ struct tlswatch_text {
 	__u16 slot;  /* COUNTED: with the length */
 };
 
+/* What an object has where it keeps the descriptor of its socket itself. */
+enum tlswatch_own_shape {
+	TLSWATCH_OWN_WORD = 1,   /* eight bytes, which may be a pointer of the application's instead */
+	TLSWATCH_OWN_NUMBER = 2, /* four bytes */
+	TLSWATCH_OWN_BEHIND = 3, /* four bytes behind a pointer */
+};
+
 /*
  * How a transport (OpenSSL's BIO) tells its descriptor: offsets in it, and what the numbers of its kinds mean. Filters
  * stand before the transport proper, which is the next one behind them. Applications make kinds of their own, under any
@@ -441,15 +448,12 @@ struct tlswatch_transport {
 	__u16 known;          /* 0: nothing here is */
 	__u32 has_descriptor; /* bits of a kind's number: it keeps a descriptor */
 	__u32 is_filter;
-	__u16 writer; /* in the TLS object: of the pointer to what it writes through; 0 not known */
-	__u16 memory; /* the number of the kind that is a buffer in memory; 0 not known */
-	/*
-	 * In the TLS object, which keeps the descriptor itself: of `own_bytes` bytes, 4 or 8; eight may be a pointer of the
-	 * application's instead; 0 it does not.
-	 */
-	__u16 own_descriptor;
-	__u16 own_bytes;
-	__u16 reserved[2];
+	__u16 writer;              /* in the TLS object: of the pointer to what it writes through; 0 not known */
+	__u16 memory;              /* the number of the kind that is a buffer in memory; 0 not known */
+	__u16 own_descriptor;      /* in the TLS object, which keeps the descriptor itself; 0 it does not */
+	__u16 own_shape;           /* enum tlswatch_own_shape */
+	__u16 own_flag;            /* in the TLS object: of a byte that says whether it is there */
+	__u16 own_bits;            /* of which any is set; 0: nothing says */
 	__u64 own[TLSWATCH_KINDS]; /* how the names of the library's own kinds begin; 0 none */
 };
 

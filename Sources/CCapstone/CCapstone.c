@@ -184,7 +184,8 @@ static void fill_operand(struct tlswatch_operand *out, const cs_x86_op *op, uint
 		if (op->mem.index != X86_REG_INVALID && op->mem.index != X86_REG_RIZ &&
 		    out->index == TLSWATCH_NO_REGISTER)
 			out->opaque_address = true;
-		if (op->mem.segment != X86_REG_INVALID)
+		/* The others have no effect in 64-bit mode: compilers pad instructions with their prefixes. */
+		if (op->mem.segment == X86_REG_FS || op->mem.segment == X86_REG_GS)
 			out->opaque_address = true;
 		break;
 	default:

@@ -23,6 +23,19 @@ import Testing
         #expect(fields(try run([0x8b, 0x47, 0x38, 0xc3])) == [Field(root: 0, offsets: [0x38], width: 4)])
     }
 
+    @Test("A prefix with which a compiler pads changes nothing; a thread's own segment is another memory")
+    func segmentPrefixes() throws {
+        // cs mov eax, [rdi+0x38]; ret, and with ds
+        for prefix in [0x2e, 0x3e] as [UInt8] {
+            #expect(
+                fields(try run([prefix, prefix, 0x8b, 0x47, 0x38, 0xc3])) == [Field(root: 0, offsets: [0x38], width: 4)]
+            )
+        }
+        // fs mov eax, [rdi+0x38]; ret
+        #expect(fields(try run([0x64, 0x8b, 0x47, 0x38, 0xc3])).isEmpty)
+        #expect(fields(try run([0x65, 0x8b, 0x47, 0x38, 0xc3])).isEmpty)
+    }
+
     @Test("Both ways of a branch are followed, and a load through a load") func bothWaysOfABranchAndTwoLoads() throws {
         // mov rax, [rdi+0x918]; test rax, rax; je end; mov rax, [rax+0x2f8]; end: ret
         let events = try run([

@@ -179,8 +179,8 @@ struct LinkMaker: Sendable {
             tlswatch_profile(
                 plan: readsRandom ? analysis.randomPlan : analysis.plan, facts: analysis.facts,
                 transport: transport, descriptor: analysis.descriptor,
-                descriptorBytes: analysis.descriptorBytes, interfaces: analysis.interfaces, states: states,
-                server: analysis.server,
+                interfaces: analysis.interfaces, states: states,
+                server: analysis.server, waitResults: analysis.waitResults,
                 sites: sites))
         // Those of a library that had this profile before, if anybody has left them.
         object.forgetTypes(profile: UInt32(profile))

@@ -86,7 +86,8 @@ final class EventConsumer {
         correlation.register(
             ProfileEntry(
                 rules: rules, stack: library.stack, library: PeerText.clean(library.path),
-                version: library.version.map(PeerText.clean), identity: identity),
+                version: library.version.map(PeerText.clean), identity: identity,
+                reasons: library.reasons?.mapValues(PeerText.clean) ?? [:]),
             at: library.profile)
         recorder?.append(library)
         return true

@@ -88,8 +88,9 @@ final class RingLoop: @unchecked Sendable {
     /// Takes the libraries announced since the last time: before any of their records.
     private func register() {
         for library in engine.takeAnnounced() {
-            let recorded = RecordedLibrary(
+            var recorded = RecordedLibrary(
                 profile: library.profile, stack: library.stack, path: library.path, version: library.version)
+            if let reasons = library.analysis?.reasons, !reasons.isEmpty { recorded.reasons = reasons }
             // A profile that was another library's.
             distrusted.remove(library.profile)
             wantingObjectFree.remove(library.profile)

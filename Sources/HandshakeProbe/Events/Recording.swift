@@ -13,6 +13,8 @@ package struct RecordedLibrary: Codable, Sendable, Equatable {
     package var stack: String
     package var path: String
     package var version: String?
+    /// As `LibraryAnalysis.reasons`.
+    package var reasons: [Int32: String]?
 }
 
 /// A process's executable: a replay cannot read it from /proc.

@@ -8,15 +8,19 @@ final class ProfileEntry: Sendable {
     let version: String?
     /// As `LibraryAnalysis.identity`.
     let identity: [KernelStates.Test]
+    /// As `LibraryAnalysis.reasons`.
+    let reasons: [Int32: String]
 
     init(
-        rules: SessionRules, stack: String, library: String, version: String?, identity: [KernelStates.Test] = []
+        rules: SessionRules, stack: String, library: String, version: String?, identity: [KernelStates.Test] = [],
+        reasons: [Int32: String] = [:]
     ) {
         self.rules = rules
         self.stack = stack
         self.library = library
         self.version = version
         self.identity = identity
+        self.reasons = reasons
     }
 }
 

@@ -49,6 +49,8 @@ struct Session {
     var isTentative: Bool { kind == .tentative }
     /// The last return has shown that it is none, as far as it has come.
     var isNone = false
+    /// Its calls have left it in the state in which it began.
+    var isUntouched = true
     var lastActivity: UInt64
 
     // Calls
@@ -175,6 +177,18 @@ struct Session {
     /// Its calls so far have come back without having sent anything.
     var hasOnlyWaited: Bool {
         callEnter == 0 && firstSend == 0 && (closed == nil || isReset) && toldFailure == nil
+    }
+
+    /// The entry of the call in which this socket is used, if it is another handshake's: this one has waited for its first message
+    /// on a socket that is closed, and its object stands for another connection by now. A socket that was reset has a number of
+    /// its own when it is used again, and the same peer, or none.
+    func entry(ofAnother event: tlswatch_socket) -> tlswatch_call_enter? {
+        guard isUntouched, let closed, callEnter > closed, let socket, !event.isInferred, event.remote_port != 0,
+            event.remote_port != socket.remote_port
+        else { return nil }
+        var entry = entry
+        entry.header.time_ns = callEnter
+        return entry
     }
 
     /// When this side's ClientHello went out: the first send, or for a program that carries the bytes itself

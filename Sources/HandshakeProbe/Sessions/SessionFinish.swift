@@ -44,7 +44,8 @@ extension Session {
         handshake.alert = reason?.alert
         handshake.alertDirection = reason?.direction
         if outcome == .failed, let fatal {
-            let word = profile.rules.libraryReason(fatal.reason, facts?.verification)
+            let word =
+                profile.reasons[fatal.reason] ?? profile.rules.libraryReason(fatal.reason, facts?.verification)
             if word != reason?.reason { handshake.libraryReason = word }
         }
         handshake.sni = refusedName

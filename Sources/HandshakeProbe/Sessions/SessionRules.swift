@@ -95,6 +95,8 @@ enum EntryKind: Equatable {
     case renegotiate
     /// The object may be there only for a look at the ClientHello, and be thrown away: `Exit.isUnderWay` tells.
     case look
+    /// Nothing has been exchanged: a handshake begins, or goes on whose calls have come back as they went so far.
+    case untouched
     /// A call of a handshake that goes on.
     case proceed
     /// A message after the handshake (session ticket, key update), or a call after a failure: no handshake.

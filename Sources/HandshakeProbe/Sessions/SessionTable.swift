@@ -272,6 +272,15 @@ extension SessionTable {
             } else {
                 begin(event, .start)
             }
+        case .untouched:
+            sane(event.header.profile)
+            guard let place = sessions.place(of: SessionKey(event.header)), sessions[place].isUntouched,
+                sessions[place].toldFailure == nil
+            else {
+                begin(event, .start)
+                break
+            }
+            sessions[place].enterCall(at: event.header.time_ns)
         case .proceed:
             guard let place = sessions.place(of: SessionKey(event.header)), sessions[place].toldFailure == nil else {
                 return nil
@@ -321,6 +330,7 @@ extension SessionTable {
         }
         // The record layer's own errors leave the state machine where it was.
         if kind == .wants, sessions[place].fatal != nil { kind = .failed }
+        if state[.state] != sessions[place].entry.values[.state] { sessions[place].isUntouched = false }
         let whole = fixed.enter_ns == sessions[place].start
         sessions[place].returnFromCall(fixed, isSuspended: exit.isSuspended)
         switch kind {
@@ -387,7 +397,13 @@ extension SessionTable {
     }
 
     mutating func socketUsed(_ event: tlswatch_socket) {
-        guard let place = sessions.place(of: SessionKey(event.header)) else { return }
+        guard var place = sessions.place(of: SessionKey(event.header)) else { return }
+        if let entry = sessions[place].entry(ofAnother: event) {
+            sessions[place].callEnter = 0
+            begin(entry, .start)
+            guard let new = sessions.place(of: SessionKey(event.header)) else { return }
+            place = new
+        }
         if sessions[place].isTentative { confirm(place) }
         sessions[place].useSocket(event)
     }

@@ -283,9 +283,9 @@ extension tlswatch_type {
 extension tlswatch_profile {
     /// The profile that the generic programs read a library's facts by.
     init(
-        plan: ReadPlan, facts: [Fact: FactPath], transport layout: TransportLayout?, descriptor: UInt16? = nil,
-        descriptorBytes: UInt16 = 8, interfaces: InterfaceLayout? = nil, states: KernelStates,
-        server: KernelStates.Test? = nil, sites: [ProbeSite]
+        plan: ReadPlan, facts: [Fact: FactPath], transport layout: TransportLayout?, descriptor: OwnDescriptor? = nil,
+        interfaces: InterfaceLayout? = nil, states: KernelStates, server: KernelStates.Test? = nil,
+        waitResults: [Int32]? = nil, sites: [ProbeSite]
     ) {
         self.init()
         enabled = 1
@@ -303,7 +303,7 @@ extension tlswatch_profile {
         self.after = (after[0], after[1], after[2])
         self.server = tlswatch_test(side)
         done_result = states.doneResult
-        let waits = Array(states.waitResults.prefix(4)) + Array(repeating: 0, count: 4)
+        let waits = Array((waitResults ?? states.waitResults).prefix(4)) + Array(repeating: 0, count: 4)
         wait_results = (waits[0], waits[1], waits[2], waits[3])
         exit_hooked = sites.contains { $0.hook == .callExit } ? 1 : 0
         alpn_reads = plan.reads(for: .alpnLength)
@@ -314,8 +314,10 @@ extension tlswatch_profile {
         if let layout, plan.fields[.transport] != nil {
             transport = tlswatch_transport(layout)
         }
-        transport.own_descriptor = descriptor ?? 0
-        transport.own_bytes = descriptor == nil ? 0 : descriptorBytes
+        if let descriptor {
+            (transport.own_descriptor, transport.own_shape) = (descriptor.offset, descriptor.shape.rawValue)
+            (transport.own_flag, transport.own_bits) = (descriptor.flag, UInt16(descriptor.bits))
+        }
         // What is written through stands beside it.
         if plan.fields[.transport] != nil, let path = facts[.transport], path.offsets.count == 2 {
             transport.writer = UInt16(clamping: path.offsets[0] + 8)

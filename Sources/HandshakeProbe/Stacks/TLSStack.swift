@@ -187,6 +187,24 @@ package struct TransportLayout: Sendable, Hashable, Codable {
     package var own: [String]
 }
 
+/// Where a TLS object keeps the descriptor of its socket itself: offsets in the object, as `struct tlswatch_transport`.
+package struct OwnDescriptor: Sendable, Hashable {
+    package enum Shape: UInt16, Sendable {
+        /// Eight bytes there, which may be whatever the application hands its own transport.
+        case word = 1
+        /// Four bytes there.
+        case number = 2
+        /// Four bytes behind the pointer there.
+        case behind = 3
+    }
+
+    package var offset: UInt16
+    package var shape: Shape
+    /// Of a byte in which any of these bits says that it is the library's own transport; 0: nothing says.
+    package var flag: UInt16 = 0
+    package var bits: UInt8 = 0
+}
+
 /// A type whose values an interface may hold, by the stack's own number: `struct tlswatch_type`.
 package struct InterfaceType: Sendable, Hashable {
     package struct Detail: Sendable, Hashable {
@@ -240,10 +258,7 @@ package struct LibraryAnalysis: Sendable, Equatable {
     private(set) var randomPlan = ReadPlan([:], expendable: [])
     /// How its transport objects are read, where the file holds their code.
     package var transport: TransportLayout?
-    /// Offset in a TLS object that keeps its descriptor itself, and of how many bytes: four, or eight that may be whatever the
-    /// application hands its own transport.
-    package var descriptor: UInt16?
-    package var descriptorBytes: UInt16 = 8
+    package var descriptor: OwnDescriptor?
     /// How errors and connections are read that are interface values.
     package var interfaces: InterfaceLayout?
     /// What could not be found or derived, and why; one sentence each, for `doctor` and `targets`.
@@ -253,6 +268,10 @@ package struct LibraryAnalysis: Sendable, Equatable {
     var identity: [KernelStates.Test] = []
     /// Holds of an object at a call's entry that is a server's, where that depends on the file; else the rules tell.
     var server: KernelStates.Test?
+    /// What a call returns where the handshake goes on, where that depends on the file; else the rules tell.
+    var waitResults: [Int32]?
+    /// The file's own names of its library's errors, by their numbers, where these depend on the release; else the rules tell.
+    var reasons: [Int32: String] = [:]
     /// The same stack once more in the file, with objects of another layout (a fork linked beside it): each has a profile of its
     /// own, and is the same library to everybody but the attacher.
     package var forks: [LibraryAnalysis] = []
@@ -345,7 +364,7 @@ package struct CompanionName: Sendable, Equatable {
 /// The stacks, in the order in which a file is tried.
 package struct TLSStacks: Sendable {
     package static let builtIn = TLSStacks([
-        Go.self, OpenSSL.self, BoringSSL.self, GnuTLS.self, NSS.self, WolfSSL.self, Rustls.self,
+        Go.self, OpenSSL.self, S2N.self, BoringSSL.self, GnuTLS.self, NSS.self, WolfSSL.self, Rustls.self,
     ])
 
     let all: [any TLSStack.Type]

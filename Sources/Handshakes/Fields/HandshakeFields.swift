@@ -47,8 +47,8 @@ extension HandshakeField {
     private static let implementation: [HandshakeField] = [
         HandshakeField(
             "stack", .text(.notEmpty), title: "stack",
-            "TLS implementation: `openssl`, `boringssl` (which stands for AWS-LC too), `go`, `gnutls`, `nss` or `rustls`; `wire` where only packets "
-                + "were seen"
+            "TLS implementation: `openssl`, `boringssl` (which stands for AWS-LC too), `go`, `gnutls`, `nss`, `wolfssl`, `rustls` or "
+                + "`s2n`; `wire` where only packets were seen"
         ) { .text($0.stack) },
         HandshakeField(
             "observed_by", .words(Observer.self), title: "observed by",

@@ -44,6 +44,7 @@ package enum IANA {
         case 4588: "X25519MLKEM768"
         case 4589: "SecP384r1MLKEM1024"
         case 25497: "X25519Kyber768Draft00"
+        case 25498: "SecP256r1Kyber768Draft00"
         default: nil
         }
     }

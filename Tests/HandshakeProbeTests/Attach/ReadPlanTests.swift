@@ -213,9 +213,11 @@ import Testing
         path.element = ListElement(mark: 4, value: 0xff01_0203, next: 0x18)
         let facts: [Fact: FactPath] = [.state: FactPath(offsets: [0], size: 4), Fact(12, "fact"): path]
         let profile = tlswatch_profile(
-            plan: ReadPlan(facts, expendable: []), facts: facts, transport: nil, descriptor: 0x20, descriptorBytes: 4,
+            plan: ReadPlan(facts, expendable: []), facts: facts, transport: nil,
+            descriptor: OwnDescriptor(offset: 0x20, shape: .number, flag: 0x28, bits: 2),
             states: SessionRules.gnuTLS.states, sites: [])
-        #expect(profile.transport.own_descriptor == 0x20 && profile.transport.own_bytes == 4)
+        #expect(profile.transport.own_descriptor == 0x20 && profile.transport.own_shape == 2)
+        #expect(profile.transport.own_flag == 0x28 && profile.transport.own_bits == 2)
         let walks = [profile.reads.0, profile.reads.1, profile.reads.2, profile.reads.3].filter { $0.link != 0 }
         #expect(walks.map(\.link) == [3] && walks.map(\.length) == [4])
         #expect(walks.map { UInt32(bitPattern: $0.offset) } == [0xff01_0203])

@@ -13,8 +13,8 @@ import Testing
         ] as [(String, String?)] { #expect(stacks.companion(beside: library) == companion, "\(library)") }
         #expect(
             stacks.libraries == [
-                "libssl.so", "libssl-", "libcrypto.so", "libcrypto-", "libboringssl", "libgnutls.so", "libgnutls-",
-                "libssl3.so", "libwolfssl.so",
+                "libssl.so", "libssl-", "libcrypto.so", "libcrypto-", "libs2n.so", "libboringssl", "libgnutls.so",
+                "libgnutls-", "libssl3.so", "libwolfssl.so",
             ])
         #expect(stacks.named(ofLibrary: "libssl-4a84.so.3")?.name == "openssl")
         #expect(stacks.named(ofLibrary: "libcrypto.so.3") == nil, "a companion alone is no stack's library")

@@ -14,10 +14,11 @@ struct TestCertificates: Sendable {
     /// Certificate and key in one file, as haproxy wants them.
     var combined: String { directory.file("combined.pem") }
 
-    init() throws {
+    /// - Parameter names: that the certificate is for besides.
+    init(names: String = "") throws {
         directory = try TemporaryDirectory()
         let authority = try CertificateAuthority("ca", in: directory)
-        try authority.issue("leaf", subject: "a.example", names: "DNS:a.example,IP:127.0.0.1")
+        try authority.issue("leaf", subject: "a.example", names: "DNS:a.example,IP:127.0.0.1" + names)
         for (name, files) in [("combined.pem", [certificate, key]), ("chain.pem", [certificate, self.authority])] {
             let pieces = try files.map { try String(contentsOfFile: $0, encoding: .utf8) }
             try directory.write(pieces.joined(), to: name)

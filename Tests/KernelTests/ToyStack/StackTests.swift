@@ -19,7 +19,7 @@ extension KernelTests {
 
         @Test(
             "Every stack keeps to what the others build on",
-            arguments: ["boringssl", "gnutls", "go", "nss", "openssl", "toy"])
+            arguments: ["boringssl", "gnutls", "go", "nss", "openssl", "s2n", "toy"])
         func everyStackConforms(_ name: String) throws {
             let stacks = TLSStacks(TLSStacks.builtIn.all + [Toy.self])
             let stack = try #require(stacks.named(name))
@@ -34,6 +34,7 @@ extension KernelTests {
                 case "gnutls": Machine.libgnutls
                 case "nss": Machine.nss
                 case "wolfssl": Machine.libwolfssl
+                case "s2n": try S2NModule.newest().library
                 default: Machine.libssl
                 }
             #expect(Set(stacks.all.map { $0.name }).count == stacks.all.count)

@@ -26,7 +26,7 @@ package enum GnuTLS: TLSStack {
         var result = LibraryAnalysis(
             stack: name, version: version(code, symbols[checkVersion]), sites: [], notes: layout.notes)
         result.take(facts: layout.paths, expendable: SessionLayout.expendable)
-        result.descriptor = layout.descriptor
+        result.descriptor = layout.descriptor.map { OwnDescriptor(offset: $0, shape: .word) }
         var sites = SiteList(code: code)
         sites.add(.call, handshake, at: calls.begin, object: calls.object)
         for exit in calls.exits {

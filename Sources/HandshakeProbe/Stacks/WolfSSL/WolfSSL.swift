@@ -70,8 +70,7 @@ package enum WolfSSL: TLSStack {
             notes: layout.notes + sites.notes)
         result.take(facts: layout.paths, expendable: WolfSSLLayout.expendable)
         result.server = server
-        result.descriptor = layout.descriptor
-        result.descriptorBytes = 4
+        result.descriptor = layout.descriptor.map { OwnDescriptor(offset: $0, shape: .number) }
         return result
     }
 

@@ -83,7 +83,7 @@ import Testing
         let arguments = [
             try offset(.role), try offset(GnuTLSFact.alert), try offset(GnuTLSFact.resumed),
             try offset(GnuTLSFact.flags), try offset(GnuTLSFact.alertReader), try offset(.random),
-            String(try #require(analysis.descriptor)), try offset(.sni), try offset(.sni, 1),
+            String(try #require(analysis.descriptor).offset), try offset(.sni), try offset(.sni, 1),
             try offset(GnuTLSFact.hasName), try offset(GnuTLSFact.version), try offset(GnuTLSFact.version, 1),
             try offset(.state), try offset(GnuTLSFact.negotiated), try offset(.alpn), try offset(.alpn, 1),
             try offset(.alpnLength, 1), try offset(GnuTLSFact.hasProtocol),

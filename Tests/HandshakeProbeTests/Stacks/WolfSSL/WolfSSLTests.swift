@@ -25,7 +25,7 @@ import Testing
         #expect(done.map(\.symbol) == Self.functions.map { $0 + " done" })
         #expect(analysis.sites.count <= Int(TLSWATCH_SITES))
         #expect(analysis.plan.omitted.isEmpty && analysis.randomPlan.omitted.isEmpty)
-        #expect(analysis.descriptorBytes == 4)
+        #expect(analysis.descriptor?.shape == .number)
         let said = try Tool.run(Machine.compile(Self.source, ["-lwolfssl"]), ["version"])
         #expect(analysis.version.map { said == $0 + "\n" } == true, "\(said)")
     }
@@ -132,7 +132,8 @@ import Testing
             try offset(WolfSSLFact.cipher), try offset(WolfSSLFact.resumed),
             String(try #require(analysis.facts[WolfSSLFact.resumed]).bits), try offset(WolfSSLFact.group),
             try offset(WolfSSLFact.curve), try offset(WolfSSLFact.alertReceived), try offset(WolfSSLFact.levelSent),
-            String(try #require(analysis.descriptor)), try offset(.role), String(server.mask), try offset(.random),
+            String(try #require(analysis.descriptor).offset), try offset(.role), String(server.mask),
+            try offset(.random),
             try offset(.random, 1), try offset(WolfSSLFact.extensions), String(element.mark), String(element.next),
             try offset(.alpn, 1), try offset(.alpn, 2), try offset(WolfSSLFact.isNegotiated, 2), try offset(.sni, 2),
             try offset(WolfSSLFact.nameStatus, 2),
