@@ -442,7 +442,8 @@ struct tlswatch_transport {
 	 * 0 it does not.
 	 */
 	__u16 own_descriptor;
-	__u16 reserved[3];
+	__u16 own_behind; /* 1: those are a pointer, and the descriptor is the first 4 bytes behind it */
+	__u16 reserved[2];
 	__u64 own[TLSWATCH_KINDS]; /* how the names of the library's own kinds begin; 0 none */
 };
 
@@ -570,6 +571,14 @@ enum tlswatch_site_flag {
 	 * behind a step that has returned 0 (argument) it does not end as long as there is one.
 	 */
 	TLSWATCH_SITE_STEPS = 1 << 2,
+	/*
+	 * A program may work through the handshake itself, step by step: those between which its thread does not wait are one
+	 * call. CALL: a step begins. On a thread with a call of the object that call goes on, unless the state is one in which
+	 * handshakes begin; argument is what sending the rest of an earlier step has given: the call ends with it, but for 0.
+	 * CALL_EXIT: a step fails, or has to wait: it ends a call that began with a step, and no other. ALERT_SENT: so does a
+	 * fatal one, and is the call's result.
+	 */
+	TLSWATCH_SITE_STEP = 1 << 3,
 };
 
 /* The attach cookie is the index of one of these. */

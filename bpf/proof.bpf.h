@@ -90,6 +90,12 @@ __noinline int transport_tells(const struct tlswatch_profile *profile, struct fr
 	if (layout->own_descriptor) {
 		if (bpf_probe_read_user(&address, sizeof(address), (void *)(object + layout->own_descriptor)))
 			return NOT_TOLD;
+		if (layout->own_behind) {
+			if (!address || bpf_probe_read_user(&descriptor, sizeof(descriptor), (void *)address))
+				return NOT_TOLD;
+			/* A negative one is too large. */
+			address = (__u32)descriptor;
+		}
 		return !(address >> 31) && is_of_file(address, file) ? IS_THE_ONE : NOT_TOLD;
 	}
 	if (!layout->known)

@@ -60,7 +60,7 @@ static __noinline __u32 is_server(struct pt_regs *ctx, const struct tlswatch_sit
 {
 	const struct tlswatch_test *test = &profile->server;
 
-	if (site->argument.kind != TLSWATCH_NOWHERE)
+	if (site->argument.kind != TLSWATCH_NOWHERE && !(site->flags & TLSWATCH_SITE_STEP))
 		return ((__u32)value_at(ctx, &site->argument) & test->mask) == test->value;
 	return holds(profile, test, frames, done);
 }
@@ -98,7 +98,20 @@ static __noinline int mark_next(struct pt_regs *ctx, const struct tlswatch_site 
 {
 	frames->next_goroutine = site->context == TLSWATCH_GOROUTINE;
 	frames->next_continues = site->flags & TLSWATCH_SITE_CONTINUES;
+	frames->next_stepped = site->hook == TLSWATCH_HOOK_CALL && site->flags & TLSWATCH_SITE_STEP;
 	frames->next_bias = site->address ? (__u32)instruction_pointer(ctx) - (__u32)site->address : 0;
+	return 0;
+}
+
+/*
+ * Leaves a call that is made of steps where the last of them has ended unseen: the object is freed, or another one's call begins
+ * on the thread.
+ */
+static __noinline int leave_steps(struct frames *frames, struct frame *frame)
+{
+	flush_steps(frames);
+	settle_uses(frame);
+	frames->depth--;
 	return 0;
 }
 
@@ -112,12 +125,43 @@ static __noinline int open_call(struct pt_regs *ctx, const struct tlswatch_site 
 
 	if (!profile)
 		return 0;
+	frame = top_frame(frames);
+	if (frame && frame->stepped && frame->object != frames->next_object)
+		leave_steps(frames, frame);
 	flush_steps(frames);
 	mark_next(ctx, site, frames);
 	drop_ended(&profile->interfaces, frames, index);
 	frame = push_frame(frames, frames->next_object, index, now, is_server(ctx, site, profile, frames, done));
 	begin_call(frames, profile, frame, done);
 	return profile->exit_hooked != 0;
+}
+
+/*
+ * Whether the thread is in a call of the object that goes on: with its next step, or in a function that works through the rest
+ * of them.
+ */
+static __noinline bool is_in_call(const struct tlswatch_site *site, struct frames *frames,
+				  const struct tlswatch_profile *profile)
+{
+	struct frame *frame = top_frame(frames);
+	__u32 done, state;
+
+	if (!frame || frame->object != frames->next_object || frame->profile != site->profile)
+		return false;
+	if (!frame->stepped)
+		return site->flags & TLSWATCH_SITE_STEP;
+	/* Nothing has shown that the one before is over. */
+	done = read_state(profile, frames, frames->next_object);
+	if (read_field(profile, frames, done, TLSWATCH_STATE, &state) && contains(&profile->start, state))
+		return false;
+	frame->stepped = site->flags & TLSWATCH_SITE_STEP ? 1 : 0;
+	return true;
+}
+
+/* Whether a step is over before it begins: what was left to send of an earlier one could not be sent. */
+static __always_inline bool step_is_over(struct pt_regs *ctx, const struct tlswatch_site *site)
+{
+	return site->flags & TLSWATCH_SITE_STEP && (__u32)value_at(ctx, &site->argument);
 }
 
 /* An entry into the handshake. Returns 0 if its return is wanted. */
@@ -142,6 +186,10 @@ static __noinline int enter_call(struct pt_regs *ctx, const struct tlswatch_site
 		return 1;
 	}
 	frames->next_object = object_of(ctx, site);
+	if (is_in_call(site, frames, profile)) {
+		count_drop(program, TLSWATCH_DROP_NOTED);
+		return 1;
+	}
 	done = read_state(profile, frames, frames->next_object);
 	if (profile->exit_hooked && read_field(profile, frames, done, TLSWATCH_STATE, &state) &&
 	    contains(&profile->dead, state)) {
@@ -372,6 +420,8 @@ static __noinline bool goes_on(struct pt_regs *ctx, const struct tlswatch_site *
 	if (site->flags & TLSWATCH_SITE_STEPS && !(__u32)value_at(ctx, &site->argument) &&
 	    value_at(ctx, &site->argument2))
 		return true;
+	if (site->flags & TLSWATCH_SITE_STEP)
+		return !frame || frame->object != object || !frame->stepped || !(__u32)value_at(ctx, &site->argument);
 	return site->flags & TLSWATCH_SITE_INSIDE && (!frame || frame->object != object);
 }
 

@@ -178,9 +178,9 @@ struct LinkMaker: Sendable {
             UInt32(profile),
             tlswatch_profile(
                 plan: readsRandom ? analysis.randomPlan : analysis.plan, facts: analysis.facts,
-                transport: transport, descriptor: analysis.descriptor, interfaces: analysis.interfaces, states: states,
-                server: analysis.server,
-                sites: sites))
+                transport: transport, descriptor: analysis.descriptor,
+                descriptorIsBehind: analysis.descriptorIsBehind, interfaces: analysis.interfaces, states: states,
+                server: analysis.server, finished: analysis.finished, sites: sites))
         // Those of a library that had this profile before, if anybody has left them.
         object.forgetTypes(profile: UInt32(profile))
         for (type, entry) in analysis.interfaces?.types ?? [:] {

@@ -241,7 +241,8 @@ extension tlswatch_profile {
     /// The profile that the generic programs read a library's facts by.
     init(
         plan: ReadPlan, facts: [Fact: FactPath], transport layout: TransportLayout?, descriptor: UInt16? = nil,
-        interfaces: InterfaceLayout? = nil, states: KernelStates, server: KernelStates.Test? = nil, sites: [ProbeSite]
+        descriptorIsBehind: Bool = false, interfaces: InterfaceLayout? = nil, states: KernelStates,
+        server: KernelStates.Test? = nil, finished: Set<UInt8> = [], sites: [ProbeSite]
     ) {
         self.init()
         enabled = 1
@@ -251,8 +252,8 @@ extension tlswatch_profile {
         state_reads = plan.stateReads(facts)
         start = tlswatch_states(states.start ?? [])
         end = tlswatch_states(states.end)
-        over = tlswatch_states(states.over)
-        dead = tlswatch_states(states.dead)
+        over = tlswatch_states(states.over.union(finished))
+        dead = tlswatch_states(states.dead.union(finished))
         if let test = states.ended.first { ended.0 = tlswatch_test(test) }
         if let test = states.ended.dropFirst().first { ended.1 = tlswatch_test(test) }
         let after = states.after.map(tlswatch_test.init) + Array(repeating: tlswatch_test(), count: 3)
@@ -271,6 +272,7 @@ extension tlswatch_profile {
             transport = tlswatch_transport(layout)
         }
         transport.own_descriptor = descriptor ?? 0
+        transport.own_behind = descriptorIsBehind ? 1 : 0
         // What is written through stands beside it.
         if plan.fields[.transport] != nil, let path = facts[.transport], path.offsets.count == 2 {
             transport.writer = UInt16(clamping: path.offsets[0] + 8)

@@ -94,6 +94,8 @@ package struct SiteFlags: OptionSet, Sendable, Hashable, Codable {
     package static let inside = SiteFlags(rawValue: 2)
     /// The call is a loop of steps; the second argument is the next one, the first what the last one has returned.
     package static let steps = SiteFlags(rawValue: 4)
+    /// A step of a handshake that a program may work through by itself: one begins, fails or has to wait, or a fatal alert ends it.
+    package static let step = SiteFlags(rawValue: 8)
 }
 
 /// One place in a file at which a probe is put.
@@ -223,6 +225,8 @@ package struct LibraryAnalysis: Sendable, Equatable {
     /// Offset in a TLS object that keeps its descriptor itself of eight bytes: that, or whatever the application hands its own
     /// transport.
     package var descriptor: UInt16?
+    /// Those are a pointer, and the descriptor is behind it.
+    package var descriptorIsBehind = false
     /// How errors and connections are read that are interface values.
     package var interfaces: InterfaceLayout?
     /// What could not be found or derived, and why; one sentence each, for `doctor` and `targets`.
@@ -232,6 +236,9 @@ package struct LibraryAnalysis: Sendable, Equatable {
     var identity: [KernelStates.Test] = []
     /// Holds of an object at a call's entry that is a server's, where that depends on the file; else the rules tell.
     var server: KernelStates.Test?
+    /// States of an object that has had its handshake, where they depend on the file: entered in one it does nothing more of a
+    /// handshake, freed in one it has none in progress.
+    var finished: Set<UInt8> = []
     /// The same stack once more in the file, with objects of another layout (a fork linked beside it): each has a profile of its
     /// own, and is the same library to everybody but the attacher.
     package var forks: [LibraryAnalysis] = []
