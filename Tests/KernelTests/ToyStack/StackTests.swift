@@ -19,7 +19,7 @@ extension KernelTests {
 
         @Test(
             "Every stack keeps to what the others build on",
-            arguments: ["boringssl", "gnutls", "go", "nss", "openssl", "toy"])
+            arguments: ["boringssl", "gnutls", "go", "mbedtls", "nss", "openssl", "toy"])
         func everyStackConforms(_ name: String) throws {
             let stacks = TLSStacks(TLSStacks.builtIn.all + [Toy.self])
             let stack = try #require(stacks.named(name))
@@ -32,6 +32,7 @@ extension KernelTests {
                 case "go": try #require(go?.path)
                 case "boringssl": try #require(TLSBuild.boringSSL.libssl)
                 case "gnutls": Machine.libgnutls
+                case "mbedtls": Machine.libmbedtls
                 case "nss": Machine.nss
                 default: Machine.libssl
                 }
