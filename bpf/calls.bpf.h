@@ -129,6 +129,7 @@ static __noinline struct frame *push_frame(struct frames *frames, __u64 object, 
 	frame->sends = 0;
 	frame->receives = 0;
 	frame->goroutine = frames->next_goroutine;
+	frame->stepped = frames->next_stepped;
 	frame->bias = frames->next_bias;
 	start_clocks(frame, now);
 	return frame;

@@ -585,6 +585,14 @@ enum tlswatch_site_flag {
 	TLSWATCH_SITE_JOINS = 1 << 3,
 	/* CALL_EXIT: a conditional jump, by which a call leaves where it is taken. Its condition is in the upper four bits. */
 	TLSWATCH_SITE_TAKEN = 1 << 4,
+	/*
+	 * A program may work through the handshake itself, step by step: those between which its thread does not wait are one
+	 * call. CALL: a step begins. On a thread with a call of the object that call goes on, unless the state is one in which
+	 * handshakes begin; argument is what sending the rest of an earlier step has given: the call ends with it, but for 0.
+	 * CALL_EXIT: a step fails, or has to wait: it ends a call that began with a step, and no other. ALERT_SENT: so does a
+	 * fatal one, and is the call's result.
+	 */
+	TLSWATCH_SITE_STEP = 1 << 5,
 };
 
 #define TLSWATCH_SITE_CONDITION 12 /* the flags shifted so: the low four bits of the jump's opcode */

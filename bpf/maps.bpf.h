@@ -143,7 +143,8 @@ struct frame {
 	__u32 cpu;
 	__u32 bias; /* low half of what an address of the target is above the file's own; 0 where it does not matter */
 	__u64 waiting_ns; /* kept by goroutine: since when it has waited for its socket; 0: it does not */
-	__u32 goroutine;
+	__u16 goroutine;
+	__u16 stepped; /* the call began with a step: it ends with one that fails (TLSWATCH_SITE_STEP) */
 	/* Sends and receives on the own socket that are in no count yet. */
 	__u16 sends;
 	__u16 receives;
@@ -174,10 +175,11 @@ struct frames {
 	__u64 arrival_ns; /* of what the thread is just receiving on `arrival`: its newest packet's */
 	__u64 arrival;
 	struct chain chain;
-	/* Of the next frame: its object, its bias, and whether it is a goroutine's. */
+	/* Of the next frame: its object, its bias, and whether it is a goroutine's, or begins with a step. */
 	__u64 next_object;
 	__u32 next_bias;
-	__u32 next_goroutine;
+	__u16 next_goroutine;
+	__u16 next_stepped;
 	/* Whose state the scratch has, and the reads that were done of it. */
 	__u64 read_object;
 	__u32 read_done;

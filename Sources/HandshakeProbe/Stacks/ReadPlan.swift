@@ -285,7 +285,7 @@ extension tlswatch_profile {
     init(
         plan: ReadPlan, facts: [Fact: FactPath], transport layout: TransportLayout?, descriptor: OwnDescriptor? = nil,
         interfaces: InterfaceLayout? = nil, states: KernelStates, server: KernelStates.Test? = nil,
-        waitResults: [Int32]? = nil, sites: [ProbeSite]
+        waitResults: [Int32]? = nil, finished: Set<UInt8> = [], sites: [ProbeSite]
     ) {
         self.init()
         enabled = 1
@@ -295,8 +295,8 @@ extension tlswatch_profile {
         state_reads = plan.stateReads(facts)
         start = tlswatch_states(states.start ?? [])
         end = tlswatch_states(states.end)
-        over = tlswatch_states(states.over)
-        dead = tlswatch_states(states.dead)
+        over = tlswatch_states(states.over.union(finished))
+        dead = tlswatch_states(states.dead.union(finished))
         if let test = states.ended.first { ended.0 = tlswatch_test(test) }
         if let test = states.ended.dropFirst().first { ended.1 = tlswatch_test(test) }
         let after = states.after.map(tlswatch_test.init) + Array(repeating: tlswatch_test(), count: 3)

@@ -13,7 +13,7 @@ struct SiteList {
     mutating func add(
         _ hook: HookKind, _ symbol: String, _ address: UInt64, size: UInt64 = 0, object: ObjectPlace? = .parameter0,
         argument: ValuePlace? = nil, argument2: ValuePlace? = nil, bytes: UInt16 = 0, returns: Bool = false,
-        phases: Phases = .all
+        flags: SiteFlags = [], phases: Phases = .all
     ) {
         let end = code.file.functionExtent(containing: address)?.upperBound ?? address.addingClamped(size)
         guard address < end, code.file.isCode(address) else {
@@ -31,10 +31,11 @@ struct SiteList {
             return
         }
         if let note = site.note { notes.append("\(symbol) is single-stepped: \(note)") }
-        append(
-            ProbeSite(
-                hook: hook, symbol: symbol, fileOffset: offset, mode: site.mode, object: object, argument: argument,
-                argument2: argument2, bytes: bytes, returns: returns, phases: phases))
+        var probe = ProbeSite(
+            hook: hook, symbol: symbol, fileOffset: offset, mode: site.mode, object: object, argument: argument,
+            argument2: argument2, bytes: bytes, returns: returns, phases: phases)
+        probe.flags = flags
+        append(probe)
     }
 
     /// Adds a site inside a function, at an instruction that the kernel emulates, unless `mode` says otherwise: then there is no

@@ -114,6 +114,8 @@ package struct SiteFlags: OptionSet, Sendable, Hashable, Codable {
     package static func taken(_ condition: UInt8) -> SiteFlags {
         SiteFlags(rawValue: 16 | UInt16(condition & 15) << 12)
     }
+    /// A step of a handshake that a program may work through by itself: one begins, fails or has to wait, or a fatal alert ends it.
+    package static let step = SiteFlags(rawValue: 32)
 }
 
 /// One place in a file at which a probe is put.
@@ -272,6 +274,9 @@ package struct LibraryAnalysis: Sendable, Equatable {
     var waitResults: [Int32]?
     /// The file's own names of its library's errors, by their numbers, where these depend on the release; else the rules tell.
     var reasons: [Int32: String] = [:]
+    /// States of an object that has had its handshake, where they depend on the file: entered in one it does nothing more of a
+    /// handshake, freed in one it has none in progress.
+    var finished: Set<UInt8> = []
     /// The same stack once more in the file, with objects of another layout (a fork linked beside it): each has a profile of its
     /// own, and is the same library to everybody but the attacher.
     package var forks: [LibraryAnalysis] = []
@@ -364,7 +369,8 @@ package struct CompanionName: Sendable, Equatable {
 /// The stacks, in the order in which a file is tried.
 package struct TLSStacks: Sendable {
     package static let builtIn = TLSStacks([
-        Go.self, OpenSSL.self, S2N.self, BoringSSL.self, GnuTLS.self, NSS.self, WolfSSL.self, Rustls.self,
+        Go.self, OpenSSL.self, S2N.self, BoringSSL.self, GnuTLS.self, NSS.self, WolfSSL.self, MbedTLS.self,
+        Rustls.self,
     ])
 
     let all: [any TLSStack.Type]

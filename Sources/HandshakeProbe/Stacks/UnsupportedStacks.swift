@@ -4,9 +4,8 @@ import Code
 enum UnsupportedStacks {
     /// What a library of the stack exports and no other does.
     private static let exports: [(stack: String, names: [String])] = [
-        ("mbedtls", ["mbedtls_ssl_handshake"]),
         // Botan::TLS::Channel::received_data(const uint8_t[], size_t)
-        ("botan", ["_ZN5Botan3TLS7Channel13received_dataEPKhm"]),
+        ("botan", ["_ZN5Botan3TLS7Channel13received_dataEPKhm"])
     ]
     /// Texts in the constants of a program with the stack inside.
     private static let texts: [(stack: String, text: String)] = [
@@ -15,7 +14,7 @@ enum UnsupportedStacks {
     ]
     /// How the names of shared libraries begin, of stacks that are not in `TLSStacks`.
     private static let libraryNames: [(stack: String, prefix: String)] = [
-        ("mbedtls", "libmbedtls"), ("botan", "libbotan-"),
+        ("botan", "libbotan-")
     ]
     private static let searchLimit: UInt64 = 64 << 20
     /// Less code than this holds no TLS stack.
@@ -48,7 +47,6 @@ enum UnsupportedStacks {
     static func title(_ stack: String) -> String {
         if let known = TLSStacks.builtIn.named(stack) { return known.title }
         return switch stack {
-        case "mbedtls": "Mbed TLS"
         case "botan": "Botan"
         default: stack
         }

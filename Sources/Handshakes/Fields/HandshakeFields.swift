@@ -47,7 +47,7 @@ extension HandshakeField {
     private static let implementation: [HandshakeField] = [
         HandshakeField(
             "stack", .text(.notEmpty), title: "stack",
-            "TLS implementation: `openssl`, `boringssl` (which stands for AWS-LC too), `go`, `gnutls`, `nss`, `wolfssl`, `rustls` or "
+            "TLS implementation: `openssl`, `boringssl` (which stands for AWS-LC too), `go`, `gnutls`, `nss`, `wolfssl`, `mbedtls`, `rustls` or "
                 + "`s2n`; `wire` where only packets were seen"
         ) { .text($0.stack) },
         HandshakeField(

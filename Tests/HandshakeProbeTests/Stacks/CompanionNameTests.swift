@@ -15,6 +15,7 @@ import Testing
             stacks.libraries == [
                 "libssl.so", "libssl-", "libcrypto.so", "libcrypto-", "libs2n.so", "libboringssl", "libgnutls.so",
                 "libgnutls-", "libssl3.so", "libwolfssl.so",
+                "libmbedtls.so", "libmbedtls-",
             ])
         #expect(stacks.named(ofLibrary: "libssl-4a84.so.3")?.name == "openssl")
         #expect(stacks.named(ofLibrary: "libcrypto.so.3") == nil, "a companion alone is no stack's library")

@@ -19,7 +19,7 @@ extension KernelTests {
 
         @Test(
             "Every stack keeps to what the others build on",
-            arguments: ["boringssl", "gnutls", "go", "nss", "openssl", "s2n", "toy"])
+            arguments: ["boringssl", "gnutls", "go", "mbedtls", "nss", "openssl", "s2n", "toy"])
         func everyStackConforms(_ name: String) throws {
             let stacks = TLSStacks(TLSStacks.builtIn.all + [Toy.self])
             let stack = try #require(stacks.named(name))
@@ -32,6 +32,7 @@ extension KernelTests {
                 case "go": try #require(go?.path)
                 case "boringssl": try #require(TLSBuild.boringSSL.libssl)
                 case "gnutls": Machine.libgnutls
+                case "mbedtls": Machine.libmbedtls
                 case "nss": Machine.nss
                 case "wolfssl": Machine.libwolfssl
                 case "s2n": try S2NModule.newest().library
