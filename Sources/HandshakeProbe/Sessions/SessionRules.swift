@@ -145,4 +145,18 @@ struct FailureReason: Equatable {
     var reason: String
     var alert: UInt8?
     var direction: AlertDirection?
+
+    /// An alert that came: of libraries in whose numbers of reasons it is counted from `offset`. `nil` for any other reason.
+    static func received(_ reason: Int32, from offset: Int32) -> FailureReason? {
+        guard let code = UInt8(exactly: Int64(reason) - Int64(offset)) else { return nil }
+        return FailureReason(reason: IANA.alert(code), alert: code, direction: .received)
+    }
+
+    /// An alert that was sent.
+    ///
+    /// - Parameter named: the library's own reason, where that says more than `internal_error` does.
+    static func sent(_ code: UInt8, named: String? = nil) -> FailureReason {
+        FailureReason(
+            reason: code == 80 ? named ?? IANA.alert(code) : IANA.alert(code), alert: code, direction: .sent)
+    }
 }

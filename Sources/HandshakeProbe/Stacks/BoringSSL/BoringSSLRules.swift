@@ -122,18 +122,12 @@ struct BoringSSLState {
     }
 
     static func failure(alert: Int32, reason: Int32) -> FailureReason {
-        if reason >= receivedAlertOffset, reason <= receivedAlertOffset + 255 {
-            let code = UInt8(reason - receivedAlertOffset)
-            return FailureReason(reason: IANA.alert(code), alert: code, direction: .received)
-        }
+        if let received = FailureReason.received(reason, from: receivedAlertOffset) { return received }
         let named = reasons[reason]
-        guard alert >= 0, alert <= 255 else {
+        guard let code = UInt8(exactly: alert) else {
             return FailureReason(reason: named ?? BoringSSLReasons.name(reason) ?? "library_error_\(reason)")
         }
-        let code = UInt8(alert)
-        return FailureReason(
-            // The alert's name, unless the library's own reason says more than `internal_error` does.
-            reason: code == 80 ? named ?? IANA.alert(code) : IANA.alert(code), alert: code, direction: .sent)
+        return .sent(code, named: named)
     }
 
     /// Failures at the peer's share itself, or for want of one that both sides know: BAD_DH_P_LENGTH, BAD_ECPOINT, BAD_RSA_ENCRYPT,

@@ -109,16 +109,12 @@ struct MbedTLSState {
     }
 
     static func failure(alert: Int32, reason: Int32) -> FailureReason {
-        if reason >= receivedAlertOffset, reason <= receivedAlertOffset + 255 {
-            let code = UInt8(reason - receivedAlertOffset)
-            return FailureReason(reason: IANA.alert(code), alert: code, direction: .received)
-        }
+        if let received = FailureReason.received(reason, from: receivedAlertOffset) { return received }
         let named = reasons[reason < modern ? reason - modern : reason]
-        guard alert >= 0, alert <= 255 else {
+        guard let code = UInt8(exactly: alert) else {
             return FailureReason(reason: named ?? MbedTLSReasons.name(reason) ?? "library_error_\(-reason)")
         }
-        let code = UInt8(alert)
-        return FailureReason(reason: IANA.alert(code), alert: code, direction: .sent)
+        return .sent(code)
     }
 
     /// Failures without an alert, in the words of other libraries: those of the transport, and what an alert would say.

@@ -136,32 +136,25 @@ struct OpenSSLState {
     private static let receivedAlertOffset: Int32 = 1000
 
     static func failure(alert: Int32, reason: Int32, version: UInt32?) -> FailureReason {
-        if reason > receivedAlertOffset, reason <= receivedAlertOffset + 255 {
-            let code = UInt8(reason - receivedAlertOffset)
-            return FailureReason(reason: IANA.alert(code), alert: code, direction: .received)
+        if reason != receivedAlertOffset, let received = FailureReason.received(reason, from: receivedAlertOffset) {
+            return received
         }
         // SSL_R_NO_RENEGOTIATION: the peer said so, in a warning; what is sent after it is only the consequence.
         if reason == 339 { return FailureReason(reason: "no_renegotiation", alert: 100, direction: .received) }
         let named = reasons[reason]
-        guard alert >= 0, alert <= 255 else {
+        guard let alert = UInt8(exactly: alert) else {
             return FailureReason(
                 reason: named ?? OpenSSLReasons.name(reason) ?? "library_error_\(reason)", alert: nil, direction: nil)
         }
         // SSL_R_UNEXPECTED_EOF_WHILE_READING: the peer is gone; whether the alert after it got out is not known.
         if reason == 294 { return FailureReason(reason: "peer_closed") }
-        let code = onTheWire(UInt8(alert), version: version)
-        return FailureReason(reason: sentReason(code, named: named), alert: code, direction: .sent)
+        return .sent(onTheWire(alert, version: version), named: named)
     }
 
     /// Alerts that only TLS 1.3 knows go out as handshake_failure below it (ssl/t1_enc.c: `tls1_alert_code`).
     private static func onTheWire(_ code: UInt8, version: UInt32?) -> UInt8 {
         guard let version, version != 0x0304, code == 109 || code == 116 else { return code }
         return 40
-    }
-
-    /// The alert's name, unless the library's own reason says more than `internal_error` does.
-    private static func sentReason(_ code: UInt8, named: String?) -> String {
-        code == 80 ? named ?? IANA.alert(code) : IANA.alert(code)
     }
 
     /// SSL_R_CERTIFICATE_VERIFY_FAILED.

@@ -111,10 +111,7 @@ struct S2NState {
     }
 
     static func failure(alert: Int32, reason: Int32) -> FailureReason {
-        if reason >= receivedAlertOffset, reason <= receivedAlertOffset + 255 {
-            let code = UInt8(reason - receivedAlertOffset)
-            return FailureReason(reason: IANA.alert(code), alert: code, direction: .received)
-        }
+        if let received = FailureReason.received(reason, from: receivedAlertOffset) { return received }
         return switch ErrorType(of: reason) {
         case .proto: FailureReason(reason: protocolError)
         case .internal: FailureReason(reason: internalError)

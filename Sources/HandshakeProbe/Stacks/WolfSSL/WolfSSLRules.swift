@@ -106,14 +106,11 @@ struct WolfSSLState {
     }
 
     static func failure(alert: Int32, reason: Int32) -> FailureReason {
-        if reason >= receivedAlertOffset, reason <= receivedAlertOffset + 255 {
-            let code = UInt8(reason - receivedAlertOffset)
-            return FailureReason(reason: IANA.alert(code), alert: code, direction: .received)
-        }
-        guard alert >= 0, alert <= 255 else {
+        if let received = FailureReason.received(reason, from: receivedAlertOffset) { return received }
+        guard let code = UInt8(exactly: alert) else {
             return FailureReason(reason: WolfSSLReasons.name(reason) ?? "library_error_\(-Int64(reason))")
         }
-        return FailureReason(reason: IANA.alert(UInt8(alert)), alert: UInt8(alert), direction: .sent)
+        return .sent(code)
     }
 
     /// Failures at the peer's share itself, or for want of one that both sides know: `PEER_KEY_ERROR`, `ECC_CURVETYPE_ERROR`,
