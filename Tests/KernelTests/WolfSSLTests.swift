@@ -209,7 +209,7 @@ extension KernelTests {
         func lighttpd() throws {
             let certificates = try TestCertificates()
             let capture = try Capture(["--library", Machine.libwolfssl])
-            let server = try WolfSSLLighttpd(certificates)
+            let server = try Lighttpd(certificates, module: "mod_wolfssl")
             let curls = try [["--tls-max", "1.2"], ["--tlsv1.3"]].map {
                 try Curl.get(port: server.port, authority: certificates.authority, $0)
             }

@@ -64,39 +64,3 @@ struct MbedTLSWords {
         }
     }
 }
-
-/// lighttpd, whose module makes the first steps of a handshake itself, on a free loopback port.
-final class Lighttpd: Sendable {
-    private let reserved: FreePort
-    private let directory: TemporaryDirectory
-    let child: ChildProcess
-
-    init(_ certificates: TestCertificates, module: String) throws {
-        reserved = try FreePort()
-        directory = try TemporaryDirectory()
-        try directory.write("ok", to: "index.txt")
-        let configuration = try directory.write(
-            """
-            server.modules = ( "\(module)" )
-            server.document-root = "\(directory.path)"
-            server.port = \(reserved.number)
-            server.bind = "127.0.0.1"
-            ssl.engine = "enable"
-            ssl.pemfile = "\(certificates.certificate)"
-            ssl.privkey = "\(certificates.key)"
-
-            """, to: "lighttpd.conf")
-        child = try ChildProcess("lighttpd", ["-D", "-f", configuration])
-        try FreePort.awaitListening(reserved.number, server: child)
-    }
-
-    deinit { child.stop(SIGTERM) }
-
-    var port: Int { reserved.number }
-    var pid: Int { Int(child.pid) }
-
-    /// `openssl s_client`, which ends when its standard input does.
-    func connect(_ options: [String] = []) throws -> Finished {
-        try ChildProcess.run("openssl", ["s_client", "-connect", "127.0.0.1:\(port)"] + options)
-    }
-}

@@ -90,37 +90,3 @@ struct WolfSSLWords {
     var alertSent: Int? { number("sent") < 0 ? nil : number("sent") }
     var alertReceived: Int? { number("received") < 0 ? nil : number("received") }
 }
-
-/// lighttpd with its wolfSSL module on a free loopback port: one process, non-blocking, which only reads and writes.
-final class WolfSSLLighttpd: Sendable {
-    private let reserved: FreePort
-    private let directory: TemporaryDirectory
-    let child: ChildProcess
-
-    init(_ certificates: TestCertificates, _ settings: String = "") throws {
-        directory = try TemporaryDirectory()
-        reserved = try FreePort()
-        try directory.write("a page\n", to: "index.html")
-        let configuration = try directory.write(
-            """
-            server.modules = ( "mod_wolfssl" )
-            server.document-root = "\(directory.path)"
-            server.bind = "127.0.0.1"
-            server.port = \(reserved.number)
-            server.errorlog = "\(directory.file("error.log"))"
-            index-file.names = ( "index.html" )
-            ssl.engine = "enable"
-            ssl.pemfile = "\(certificates.certificate)"
-            ssl.privkey = "\(certificates.key)"
-            \(settings)
-
-            """, to: "lighttpd.conf")
-        child = try ChildProcess("lighttpd", ["-D", "-f", configuration])
-        try FreePort.awaitListening(reserved.number, server: child)
-    }
-
-    deinit { child.stop(SIGTERM) }
-
-    var port: Int { reserved.number }
-    var pid: Int { Int(child.pid) }
-}
