@@ -235,7 +235,7 @@ extension KernelTests {
             }
         }
 
-        @Test("A module with two copies of rustls, one of them inlined: by its own words, and its server's")
+        @Test("A module with two copies of rustls, one of them inlined: by its own words")
         func twoCopies()
             throws
         {
@@ -250,7 +250,7 @@ extension KernelTests {
                 ])
             try #require(client.status == .exited(0), "\(client.errors)")
             #expect(client.output == "200\n200\n200\nUnknownIssuer\n")
-            _ = try server.child.waitForLine(in: server.child.errors) { $0.contains("SSL alert number 48") }
+            // Its server never hears of the alert: the program drops the connection with what rustls has made for it.
             let rows = try capture.finish(expecting: 4) { $0.stack == "rustls" }
             #expect(rows.count == 4 && rows.allSatisfy { $0.isClient && $0.tlsVersion == "TLSv1.3" }, "\(rows)")
             #expect(rows.prefix(3).allSatisfy { $0.isCompleted && $0.group == "x25519" && $0.cipher != nil }, "\(rows)")
