@@ -54,37 +54,15 @@ enum { CARRY = 1 << 0, PARITY = 1 << 2, ZERO = 1 << 6, SIGN = 1 << 7, OVERFLOW =
 static __noinline bool is_taken(struct pt_regs *ctx, __u32 condition)
 {
 	__u64 flags = 0;
-	bool less, holds;
+	__u32 less, zero, tests;
 
 	LOAD_REGISTER(flags, ctx, REGISTER_OFFSET(flags));
 	less = !(flags & SIGN) != !(flags & OVERFLOW);
-	switch (condition >> 1) {
-	case 0:
-		holds = flags & OVERFLOW;
-		break;
-	case 1:
-		holds = flags & CARRY;
-		break;
-	case 2:
-		holds = flags & ZERO;
-		break;
-	case 3:
-		holds = flags & (CARRY | ZERO);
-		break;
-	case 4:
-		holds = flags & SIGN;
-		break;
-	case 5:
-		holds = flags & PARITY;
-		break;
-	case 6:
-		holds = less;
-		break;
-	default:
-		holds = less || flags & ZERO;
-		break;
-	}
-	return holds != (condition & 1);
+	zero = !!(flags & ZERO);
+	/* A bit for each pair of conditions: no switch, whose impossible cases clang makes calls that older kernels do not have. */
+	tests = !!(flags & OVERFLOW) | !!(flags & CARRY) << 1 | zero << 2 | !!(flags & (CARRY | ZERO)) << 3 |
+		!!(flags & SIGN) << 4 | !!(flags & PARITY) << 5 | less << 6 | (less | zero) << 7;
+	return (tests >> (condition >> 1 & 7) & 1) != (condition & 1);
 }
 #else
 /* No site needs it: code is not read there yet. */

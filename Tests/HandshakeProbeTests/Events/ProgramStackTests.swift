@@ -7,6 +7,16 @@ import Testing
 
 /// The compiled BPF programs themselves: what they must not do to a host.
 @Suite("The stack of the BPF programs") struct ProgramStackTests {
+    /// clang 21 and later turn what cannot happen into a call of `__bpf_trap`, which Linux has since 6.17 and libbpf looks for.
+    @Test("The programs do not call what older kernels lack") func traps() {
+        var places: [Int] = []
+        DataSearch.find(Array("__bpf_trap".utf8), in: EmbeddedObject.bytes()) { place in
+            places.append(place)
+            return false
+        }
+        #expect(places.isEmpty)
+    }
+
     @Test("No program or function of the BPF object uses 64 bytes of stack: at that size it gets a private stack")
     func stackUse() throws {
         let object = try ELFFile.sections(ofBPFObject: EmbeddedObject.bytes())
