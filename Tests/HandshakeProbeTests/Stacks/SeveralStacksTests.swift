@@ -46,8 +46,9 @@ import Testing
 
     @Test("Is reported with the first one's words where none can") func noneCan() throws {
         let file = try CodeImage.file([0xc3])
-        #expect(throws: AnalysisError("it has my texts and not my code")) {
+        let error = try #require(throws: AnalysisError.self) {
             try TLSStacks([Mistaken.self, AlsoMistaken.self]).analyse(file)
         }
+        #expect(error.description == "it has my texts and not my code" && error.stack == Mistaken.name)
     }
 }
