@@ -55,7 +55,7 @@ func expectSessions(_ report: inout Report, _ recordings: Recordings) {
     report.expect(
         "sessions that a replay does not tell", Double(recordings.short.sessions + recordings.long.sessions - told),
         atMost: 0)
-    report.expect("allocations, a replayed session", (long - short) / 2_000, atMost: 4.5)
+    report.expect("allocations, a replayed session", (long - short) / 2_000, atMost: 1.5)
 
     var output: [UInt8] = []
     func scrape() {
