@@ -128,7 +128,8 @@ class Process(Arm):
 
 
 class Tlswatch(Process):
-    """`--phases PHASES`, on the library that handshakes or on the one that never does; with or without packets."""
+    """`--phases PHASES`, on the library that handshakes or on the one that never does. Or packets: with those of the whole host no
+    library can be selected, so what is observed besides is a process that has none."""
 
     def __init__(self, kind, binary, path, phases, handshakes=True, wire=False):
         super().__init__(kind, binary)
@@ -136,14 +137,26 @@ class Tlswatch(Process):
         self.phases = phases
         self.handshakes = handshakes
         self.wire = wire
+        self.idle = None
         self.port = 0
 
     def command(self, pair):
         self.port = free_port()
         library = pair.target if self.handshakes else pair.bench.unused_libssl
+        of = ["--library", library]
+        if self.wire:
+            self.idle = subprocess.Popen(["sleep", "3600"], stdin=subprocess.DEVNULL)
+            of = ["--pid", str(self.idle.pid), "--wire", "all"]
         # Not the settings that this host may have.
         return [self.path, "run", "--config", "/dev/null", "--listen", f"127.0.0.1:{self.port}",
-                "--library", library, "--phases", self.phases, *(["--wire", "all"] if self.wire else [])]
+                *of, "--phases", self.phases]
+
+    def stop(self, pair):
+        super().stop(pair)
+        if self.idle:
+            self.idle.kill()
+            self.idle.wait(10)
+            self.idle = None
 
     def alive(self):
         if self.child.poll() == 64 and "--phases" in self.output():
