@@ -47,8 +47,14 @@ extension KernelTests {
                 }
                 var libraries: [Library]
             }
-            let told = try Tlswatch.run(["targets", "--format", "json"])
-            let targets = try JSONDecoder().decode(Targets.self, from: Data(told.output.utf8))
+            // On a machine that is busy with all of these, what a process has written may come later than its end.
+            var found: Targets?
+            _ = eventually(within: .seconds(60)) {
+                let told = try? Tlswatch.run(["targets", "--format", "json"])
+                found = told.flatMap { try? JSONDecoder().decode(Targets.self, from: Data($0.output.utf8)) }
+                return found != nil
+            }
+            let targets = try #require(found)
             func isObserved(_ stack: String, _ pids: Set<Int>) -> Bool {
                 targets.libraries.contains { library in
                     library.stack == stack && library.observable && library.processes.contains { pids.contains($0.pid) }
