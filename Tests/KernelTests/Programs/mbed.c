@@ -87,6 +87,7 @@ static void talk(mbedtls_ssl_context *ssl, int server)
 	unsigned char bytes[8] = "hello";
 	int left = 10000, result;
 
+	/* Non-blocking, and the peer is another process: a second at most. */
 	for (int turn = 0; turn < 2; turn++) {
 		do
 			result = turn == server ? mbedtls_ssl_write(ssl, bytes, 5) : mbedtls_ssl_read(ssl, bytes, 5);

@@ -16,9 +16,7 @@ struct ZooWords: Decodable, Sendable {
     var error: String?
 
     static func of(_ child: ChildProcess) throws -> [ZooWords] {
-        try child.output.lines.filter { $0.hasPrefix("{") }.map {
-            try JSONDecoder().decode(Self.self, from: Data($0.utf8))
-        }
+        try jsonLines(child.output.lines.filter { $0.hasPrefix("{") }.joined(separator: "\n"), as: Self.self)
     }
 }
 
