@@ -58,3 +58,12 @@ struct SiteList {
         sites.append(site)
     }
 }
+
+extension Fact {
+    /// Why it was not found in the code of a function: for `doctor` and `targets`.
+    func missing(in function: String, _ symbols: [String: ELFSymbol], places: Int) -> String {
+        symbols[function] == nil
+            ? "no \(self): \(function) is not in the symbol tables"
+            : "no \(self): the code of \(function) gives \(places) places"
+    }
+}

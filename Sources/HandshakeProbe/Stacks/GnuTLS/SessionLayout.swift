@@ -85,10 +85,7 @@ struct SessionLayout {
     }
 
     private mutating func miss(_ fact: Fact, _ getter: String, _ count: Int) {
-        notes.append(
-            symbols[getter] == nil
-                ? "no \(fact): \(getter) is not in the symbol tables"
-                : "no \(fact): the code of \(getter) gives \(count) places")
+        notes.append(fact.missing(in: getter, symbols, places: count))
     }
 
     // MARK: facts of other shapes

@@ -105,10 +105,7 @@ struct ContextLayout {
     }
 
     private mutating func miss(_ fact: Fact, _ function: String, _ count: Int) {
-        notes.append(
-            symbols[function] == nil
-                ? "no \(fact): \(function) is not in the symbol tables"
-                : "no \(fact): the code of \(function) gives \(count) places")
+        notes.append(fact.missing(in: function, symbols, places: count))
     }
 
     // MARK: facts

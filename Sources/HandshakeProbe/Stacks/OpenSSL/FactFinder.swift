@@ -105,9 +105,7 @@ struct FactFinder {
     }
 
     func missing(_ fact: Fact, _ source: String, _ fields: Set<Field>) -> String {
-        symbols[source] == nil
-            ? "no \(fact): \(source) is not in the symbol tables"
-            : "no \(fact): the code of \(source) gives \(fields.count) places"
+        fact.missing(in: source, symbols, places: fields.count)
     }
 
     /// Offsets of a real structure: none negative, none absurd.

@@ -147,11 +147,7 @@ struct WolfSSLLayout {
     }
 
     private mutating func miss(_ fact: Fact, _ name: String, _ count: Int) {
-        notes.append(
-            symbols[name] == nil
-                ? "no \(fact): \(name) is not in the symbol tables"
-                : "no \(fact): the code of \(name) gives \(count) places"
-        )
+        notes.append(fact.missing(in: name, symbols, places: count))
     }
 
     // MARK: facts of other shapes
