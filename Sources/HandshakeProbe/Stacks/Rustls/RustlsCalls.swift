@@ -37,9 +37,8 @@ struct RustlsCalls {
         guard takers.allSatisfy({ $0.placeholder == Self.notComplete }) else {
             throw AnalysisError("it holds rustls, and its errors have other numbers than those of \(Rustls.release)x")
         }
-        let places = takers.map { $0.failures(code) }
-        failures = places.flatMap { $0 }
-        guard places.allSatisfy({ !$0.isEmpty }) else {
+        failures = takers.flatMap(\.failures)
+        guard takers.allSatisfy({ !$0.failures.isEmpty }) else {
             throw AnalysisError("it holds rustls, and the place where a connection's failure is kept is not found")
         }
     }
@@ -52,7 +51,7 @@ struct RustlsCalls {
         var inlined: [(extent: Range<UInt64>, place: UInt64)] = []
         for (extent, place) in placeholders(code) where !found.contains(where: { $0.extent == extent }) {
             if place - extent.lowerBound <= beginning, let input = RustlsInput(code, extent, methods: nil) {
-                if !input.failures(code).isEmpty { found.append(input) }
+                if !input.failures.isEmpty { found.append(input) }
             } else {
                 inlined.append((extent, place))
             }
@@ -61,7 +60,7 @@ struct RustlsCalls {
         let places = Set(found.map(\.state))
         found += inlined.compactMap { extent, place in
             RustlsInput(code, extent, inlinedAt: place, states: places).flatMap {
-                $0.failures(code).isEmpty ? nil : $0
+                $0.failures.isEmpty ? nil : $0
             }
         }
         let handles = Set(states.waiting.map(\.handle))

@@ -13,6 +13,8 @@ struct RustlsInput {
     /// behind the connection's beginning.
     private let slots: [Int64: Int64]
     private let body: [Instruction]
+    /// The calls behind which the connection's state is replaced by the error that was copied.
+    private(set) var failures: [RustlsCalls.Failure] = []
 
     private static let limit = 40_000
     private static let prologue = 64
@@ -46,6 +48,7 @@ struct RustlsInput {
         guard let found, found.state > 0, found.state < 1 << 15 else { return nil }
         (self.extent, self.body, self.slots) = (extent, body, Self.writtenOnce(slots, body))
         (state, placeholder) = found
+        failures = findFailures(code)
     }
 
     /// One that is inlined in another function, where a placeholder is stored: behind an address of the connection if it is as far
@@ -70,6 +73,7 @@ struct RustlsInput {
         }
         (self.extent, self.body, self.slots) = (extent, body, Self.writtenOnce(slots, body))
         (state, placeholder) = (body[store].first.value, body[store].second.value & 0xff)
+        failures = findFailures(code)
     }
 
     /// Instructions before the store in which what it stores behind is prepared.
@@ -112,8 +116,7 @@ struct RustlsInput {
         }
     }
 
-    /// The calls behind which the connection's state is replaced by the error that was copied.
-    func failures(_ code: CodeReader) -> [RustlsCalls.Failure] {
+    private func findFailures(_ code: CodeReader) -> [RustlsCalls.Failure] {
         let targets = body.reduce(into: [UInt64: Int]()) { counts, instruction in
             if let target = code.callee(of: instruction) { counts[target, default: 0] += 1 }
         }.filter { $0.value >= 2 && isClone(code, $0.key) }
