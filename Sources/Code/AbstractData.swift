@@ -37,7 +37,7 @@ extension Run {
             }
             store(result.truncated(to: width), to: first, &state)
             state.flags = .unknown
-            if isGuard(second) { state.flags = .compare(0, 0, 8) }
+            if second.isStackGuard { state.flags = .compare(0, 0, 8) }
             // These leave neither carry nor overflow, as `test` does.
             if instruction.kind == TLSWATCH_OP_AND || instruction.kind == TLSWATCH_OP_XOR,
                 case .constant(let value) = result.truncated(to: width)

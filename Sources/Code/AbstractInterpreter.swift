@@ -321,7 +321,9 @@ struct Run {
         state.flags = .unknown
         if case .constant(let bound) = right { state.bound = bound }
         let isTest = instruction.kind == TLSWATCH_OP_TEST
-        if !isTest, isGuard(instruction.first) || isGuard(instruction.second) {
+        // It is what it was, and the call of `__stack_chk_fail`, behind which another function's or branch's code stands, is not
+        // come to.
+        if !isTest, instruction.first.isStackGuard || instruction.second.isStackGuard {
             state.flags = .compare(0, 0, 8)
             return
         }
@@ -349,11 +351,4 @@ struct Run {
         }
     }
 
-    /// The stack protector's value (fs:0x28): it is what it was, and the call of `__stack_chk_fail`, behind which another
-    /// function's or branch's code stands, is not come to.
-    func isGuard(_ operand: Operand) -> Bool {
-        operand.isMemory && operand.opaque_address && operand.value == 0x28
-            && operand.base == UInt8(TLSWATCH_NO_REGISTER)
-            && operand.index == UInt8(TLSWATCH_NO_REGISTER)
-    }
 }

@@ -65,10 +65,8 @@ package struct SiteChooser {
                 if Self.leavesStack(instruction) { return ([address] + dearer, "") }
                 if dearer.isEmpty { dearer = [address] }
             }
-            switch instruction.kind {
-            case TLSWATCH_OP_RET, TLSWATCH_OP_JMP, TLSWATCH_OP_JCC, TLSWATCH_OP_CALL, TLSWATCH_OP_TRAP:
+            if instruction.branches {
                 return (dearer, "it ends, or branches, before an instruction that the kernel emulates")
-            default: break
             }
             written |= instruction.written
             if written & kept != 0 {

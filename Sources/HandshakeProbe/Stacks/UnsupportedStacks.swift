@@ -23,8 +23,7 @@ enum UnsupportedStacks {
     /// The stack's name; `nil` where none is recognised. For files that no stack of `TLSStacks` recognises.
     static func recognise(_ file: ELFFile) -> String? {
         for (stack, names) in exports where file.exportsAny(of: names) { return stack }
-        let code = file.codeRanges.reduce(UInt64(0)) { $0.addingClamped($1.upperBound - $1.lowerBound) }
-        guard code >= smallestCode else { return nil }
+        guard file.codeSize >= smallestCode else { return nil }
         return texts.first { DataSearch.holds(file, $0.text, limit: searchLimit) }?.stack
     }
 

@@ -37,8 +37,7 @@ struct ExtensionRows: Sendable {
     }
 
     private static func search(_ file: ELFFile) -> ExtensionRows? {
-        let code = file.codeRanges.reduce(UInt64(0)) { $0.addingClamped($1.upperBound - $1.lowerBound) }
-        guard code >= smallestCode else { return nil }
+        guard file.codeSize >= smallestCode else { return nil }
         guard file.kind == .fixedAddress else {
             return file.pointerRows(pointers: 4, stride: stride, rows: leastRows).lazy.compactMap { pointers in
                 // Another table of such rows may stand right before or behind.

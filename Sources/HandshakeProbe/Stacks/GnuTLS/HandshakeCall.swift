@@ -36,7 +36,12 @@ struct HandshakeCall {
         guard body.last?.end == extent.upperBound else {
             throw AnalysisError("gnutls_handshake has bytes that are no instructions")
         }
-        guard let held = Self.heldObject(body), let start = Self.start(body, held) else {
+        guard
+            let held = Register.copyOfParameter(
+                in: body, within: Self.prologue, before: [TLSWATCH_OP_JCC, TLSWATCH_OP_JMP, TLSWATCH_OP_CALL])?
+                .register,
+            let start = Self.start(body, held)
+        else {
             throw AnalysisError("gnutls_handshake has no known shape: where a handshake begins is not clear")
         }
         (begin, state, negotiated) = (start.site, start.state, start.negotiated)
@@ -51,26 +56,8 @@ struct HandshakeCall {
         guard !exits.isEmpty else { throw AnalysisError("gnutls_handshake has no way out") }
     }
 
-    /// The register that the parameter is copied to, of those that calls leave alone; nothing else is put into it but what was
-    /// there before, in the end.
-    private static func heldObject(_ body: [Instruction]) -> Int? {
-        for instruction in body.prefix(prologue) {
-            if [TLSWATCH_OP_JCC, TLSWATCH_OP_JMP, TLSWATCH_OP_CALL].contains(instruction.kind) { return nil }
-            guard instruction.kind == TLSWATCH_OP_MOV, instruction.first.isRegister, instruction.second.isRegister,
-                Int(instruction.second.reg) == Register.parameters[0], instruction.first.width == 8,
-                case let register = Int(instruction.first.reg), !Register.clobbered.contains(register)
-            else { continue }
-            let writers = body.filter { $0.written >> UInt16(register) & 1 != 0 }
-            return writers.allSatisfy { $0.address == instruction.address || $0.kind == TLSWATCH_OP_POP }
-                ? register : nil
-        }
-        return nil
-    }
-
     // MARK: the beginning
 
-    private static let notEqual: UInt8 = 5
-    private static let equal: UInt8 = 4
     /// Instructions from the first test to the second.
     private static let reach = 6
 
@@ -82,8 +69,8 @@ struct HandshakeCall {
         else { return nil }
         let next: UInt64? =
             switch branch.condition {
-            case notEqual: branch.end
-            case equal: branch.directTarget
+            case Condition.notEqual: branch.end
+            case Condition.equal: branch.directTarget
             default: nil
             }
         guard let next, let first = body.firstIndex(where: { $0.address == next }) else { return nil }
@@ -100,7 +87,8 @@ struct HandshakeCall {
                     instruction.first.reg == loaded, instruction.second.reg == loaded
                 else { return nil }
             case TLSWATCH_OP_JCC:
-                guard let state, instruction.condition == notEqual || instruction.condition == equal,
+                guard let state,
+                    instruction.condition == Condition.notEqual || instruction.condition == Condition.equal,
                     SiteChooser.isEmulated(instruction)
                 else { return nil }
                 // Besides the way around the test of the version nothing leads back to it.
@@ -144,7 +132,7 @@ struct HandshakeCall {
         // The stack protector's test: what does not pass it does not return.
         let guarded = tail[..<restored].indices.last { index in
             index > first && tail[index].kind == TLSWATCH_OP_JCC && SiteChooser.isEmulated(tail[index])
-                && comparesGuard(tail[index - 1])
+                && tail[index - 1].comparesStackGuard
         }
         // Any other branch leaves the tail.
         guard !tail.contains(where: { $0.kind == TLSWATCH_OP_JCC && $0.address != guarded.map { body[$0].address } })
@@ -156,11 +144,6 @@ struct HandshakeCall {
         return Exit(
             address: body[site].address, mode: guarded == nil ? .singleStep : .emulated,
             result: ValuePlace(register: UInt8(result)))
-    }
-
-    private static func comparesGuard(_ instruction: Instruction) -> Bool {
-        instruction.second.isMemory && instruction.second.opaque_address && instruction.second.value == 0x28
-            && [TLSWATCH_OP_SUB, TLSWATCH_OP_CMP, TLSWATCH_OP_XOR].contains(instruction.kind)
     }
 
     /// The register that has at the site what rax has at the end.

@@ -37,8 +37,6 @@ final class TestedCalls {
     private static let setting = 24
     private static let testing = 8
     private static let reach = 24
-    private static let equal: UInt8 = 4
-    private static let notEqual: UInt8 = 5
 
     init(_ code: CodeReader) {
         self.code = code
@@ -112,10 +110,10 @@ final class TestedCalls {
                     copies >> UInt16(first.reg) & 1 != 0, copies >> UInt16(Register.rax) & 1 != 0,
                     index + 1 < body.count,
                     case let jump = body[index + 1], jump.kind == TLSWATCH_OP_JCC, SiteChooser.isEmulated(jump),
-                    jump.condition == Self.equal || jump.condition == Self.notEqual
+                    jump.condition == Condition.equal || jump.condition == Condition.notEqual
                 else { return nil }
                 return (index + 1, copies)
-            case TLSWATCH_OP_CALL, TLSWATCH_OP_JMP, TLSWATCH_OP_JCC, TLSWATCH_OP_RET, TLSWATCH_OP_TRAP: return nil
+            case _ where instruction.branches: return nil
             default: copies &= ~instruction.written
             }
         }
@@ -125,7 +123,7 @@ final class TestedCalls {
     private func failure(_ body: [Instruction], _ jump: Int, _ copies: UInt16, _ object: ObjectPlace) -> Failure? {
         let itself = Failure(
             address: body[jump].address, object: object, result: .result, isOnlyFailure: false)
-        let isTaken = body[jump].condition == Self.notEqual
+        let isTaken = body[jump].condition == Condition.notEqual
         guard let start = isTaken ? body[jump].directTarget : body[jump].end,
             let first = body.firstIndex(where: { $0.address == start })
         else { return nil }
@@ -173,7 +171,7 @@ final class TestedCalls {
             guard let target = body[index].directTarget, body[index].kind != TLSWATCH_OP_CALL, range.contains(target)
             else { return true }
             guard body[index].kind == TLSWATCH_OP_JCC,
-                body[index].condition == Self.notEqual, index > 0, case let test = body[index - 1]
+                body[index].condition == Condition.notEqual, index > 0, case let test = body[index - 1]
             else { return false }
             return test.kind == TLSWATCH_OP_TEST && test.first.isRegister && test.first.width == 4
         }

@@ -103,7 +103,7 @@ struct CallbackSites {
         // clang puts what it has to do on either way in between.
         let between = behind.prefix { $0.kind != TLSWATCH_OP_TEST }
         guard between.count <= Self.mostBetween,
-            between.allSatisfy({ $0.written >> UInt16(load.first.reg) & 1 == 0 && !branches($0) }),
+            between.allSatisfy({ $0.written >> UInt16(load.first.reg) & 1 == 0 && !$0.branches }),
             let test = behind.dropFirst(between.count).first, test.first.isRegister, test.first.reg == load.first.reg,
             let jump = behind.dropFirst(between.count + 1).first, jump.kind == TLSWATCH_OP_JCC,
             behind.contains(where: { $0.kind == TLSWATCH_OP_CALL && $0.first.isRegister })
@@ -113,13 +113,6 @@ struct CallbackSites {
 
     /// Instructions between the load of a callback and its test.
     private static let mostBetween = 3
-
-    private func branches(_ instruction: tlswatch_instruction) -> Bool {
-        switch instruction.kind {
-        case TLSWATCH_OP_CALL, TLSWATCH_OP_JMP, TLSWATCH_OP_JCC, TLSWATCH_OP_RET, TLSWATCH_OP_TRAP: true
-        default: false
-        }
-    }
 
     /// The register that calls leave alone into which a function copies a parameter at its beginning, for good.
     private func copies(_ function: UInt64, of parameter: Int) -> Int? {

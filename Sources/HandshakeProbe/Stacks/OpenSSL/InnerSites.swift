@@ -131,9 +131,9 @@ struct InnerSites {
             let place = body.firstIndex(where: { $0.address == target })
         else { return nil }
         // `test eax, eax` and `jle`: a result above zero is success (EVP_PKEY_derive(3)).
-        guard branch.condition == Self.lessOrEqual || branch.condition == Self.greater else { return nil }
-        let failing = branch.condition == Self.lessOrEqual ? place : body.firstIndex { $0.address == branch.end }
-        let succeeding = branch.condition == Self.lessOrEqual ? branch.end : target
+        guard branch.condition == Condition.lessOrEqual || branch.condition == Condition.greater else { return nil }
+        let failing = branch.condition == Condition.lessOrEqual ? place : body.firstIndex { $0.address == branch.end }
+        let succeeding = branch.condition == Condition.lessOrEqual ? branch.end : target
         guard let failing else { return nil }
         for instruction in body[failing...].prefix(Self.reach) {
             if SiteChooser.isEmulated(instruction) {
@@ -143,10 +143,6 @@ struct InnerSites {
         }
         return nil
     }
-
-    /// The low four bits of the opcodes of `jle` and `jg`.
-    private static let lessOrEqual: UInt8 = 0xe
-    private static let greater: UInt8 = 0xf
 
     /// Whether some way through the function leads from `start` to `place`.
     func isReached(_ place: UInt64, from start: UInt64, _ body: [Instruction]) -> Bool {

@@ -9,8 +9,7 @@ enum StrippedOpenSSL {
 
     /// Whether the constants hold texts that only OpenSSL has together. Bounded by `searchLimit`.
     static func recognises(_ file: ELFFile) -> Bool {
-        let code = file.codeRanges.reduce(UInt64(0)) { $0.addingClamped($1.upperBound - $1.lowerBound) }
-        guard code >= smallestCode else { return false }
+        guard file.codeSize >= smallestCode else { return false }
         return OpenSSL.marks.allSatisfy { text in
             var found = false
             DataSearch.find(file, text, limit: searchLimit) { _, _ in

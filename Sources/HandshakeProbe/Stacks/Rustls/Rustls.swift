@@ -18,8 +18,7 @@ package enum Rustls: TLSStack {
     private static let smallestCode: UInt64 = 1 << 18
 
     package static func recognises(_ file: ELFFile) -> Bool {
-        let code = file.codeRanges.reduce(UInt64(0)) { $0.addingClamped($1.upperBound - $1.lowerBound) }
-        return code >= smallestCode && version(of: file)?.hasPrefix(release) ?? false
+        return file.codeSize >= smallestCode && version(of: file)?.hasPrefix(release) ?? false
     }
 
     package static func analyse(_ file: ELFFile) throws(AnalysisError) -> LibraryAnalysis {

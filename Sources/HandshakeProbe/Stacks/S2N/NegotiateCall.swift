@@ -35,7 +35,8 @@ struct NegotiateCall {
         guard body.last?.end == extent.upperBound else {
             throw AnalysisError("s2n_negotiate has bytes that are no instructions")
         }
-        guard let held = Self.heldObject(body), let mark = Self.mark(body, held.register),
+        guard let held = Register.copyOfParameter(in: body, within: Self.prologue),
+            let mark = Self.mark(body, held.register),
             let site = Self.straightSite(body, from: mark + 1), held.index < site,
             !Self.isJumpedTo(body, after: mark, upTo: site)
         else { throw AnalysisError("s2n_negotiate has no known shape: where a call begins is not clear") }
@@ -61,21 +62,6 @@ struct NegotiateCall {
             tellsError = false
             exits = [Exit(address: body[exit].address, result: returned)]
         }
-    }
-
-    /// The register that the connection is copied to, of those that calls leave alone; nothing else is put into it but what was
-    /// there before, in the end.
-    private static func heldObject(_ body: [Instruction]) -> (register: Int, index: Int)? {
-        for (index, instruction) in body.prefix(prologue).enumerated() {
-            guard instruction.kind == TLSWATCH_OP_MOV, instruction.first.isRegister, instruction.second.isRegister,
-                Int(instruction.second.reg) == Register.parameters[0], instruction.first.width == 8,
-                case let register = Int(instruction.first.reg), !Register.clobbered.contains(register)
-            else { continue }
-            let writers = body.filter { $0.written >> UInt16(register) & 1 != 0 }
-            return writers.allSatisfy { $0.address == instruction.address || $0.kind == TLSWATCH_OP_POP }
-                ? (register, index) : nil
-        }
-        return nil
     }
 
     // MARK: the beginning
@@ -154,8 +140,6 @@ struct NegotiateCall {
         return move - 1
     }
 
-    private static let equal: UInt8 = 4
-    private static let notEqual: UInt8 = 5
     /// `S2N_ERR_T_BLOCKED` (s2n.h).
     private static let blocked: Int64 = 3
 
@@ -172,8 +156,8 @@ struct NegotiateCall {
         else { return nil }
         let (zero, other): (Int, Int)
         switch body[test + 1].condition {
-        case notEqual: (zero, other) = (test + 2, taken)
-        case equal: (zero, other) = (taken, test + 2)
+        case Condition.notEqual: (zero, other) = (test + 2, taken)
+        case Condition.equal: (zero, other) = (taken, test + 2)
         default: return nil
         }
         guard let done = straightSite(body, from: zero), let failed = errorCall(body, from: other),

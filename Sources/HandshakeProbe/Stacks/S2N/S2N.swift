@@ -21,8 +21,7 @@ package enum S2N: TLSStack {
 
     package static func recognises(_ file: ELFFile) -> Bool {
         if file.exportsAny(of: [negotiate]) { return true }
-        let code = file.codeRanges.reduce(UInt64(0)) { $0.addingClamped($1.upperBound - $1.lowerBound) }
-        return code >= smallestCode && marks.allSatisfy { DataSearch.holds(file, $0, limit: searchLimit) }
+        return file.codeSize >= smallestCode && marks.allSatisfy { DataSearch.holds(file, $0, limit: searchLimit) }
     }
 
     package static func analyse(_ file: ELFFile) throws(AnalysisError) -> LibraryAnalysis {

@@ -19,8 +19,6 @@ struct HandshakeFunction {
     /// Instructions of the beginning, and between the last change of the state and the callback's load.
     private static let prologue = 160
     private static let reach = 8
-    private static let equal: UInt8 = 4
-    private static let notEqual: UInt8 = 5
 
     /// - Parameters:
     ///   - callback: offset in the connection of the callback of completed handshakes.
@@ -36,7 +34,9 @@ struct HandshakeFunction {
         guard body.last?.end == extent.upperBound else {
             throw AnalysisError("\(name) has bytes that are no instructions")
         }
-        guard let (held, copy) = Self.heldObject(body) else {
+        guard
+            let (held, copy) = Register.copyOfParameter(in: body, within: Self.prologue, before: [TLSWATCH_OP_CALL])
+        else {
             throw AnalysisError("\(name) has no known shape: no register holds the connection")
         }
         object = ObjectPlace(register: UInt8(held))
@@ -82,22 +82,6 @@ struct HandshakeFunction {
             return
         }
         throw AnalysisError("\(name) has no known shape: where a handshake begins, or a way out of it, is not clear")
-    }
-
-    /// The register that the parameter is copied to, of those that calls leave alone, and where; nothing else is put into it but
-    /// what was there before, in the end.
-    private static func heldObject(_ body: [Instruction]) -> (register: Int, copy: Int)? {
-        for (index, instruction) in body.prefix(prologue).enumerated() {
-            if instruction.kind == TLSWATCH_OP_CALL { return nil }
-            guard instruction.kind == TLSWATCH_OP_MOV, instruction.first.isRegister, instruction.second.isRegister,
-                Int(instruction.second.reg) == Register.parameters[0], instruction.first.width == 8,
-                case let register = Int(instruction.first.reg), !Register.clobbered.contains(register)
-            else { continue }
-            let writers = body.filter { $0.written >> UInt16(register) & 1 != 0 }
-            return writers.allSatisfy { $0.address == instruction.address || $0.kind == TLSWATCH_OP_POP }
-                ? (register, index) : nil
-        }
-        return nil
     }
 
     private static func isField(_ operand: Operand, _ held: Int, width: UInt8) -> Bool {
@@ -153,8 +137,8 @@ struct HandshakeFunction {
     /// Where a completed handshake goes on without a callback.
     private static func others(_ body: [Instruction], _ jump: Int) -> Int? {
         switch body[jump].condition {
-        case equal: body.firstIndex { $0.address == body[jump].directTarget }
-        case notEqual: body.indices.contains(jump + 1) ? jump + 1 : nil
+        case Condition.equal: body.firstIndex { $0.address == body[jump].directTarget }
+        case Condition.notEqual: body.indices.contains(jump + 1) ? jump + 1 : nil
         default: nil
         }
     }

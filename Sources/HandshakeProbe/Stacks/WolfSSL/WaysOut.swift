@@ -20,8 +20,6 @@ struct WaysOut {
     /// The calls of `__stack_chk_fail`, behind which nothing of this path stands.
     private let aborts: [Int]
 
-    private static let above: UInt8 = 7
-
     /// - Parameter completed: where it goes on once a handshake is complete.
     init(graph: FunctionGraph, held: Int, state: Int32, done: Int, completed: Int) {
         (self.graph, self.held, self.state, self.done) = (graph, held, state, done)
@@ -103,15 +101,12 @@ struct WaysOut {
     }
 
     private static func isGuard(_ body: [Instruction], _ index: Int) -> Bool {
-        guard index > 0, body[index].kind == TLSWATCH_OP_JCC else { return false }
-        let test = body[index - 1]
-        return test.second.isMemory && test.second.opaque_address && test.second.value == 0x28
-            && [TLSWATCH_OP_SUB, TLSWATCH_OP_CMP, TLSWATCH_OP_XOR].contains(test.kind)
+        index > 0 && body[index].kind == TLSWATCH_OP_JCC && body[index - 1].comparesStackGuard
     }
 
     /// The jump that guards the table of states against one that there is not.
     private func isBound(_ index: Int) -> Bool {
-        guard index > 0, graph.instructions[index].condition == Self.above else { return false }
+        guard index > 0, graph.instructions[index].condition == Condition.above else { return false }
         let test = graph.instructions[index - 1]
         return test.kind == TLSWATCH_OP_CMP && test.first.isMemory && Int(test.first.base) == held
             && test.first.width == 1 && test.first.value == Int64(state) && test.second.isImmediate
