@@ -5,6 +5,10 @@
  * The functions are not inlined, so that each keeps its own small stack: a program whose frame
  * reaches 64 bytes gets a private stack since 6.13, which has crashed hosts under TLS load.
  *
+ * What each hit passes is inlined all the same, as far as those 64 bytes allow it: where the processor's mitigation makes
+ * returns slow (AMD's Safe RET) a call takes 9 ns, and what lies together is fetched sooner. It took a sixth of all that the
+ * programs take.
+ *
  * Most are global (not static): the verifier checks a global function once and by itself, a static
  * one again at each call, and Linux 6.1 gives up after a million instructions. In return it holds
  * that their pointers may be null.
@@ -40,7 +44,7 @@ static __always_inline bool is_fair(struct task_struct *task)
  * two processors' are apart by 0.7 s after some hours. Where the thread has moved, the moment at which it last got a processor
  * (sched_info.last_arrival, in a clock that all of them share) and what it had run by then tell the same.
  */
-__noinline int add_time_off(struct frame *frame)
+static __always_inline int add_time_off(struct frame *frame)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	__u32 cpu = bpf_get_smp_processor_id();
@@ -73,7 +77,7 @@ __noinline int add_time_off(struct frame *frame)
 	return 0;
 }
 
-__noinline int start_clocks(struct frame *frame, __u64 now)
+static __always_inline int start_clocks(struct frame *frame, __u64 now)
 {
 	if (!frame)
 		return 0;
@@ -91,7 +95,8 @@ __noinline int start_clocks(struct frame *frame, __u64 now)
 }
 
 /* Enters a call: returns its frame. */
-static __noinline struct frame *push_frame(struct frames *frames, __u64 object, __u32 profile, __u64 now, __u32 server)
+static __always_inline struct frame *push_frame(struct frames *frames, __u64 object, __u32 profile, __u64 now,
+						__u32 server)
 {
 	struct frame *frame;
 	__u64 slot = frames->depth;
@@ -157,7 +162,7 @@ __noinline int drop_frame(struct frames *frames, __u64 object)
 }
 
 /* Counts what a call used its own socket for. Where a call is given up, neither the hits nor why they made no record are told. */
-__noinline int settle_uses(struct frame *frame)
+static __always_inline int settle_uses(struct frame *frame)
 {
 	if (!frame)
 		return 0;

@@ -62,19 +62,30 @@ __noinline __u32 read_more(const struct tlswatch_profile *profile, struct frames
 		return 0;
 #pragma clang loop unroll(disable)
 	for (__u32 i = 0; i < TLSWATCH_READS; i++)
-		if ((wanted & ~done) >> i & 1)
+		if ((wanted & ~done) >> i & 1 && profile->reads[i].length)
 			done |= do_read(&profile->reads[i], frames, object, i, done);
 	return done;
 }
 
+/* The first read, which is from the object itself; returns its bit, or 0. */
+static __always_inline __u32 first_read(const struct tlswatch_read *read, struct frames *frames, __u64 object)
+{
+	__u64 length = read->length;
+
+	BOUND(length, TLSWATCH_READ_SIZE - 1);
+	if (!length || bpf_probe_read_user(frames->scratch, length, (void *)(object + read->offset)))
+		return 0;
+	return 1;
+}
+
 /* The first read, and what else the handshake's state takes. Returns the set of reads that were done. */
-__noinline __u32 read_state(const struct tlswatch_profile *profile, struct frames *frames, __u64 object)
+static __always_inline __u32 read_state(const struct tlswatch_profile *profile, struct frames *frames, __u64 object)
 {
 	__u32 done;
 
 	if (!profile || !frames)
 		return 0;
-	done = do_read(&profile->reads[0], frames, object, 0, 0);
+	done = first_read(&profile->reads[0], frames, object);
 	if (profile->state_reads)
 		done = read_more(profile, frames, object, profile->state_reads, done);
 	frames->read_object = object;
@@ -96,33 +107,35 @@ static __always_inline long place_of(const struct tlswatch_field *field, __u32 d
 	return field->at;
 }
 
-/* Takes a scalar fact out of the scratch; returns its bit, or 0 where it is absent. */
-__noinline __u32 read_field(const struct tlswatch_profile *profile, const struct frames *frames, __u32 done, __u32 fact,
-			    __u32 *value)
+/* Takes a scalar fact (below TLSWATCH_SLOTS) out of the scratch; returns its bit, or 0 where it is absent. */
+static __always_inline __u32 take_field(const struct tlswatch_profile *profile, const struct frames *frames, __u32 done,
+					__u32 fact, __u32 *value)
 {
-	const struct tlswatch_field *field;
+	const struct tlswatch_field *field = &profile->fact[fact];
 	__u32 found;
 	__u64 at;
 
-	if (!profile || !frames || !value)
-		return 0;
 	*value = 0;
-	if (fact >= TLSWATCH_SLOTS)
-		return 0;
-	field = &profile->fact[fact];
 	at = place_of(field, done); /* -1 is beyond every bound */
 	barrier_var(at);
 	if (at > TLSWATCH_SCRATCH_SIZE - sizeof(found))
 		return 0;
 	found = *(__u32 *)(frames->scratch + at);
-	if (field->size == 1)
-		found &= 0xff;
-	else if (field->size == 2)
-		found &= 0xffff;
+	if (field->size < 4)
+		found &= field->size == 1 ? 0xff : 0xffff;
 	if (field->offset)
 		found = (found & field->offset) != 0;
 	*value = found;
 	return 1U << fact;
+}
+
+/* The same for one of which the verifier does not know that it is a scalar. */
+__noinline __u32 read_field(const struct tlswatch_profile *profile, const struct frames *frames, __u32 done, __u32 fact,
+			    __u32 *value)
+{
+	if (!profile || !frames || !value || fact >= TLSWATCH_SLOTS)
+		return 0;
+	return take_field(profile, frames, done, fact, value);
 }
 
 /* The address that a fact is, or 0 where it is absent. */
@@ -157,8 +170,8 @@ static __always_inline bool contains(const struct tlswatch_states *set, __u32 st
 }
 
 /* Whether a test holds of what the first read has brought. */
-static __noinline bool holds(const struct tlswatch_profile *profile, const struct tlswatch_test *test,
-			     const struct frames *frames, __u32 done)
+static __always_inline bool holds(const struct tlswatch_profile *profile, const struct tlswatch_test *test,
+				  const struct frames *frames, __u32 done)
 {
 	__u32 value;
 

@@ -160,7 +160,7 @@ static __noinline struct frames *frames_of_goroutine(__u64 g, bool create)
 }
 
 /* The calling thread's calls in progress. With `create` there are some, but for want of memory. */
-static __noinline struct frames *frames_of_thread(bool create)
+static __always_inline struct frames *frames_of_thread(bool create)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	__u32 tid = task->pid, index = tid & (THREAD_SLOTS - 1);
@@ -194,7 +194,7 @@ static __always_inline struct frames *frames_at(struct pt_regs *ctx, const struc
 }
 
 /* Lets go of a thread's memory that holds no call; nothing of it may be used behind this. */
-static __noinline int release_thread(struct frames *frames)
+static __always_inline int release_thread(struct frames *frames)
 {
 	if (frames->owner != DISPLACED) {
 		frames->owner = 0;
@@ -205,7 +205,7 @@ static __noinline int release_thread(struct frames *frames)
 }
 
 /* The same at the end of a hit, whatever its site's calls are kept by. */
-static __noinline int leave_frames(struct pt_regs *ctx, const struct tlswatch_site *site, struct frames *frames)
+static __always_inline int leave_frames(struct pt_regs *ctx, const struct tlswatch_site *site, struct frames *frames)
 {
 	struct goroutine_key key = { .pid = bpf_get_current_pid_tgid() >> 32 };
 

@@ -185,10 +185,10 @@ struct frames {
 	__u32 read_done;
 	__u32 next_continues; /* of the next frame: with it no handshake begins */
 	struct frame frame[FRAMES];
-	__u8 scratch[TLSWATCH_SCRATCH_SIZE];
 	struct tlswatch_call_return record;
 	struct tlswatch_step step[TLSWATCH_STEPS]; /* of the innermost call */
 	__u8 text[RECORD_SIZE - sizeof(struct tlswatch_call_return) - TLSWATCH_STEPS * sizeof(struct tlswatch_step)];
+	__u8 scratch[TLSWATCH_SCRATCH_SIZE]; /* last: most of it is seldom touched */
 };
 
 /*
@@ -343,14 +343,20 @@ static __always_inline void count_hit(__u32 program)
 	count(program, __builtin_offsetof(struct tlswatch_counters, hits));
 }
 
-static __always_inline void count_drop(__u32 program, enum tlswatch_drop why)
+static __noinline int count_drop(__u32 program, enum tlswatch_drop why)
 {
+	struct tlswatch_counters *counter = bpf_map_lookup_elem(&counters, &program);
+	__u64 reason = why;
+
 	if (why <= TLSWATCH_DROP_NO_MEMORY) {
 		/* The time first: whoever sees the count sees a time that is not too early. */
 		shared.losses.last_ns = bpf_ktime_get_ns();
 		__sync_fetch_and_add(&shared.losses.count, 1);
 	}
-	count(program, __builtin_offsetof(struct tlswatch_counters, dropped[0]) + sizeof(__u64) * why);
+	barrier_var(reason); /* the bound is for the verifier */
+	if (counter && reason < TLSWATCH_DROP_COUNT)
+		__sync_fetch_and_add(&counter->dropped[reason], 1);
+	return 0;
 }
 
 /* Both at once, where hits are that cheap. */

@@ -72,7 +72,7 @@ static __always_inline bool is_taken(struct pt_regs *ctx, __u32 condition)
 }
 #endif
 
-static __noinline __u64 instruction_pointer(struct pt_regs *ctx)
+static __always_inline __u64 instruction_pointer(struct pt_regs *ctx)
 {
 	__u64 value = 0;
 
@@ -81,7 +81,7 @@ static __noinline __u64 instruction_pointer(struct pt_regs *ctx)
 }
 
 /* What stands at a place; 0 where there is none. */
-static __noinline __u64 value_at(struct pt_regs *ctx, const struct tlswatch_place *place)
+static __always_inline __u64 value_at(struct pt_regs *ctx, const struct tlswatch_place *place)
 {
 	__u64 value, found = 0;
 

@@ -45,7 +45,7 @@ __noinline int submit_enter(struct frames *frames, struct tlswatch_profile *prof
 		    sizeof(*record), TLSWATCH_HOOK_CALL);
 #pragma clang loop unroll(disable)
 	for (__u32 slot = 0; slot < TLSWATCH_STATE_SLOTS; slot++)
-		present |= read_field(profile, frames, done, slot, &record->state[slot]);
+		present |= take_field(profile, frames, done, slot, &record->state[slot]);
 	record->server = frame->server;
 	record->present = present;
 	record->reserved = 0;
@@ -55,8 +55,8 @@ __noinline int submit_enter(struct frames *frames, struct tlswatch_profile *prof
 }
 
 /* Whether the object is a server's: by the call's own argument, or as the object has it. */
-static __noinline __u32 is_server(struct pt_regs *ctx, const struct tlswatch_site *site,
-				  const struct tlswatch_profile *profile, const struct frames *frames, __u32 done)
+static __always_inline __u32 is_server(struct pt_regs *ctx, const struct tlswatch_site *site,
+				       const struct tlswatch_profile *profile, const struct frames *frames, __u32 done)
 {
 	const struct tlswatch_test *test = &profile->server;
 
@@ -94,7 +94,7 @@ __noinline int begin_call(struct frames *frames, struct tlswatch_profile *profil
 }
 
 /* What the next frame keeps of the site. */
-static __noinline int mark_next(struct pt_regs *ctx, const struct tlswatch_site *site, struct frames *frames)
+static __always_inline int mark_next(struct pt_regs *ctx, const struct tlswatch_site *site, struct frames *frames)
 {
 	frames->next_goroutine = site->context == TLSWATCH_GOROUTINE;
 	frames->next_continues = site->flags & TLSWATCH_SITE_CONTINUES;
@@ -140,8 +140,8 @@ static __noinline int open_call(struct pt_regs *ctx, const struct tlswatch_site 
  * Whether the thread is in a call of the object that goes on: with its next step, or in a function that works through the rest
  * of them.
  */
-static __noinline bool is_in_call(const struct tlswatch_site *site, struct frames *frames,
-				  const struct tlswatch_profile *profile)
+static __always_inline bool is_in_call(const struct tlswatch_site *site, struct frames *frames,
+				       const struct tlswatch_profile *profile)
 {
 	struct frame *frame = top_frame(frames);
 	__u32 done, state;
@@ -211,7 +211,7 @@ static __noinline int read_facts(struct frames *frames, struct tlswatch_profile 
 	done = read_more(profile, frames, object, ~0U, done);
 #pragma clang loop unroll(disable)
 	for (__u32 slot = 0; slot < TLSWATCH_SLOTS; slot++)
-		record->present |= read_field(profile, frames, done, slot, &record->scalar[slot]);
+		record->present |= take_field(profile, frames, done, slot, &record->scalar[slot]);
 	did = (__u64)done << 32;
 	alpn = read_text(profile, frames, object, did | TLSWATCH_ALPN, at);
 	name = read_text(profile, frames, object, did | TLSWATCH_SERVER_NAME, at + alpn);
@@ -229,7 +229,7 @@ static __noinline bool read_progress(struct frames *frames, struct tlswatch_prof
 
 #pragma clang loop unroll(disable)
 	for (__u32 slot = 1; slot < TLSWATCH_STATE_SLOTS; slot++)
-		record->present |= read_field(profile, frames, done, slot, &record->scalar[slot]);
+		record->present |= take_field(profile, frames, done, slot, &record->scalar[slot]);
 	return !holds(profile, &profile->ended[0], frames, done) && !holds(profile, &profile->ended[1], frames, done);
 }
 
@@ -237,8 +237,8 @@ static __noinline bool read_progress(struct frames *frames, struct tlswatch_prof
  * Whether a call that has come back with this result may leave the handshake going on: by its result, where the library's tell,
  * else by its state and by what the transport gave it.
  */
-static __noinline bool may_go_on(const struct tlswatch_profile *profile, const struct frame *frame, __u32 state,
-				 __s32 result)
+static __always_inline bool may_go_on(const struct tlswatch_profile *profile, const struct frame *frame, __u32 state,
+				      __s32 result)
 {
 	if (!profile->wait_results[0])
 		return result != profile->done_result && !contains(&profile->end, state) && !frame->failed &&
@@ -251,7 +251,7 @@ static __noinline bool may_go_on(const struct tlswatch_profile *profile, const s
 }
 
 /* Whether the call left everything as it was: no byte moved, and no state. */
-static __noinline bool is_without_effect(struct tlswatch_call_return *record, struct frame *frame)
+static __always_inline bool is_without_effect(struct tlswatch_call_return *record, struct frame *frame)
 {
 	if (frame->began || !frame->enter_ns || frame->steps || frame->first_send_ns ||
 	    frame->input_ns != frame->enter_ns)
@@ -309,8 +309,8 @@ static __noinline int fill_connection(struct tlswatch_call_return *record, const
 }
 
 /* How the rest is to be taken. `done` is the set of reads that were done. */
-static __noinline int fill_flags(struct tlswatch_call_return *record, struct tlswatch_profile *profile,
-				 struct frames *frames, struct frame *frame, __u32 done)
+static __always_inline int fill_flags(struct tlswatch_call_return *record, struct tlswatch_profile *profile,
+				      struct frames *frames, struct frame *frame, __u32 done)
 {
 	record->flags = frame->goroutine ? TLSWATCH_CALL_WAITS : 0;
 	/* What had a socket has a peer. */
@@ -370,8 +370,8 @@ __noinline int submit_return(struct frames *frames, struct tlswatch_profile *pro
 }
 
 /* The call is over: its record, and what its steps' hits are counted as. */
-static __noinline int end_call(struct frames *frames, struct tlswatch_profile *profile, struct frame *frame, __u64 now,
-			       __s32 result)
+static __always_inline int end_call(struct frames *frames, struct tlswatch_profile *profile, struct frame *frame,
+				    __u64 now, __s32 result)
 {
 	if (!profile || !profile->enabled)
 		count_drop(TLSWATCH_PROGRAM_RETURN, TLSWATCH_DROP_DISABLED);
@@ -402,7 +402,7 @@ static __noinline int return_call(struct pt_regs *ctx, const struct tlswatch_sit
 }
 
 /* What the call returns. */
-static __noinline __s32 result_of(struct pt_regs *ctx, const struct tlswatch_site *site, struct frames *frames)
+static __always_inline __s32 result_of(struct pt_regs *ctx, const struct tlswatch_site *site, struct frames *frames)
 {
 	if (site->argument.kind == TLSWATCH_NOWHERE)
 		return TLSWATCH_NO_RESULT;
@@ -415,7 +415,8 @@ static __noinline __s32 result_of(struct pt_regs *ctx, const struct tlswatch_sit
 }
 
 /* Whether a site that calls may leave by is passed without leaving one: by its flags. */
-static __noinline bool goes_on(struct pt_regs *ctx, const struct tlswatch_site *site, struct frame *frame, __u64 object)
+static __always_inline bool goes_on(struct pt_regs *ctx, const struct tlswatch_site *site, struct frame *frame,
+				    __u64 object)
 {
 	if (site->flags & TLSWATCH_SITE_STEPS && !(__u32)value_at(ctx, &site->argument) &&
 	    value_at(ctx, &site->argument2))
