@@ -1,44 +1,27 @@
 #!/usr/bin/env bash
-# make-deb.sh BINARY DIRECTORY: writes tlswatch_VERSION_amd64.deb into DIRECTORY, from a release binary. The same input
+# make-deb.sh BINARY DIRECTORY [STAGE]: writes tlswatch_VERSION_amd64.deb into DIRECTORY, from a release binary. The same input
 # makes the same package (stage-package.sh tells what the version and the times are). Needs dpkg-dev.
 set -euo pipefail
 
-binary=$(realpath "$1")
-mkdir -p "$2"
-output=$(realpath "$2")
-root=$(cd "$(dirname "$0")/.." && pwd)
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-umask 022
-export LC_ALL=C
-
-die() {
-    echo "make-deb: $1" >&2
-    exit 1
-}
-
-[[ $(uname -m) == x86_64 ]] || die "the package is for x86-64; this machine is not"
-"$root/scripts/stage-package.sh" "$binary" "$work/stage"
-version=$(<"$work/stage/version")
-SOURCE_DATE_EPOCH=$(<"$work/stage/epoch")
-export SOURCE_DATE_EPOCH
+# shellcheck source=scripts/package-begin.sh
+. "$(dirname "$0")/package-begin.sh"
 
 tree=$work/tree
 put() { install -D -m "$1" "$2" "$tree$3"; }                                             # MODE FILE PLACE
 compress() { install -d "$tree${2%/*}" && gzip -9 -n <"$1" >"$tree$2" && chmod 644 "$tree$2"; } # FILE PLACE
 
-put 755 "$work/stage/tlswatch" /usr/bin/tlswatch
+put 755 "$stage/tlswatch" /usr/bin/tlswatch
 # Where Debian 12's own packages have it; later ones find it there too.
 put 644 "$root/packaging/tlswatch.service" /lib/systemd/system/tlswatch.service
 put 644 "$root/packaging/tlswatch.yml" /etc/tlswatch/tlswatch.yml
 compress "$root/packaging/tlswatch.1" /usr/share/man/man1/tlswatch.1.gz
-put 644 "$work/stage/completions/tlswatch.bash" /usr/share/bash-completion/completions/tlswatch
-put 644 "$work/stage/completions/_tlswatch" /usr/share/zsh/vendor-completions/_tlswatch
-put 644 "$work/stage/completions/tlswatch.fish" /usr/share/fish/vendor_completions.d/tlswatch.fish
+put 644 "$stage/completions/tlswatch.bash" /usr/share/bash-completion/completions/tlswatch
+put 644 "$stage/completions/_tlswatch" /usr/share/zsh/vendor-completions/_tlswatch
+put 644 "$stage/completions/tlswatch.fish" /usr/share/fish/vendor_completions.d/tlswatch.fish
 
 head -n 3 "$root/LICENSE" | grep -q 'Apache License' || die "packaging/debian/copyright says Apache-2.0, LICENSE does not"
 put 644 "$root/packaging/debian/copyright" /usr/share/doc/tlswatch/copyright
-compress "$work/stage/third-party.txt" /usr/share/doc/tlswatch/third-party.txt.gz
+compress "$stage/third-party.txt" /usr/share/doc/tlswatch/third-party.txt.gz
 compress "$root/README.md" /usr/share/doc/tlswatch/README.md.gz
 compress "$root/docs/configuration.md" /usr/share/doc/tlswatch/configuration.md.gz
 compress "$root/docs/sessions.md" /usr/share/doc/tlswatch/sessions.md.gz

@@ -10,28 +10,17 @@
 # The same input makes the same files (stage-package.sh tells what the version and the times are).
 set -euo pipefail
 
-binary=$(realpath "$1")
-mkdir -p "$2"
-output=$(realpath "$2")
-root=$(cd "$(dirname "$0")/.." && pwd)
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-umask 022
-export LC_ALL=C
-
-"$root/scripts/stage-package.sh" "$binary" "$work/stage"
-version=$(<"$work/stage/version")
-SOURCE_DATE_EPOCH=$(<"$work/stage/epoch")
-export SOURCE_DATE_EPOCH
+# shellcheck source=scripts/package-begin.sh
+. "$(dirname "$0")/package-begin.sh"
 
 name=tlswatch-$version-linux-x86_64
 tree=$work/$name
 put() { install -D -m "$1" "$2" "$tree/$3"; } # MODE FILE PLACE
 
-put 755 "$work/stage/tlswatch" tlswatch
-put 644 "$work/stage/third-party.txt" THIRD-PARTY.txt
+put 755 "$stage/tlswatch" tlswatch
+put 644 "$stage/third-party.txt" THIRD-PARTY.txt
 for file in LICENSE README.md ARCHITECTURE.md CHANGELOG.md CONTRIBUTING.md SECURITY.md; do put 644 "$root/$file" "$file"; done
-for file in "$work"/stage/completions/*; do put 644 "$file" "completions/${file##*/}"; done
+for file in "$stage"/completions/*; do put 644 "$file" "completions/${file##*/}"; done
 for file in tlswatch.1 tlswatch.service tlswatch.yml; do put 644 "$root/packaging/$file" "$file"; done
 for folder in docs docs/runbooks metrics packaging/examples; do
     for file in "$root/$folder"/*.*; do put 644 "$file" "${folder#packaging/}/${file##*/}"; done
@@ -49,11 +38,11 @@ pack() { # a tar archive of DIRECTORY/NAME that depends on nothing but its files
 pack "$work" "$name" >"$output/$name.tar.gz"
 git -C "$root" archive --prefix="tlswatch-$version/" HEAD | gzip -9 -n >"$output/tlswatch-$version-source.tar.gz"
 debug=$name-debug
-install -D -m 644 "$work/stage/tlswatch.debug" "$work/$debug/tlswatch.debug"
+install -D -m 644 "$stage/tlswatch.debug" "$work/$debug/tlswatch.debug"
 pack "$work" "$debug" >"$output/$debug.tar.gz"
-install -m 644 "$work/stage/sbom.spdx.json" "$output/tlswatch-$version.spdx.json"
-"$root/scripts/make-deb.sh" "$binary" "$output" >/dev/null
-"$root/scripts/make-rpm.sh" "$binary" "$output" >/dev/null
+install -m 644 "$stage/sbom.spdx.json" "$output/tlswatch-$version.spdx.json"
+"$root/scripts/make-deb.sh" "$binary" "$output" "$stage" >/dev/null
+"$root/scripts/make-rpm.sh" "$binary" "$output" "$stage" >/dev/null
 cd "$output"
 files=("$name.tar.gz" "$debug.tar.gz" "tlswatch-$version-source.tar.gz" "tlswatch_${version}_amd64.deb" "tlswatch-$version-1.x86_64.rpm" "tlswatch-$version.spdx.json")
 sha256sum "${files[@]}" >SHA256SUMS

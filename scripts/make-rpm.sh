@@ -1,43 +1,27 @@
 #!/usr/bin/env bash
-# make-rpm.sh BINARY DIRECTORY: writes tlswatch-VERSION-1.x86_64.rpm into DIRECTORY, from a release binary, for Fedora, SUSE, Red
-# Hat Enterprise Linux and their kin, as far as their C library is as new as the one that the binary was linked with (built on
+# make-rpm.sh BINARY DIRECTORY [STAGE]: writes tlswatch-VERSION-1.x86_64.rpm into DIRECTORY, from a release binary, for Fedora, SUSE,
+# Red Hat Enterprise Linux and their kin, as far as their C library is as new as the one that the binary was linked with (built on
 # Debian 12, it requires glibc 2.36). The same input makes the same package (stage-package.sh tells what the version and the
 # times are). Needs rpmbuild, which Debian has in its package rpm.
 set -euo pipefail
 
-binary=$(realpath "$1")
-mkdir -p "$2"
-output=$(realpath "$2")
-root=$(cd "$(dirname "$0")/.." && pwd)
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-umask 022
-export LC_ALL=C TZ=UTC
-
-die() {
-    echo "make-rpm: $1" >&2
-    exit 1
-}
+# shellcheck source=scripts/package-begin.sh
+. "$(dirname "$0")/package-begin.sh"
 
 command -v rpmbuild >/dev/null || die "there is no rpmbuild: install Debian's package rpm"
-[[ $(uname -m) == x86_64 ]] || die "the package is for x86-64; this machine is not"
-"$root/scripts/stage-package.sh" "$binary" "$work/stage"
-version=$(<"$work/stage/version")
-SOURCE_DATE_EPOCH=$(<"$work/stage/epoch")
-export SOURCE_DATE_EPOCH
 
 tree=$work/tree
 put() { install -D -m "$1" "$2" "$tree$3"; } # MODE FILE PLACE
-put 755 "$work/stage/tlswatch" /usr/bin/tlswatch
+put 755 "$stage/tlswatch" /usr/bin/tlswatch
 put 644 "$root/packaging/tlswatch.service" /usr/lib/systemd/system/tlswatch.service
 put 644 "$root/packaging/tlswatch.yml" /etc/tlswatch/tlswatch.yml
 install -d "$tree/usr/share/man/man1"
 gzip -9 -n <"$root/packaging/tlswatch.1" >"$tree/usr/share/man/man1/tlswatch.1.gz"
-put 644 "$work/stage/completions/tlswatch.bash" /usr/share/bash-completion/completions/tlswatch
-put 644 "$work/stage/completions/_tlswatch" /usr/share/zsh/site-functions/_tlswatch
-put 644 "$work/stage/completions/tlswatch.fish" /usr/share/fish/vendor_completions.d/tlswatch.fish
+put 644 "$stage/completions/tlswatch.bash" /usr/share/bash-completion/completions/tlswatch
+put 644 "$stage/completions/_tlswatch" /usr/share/zsh/site-functions/_tlswatch
+put 644 "$stage/completions/tlswatch.fish" /usr/share/fish/vendor_completions.d/tlswatch.fish
 put 644 "$root/LICENSE" /usr/share/licenses/tlswatch/LICENSE
-put 644 "$work/stage/third-party.txt" /usr/share/licenses/tlswatch/THIRD-PARTY.txt
+put 644 "$stage/third-party.txt" /usr/share/licenses/tlswatch/THIRD-PARTY.txt
 documents=/usr/share/doc/tlswatch
 for file in "$root"/{README,CHANGELOG}.md "$root"/docs/*.{md,json,png}; do put 644 "$file" "$documents/${file##*/}"; done
 for file in "$root"/docs/runbooks/*.md; do put 644 "$file" "$documents/runbooks/${file##*/}"; done
