@@ -54,9 +54,11 @@ enum {
 	TCP_SYN_SENT = 2,
 	TCP_SYN_RECV = 3,
 	TCP_FIN_WAIT1 = 4,
+	TCP_TIME_WAIT = 6,
 	TCP_CLOSE = 7,
 	TCP_LAST_ACK = 9,
 	TCP_LISTEN = 10,
+	TCP_NEW_SYN_RECV = 12, /* of a request, which is no full socket */
 };
 
 /* The probe context is the target's registers: the kernel's ABI, not relocated. */
@@ -254,16 +256,20 @@ struct sock_cgroup_data {
 	struct cgroup *cgroup;
 };
 
+struct bpf_local_storage;
+
 struct sock {
 	struct sock_common __sk_common;
 	struct sock_cgroup_data sk_cgrp_data;
 	socket_lock_t sk_lock;
-	__u16 sk_protocol;        /* its own field since 5.6 (kernel bf9765145b85) */
-	struct socket *sk_socket; /* NULL once nobody has it open */
+	__u16 sk_protocol;                        /* its own field since 5.6 (kernel bf9765145b85) */
+	struct socket *sk_socket;                 /* NULL once nobody has it open */
+	struct bpf_local_storage *sk_bpf_storage; /* NULL: it has none */
 };
 
 struct tcp_sock {
 	__u32 rcv_nxt;        /* the next byte that TCP expects */
+	__u32 snd_nxt;        /* the next byte that it sends for the first time */
 	__u32 write_seq;      /* behind the last byte that the program has written */
 	__u64 bytes_received; /* without the peer's SYN */
 	__u64 bytes_acked;    /* by the peer: the SYN is one of them */

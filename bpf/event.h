@@ -347,8 +347,8 @@ struct tlswatch_message {
 enum tlswatch_wire_path {
 	TLSWATCH_WIRE_PATH_OTHER = 0, /* neither TCP's nor of QUIC's handshake, or of no full socket */
 	TLSWATCH_WIRE_PATH_OLD,       /* its connection has carried 64 KB both ways, or 256 segments with data */
-	TLSWATCH_WIRE_PATH_DONE,      /* its connection's handshake is over, or it began before the programs */
-	TLSWATCH_WIRE_PATH_PLAIN,     /* no ClientHello so far on its connection */
+	TLSWATCH_WIRE_PATH_DONE,  /* its connection has had so many segments that none begins a handshake any more */
+	TLSWATCH_WIRE_PATH_PLAIN, /* its connection is in no handshake */
 	TLSWATCH_WIRE_PATH_HANDSHAKE,
 	TLSWATCH_WIRE_PATH_COUNT,
 };

@@ -85,6 +85,26 @@ static __noinline int follow(struct __sk_buff *skb, struct bpf_sock *sk, struct 
 	return 0;
 }
 
+/* The socket's, NULL where it has none. Most sockets have no storage at all, which a helper takes longer to find. */
+static __always_inline struct wire_flow *flow_of(struct bpf_sock *sk, struct tcp_sock *tcp)
+{
+	return ((struct sock *)tcp)->sk_bpf_storage ? bpf_sk_storage_get(&wire_flows, sk, NULL, 0) : NULL;
+}
+
+/*
+ * Where in a segment's payload a ClientHello begins; negative where none does. One that comes again, by a retransmission or as
+ * a duplicate, was seen the first time, and its handshake may be over.
+ */
+static __always_inline int find_new_hello(struct __sk_buff *skb, struct tcp_sock *tcp,
+					  const struct wire_segment *segment, __u32 direction)
+{
+	__u32 next = direction == TLSWATCH_SEND ? tcp->snd_nxt : tcp->rcv_nxt;
+
+	if (!segment->payload || (__s32)(segment->sequence - next) < 0)
+		return -1;
+	return find_client_hello(skb, segment->offset);
+}
+
 static __always_inline int look(struct __sk_buff *skb, struct bpf_sock *sk, struct tcp_sock *tcp, __u32 direction)
 {
 	struct wire_segment segment = {};
@@ -96,33 +116,25 @@ static __always_inline int look(struct __sk_buff *skb, struct bpf_sock *sk, stru
 			note_on_listener(skb, tcp);
 		return 0;
 	}
-	flow = bpf_sk_storage_get(&wire_flows, sk, NULL, 0);
+	flow = flow_of(sk, tcp);
 	if (!flow && sk->state == TCP_SYN_RECV && tcp->bytes_received > 1)
 		flow = take_syn(sk, tcp);
-	if (!flow && (tcp->bytes_received > 1 || tcp->bytes_acked > 1)) {
+	if (!flow && tcp->data_segs_in + tcp->data_segs_out > WIRE_PLAIN_SEGMENTS) {
 		count_packet(TLSWATCH_WIRE_PATH_DONE);
 		return 0;
 	}
 	if (wire_parse(skb, &segment))
 		return 0;
+	segment.what = direction == TLSWATCH_SEND ? TLSWATCH_WIRE_SENT : 0;
 	if (!flow) {
-		if (!segment.payload || sk->state > TCP_SYN_RECV) {
+		at = sk->state > TCP_SYN_RECV ? -1 : find_new_hello(skb, tcp, &segment, direction);
+		if (at < 0) {
 			count_packet(TLSWATCH_WIRE_PATH_PLAIN);
 			return 0;
 		}
 		flow = bpf_sk_storage_get(&wire_flows, sk, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
 		if (!flow)
 			return 0;
-	}
-	segment.what = direction == TLSWATCH_SEND ? TLSWATCH_WIRE_SENT : 0;
-	if (flow->phase == WIRE_BEFORE) {
-		at = segment.payload ? find_client_hello(skb, segment.offset) : -1;
-		if (at < 0) {
-			count_packet(TLSWATCH_WIRE_PATH_PLAIN);
-			if (segment.payload && ++flow->segments > WIRE_PLAIN_SEGMENTS)
-				bpf_sk_storage_delete(&wire_flows, sk);
-			return 0;
-		}
 		wire_begin(flow, tcp, bpf_get_socket_cookie(skb), direction | (__u64)(segment.sequence + at) << 32);
 		segment.what |= TLSWATCH_WIRE_BEGINS;
 	}
@@ -136,6 +148,22 @@ static __always_inline bool is_old(const struct tcp_sock *tcp)
 	       tcp->data_segs_in + tcp->data_segs_out > WIRE_PAST_SEGMENTS;
 }
 
+/* The socket as TCP has it, NULL where it is none of TCP's or no full one. */
+static __always_inline struct tcp_sock *tcp_of(struct bpf_sock *sk)
+{
+	struct sock *full;
+	int state;
+
+	if (!knobs.has_cast)
+		return bpf_skc_to_tcp_sock(sk);
+	/* As the helper does it, but without the call. */
+	full = bpf_rdonly_cast(sk, bpf_core_type_id_kernel(struct sock));
+	state = full->__sk_common.skc_state;
+	if (state == TCP_TIME_WAIT || state == TCP_NEW_SYN_RECV || full->sk_protocol != IPPROTO_TCP)
+		return NULL;
+	return bpf_rdonly_cast(sk, bpf_core_type_id_kernel(struct tcp_sock));
+}
+
 /* The cheapest test first: most packets are of connections that have carried much. */
 static __always_inline void pass(struct __sk_buff *skb, __u32 direction)
 {
@@ -144,7 +172,7 @@ static __always_inline void pass(struct __sk_buff *skb, __u32 direction)
 
 	if (!sk)
 		return;
-	tcp = bpf_skc_to_tcp_sock(sk);
+	tcp = tcp_of(sk);
 	if (tcp && is_old(tcp)) {
 		count_packet(TLSWATCH_WIRE_PATH_OLD);
 		return;

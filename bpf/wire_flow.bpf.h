@@ -10,7 +10,7 @@
 
 /* Once a connection has carried so much both ways, its handshake is over, or there was none. */
 #define WIRE_PAST 65536
-/* A ClientHello begins in one of so many segments with payload (STARTTLS and the like come before it). */
+/* A ClientHello begins in one of the first segments with payload, both ways (STARTTLS and the like come before it). */
 #define WIRE_PLAIN_SEGMENTS 40
 /* And a handshake has no more than so many. */
 #define WIRE_SEGMENTS 64

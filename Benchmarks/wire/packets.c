@@ -4,12 +4,13 @@
  * Both ends are in this one thread, which is in the control group GROUP, and its CPU time is what is measured: of round trips
  * of 64 bytes (two packets each way: the data and nothing else, or its acknowledgement). Parts without a program lie around
  * those with one (A B B A), and each round has all variants, so that what drifts cancels. Run it in a network namespace of its
- * own, whose loopback is up. Prints nanoseconds a packet: the median of the paired differences and its quartiles, and the
- * median of the rounds' ratios. Exit status 1 where the goals are missed.
+ * own, whose loopback is up. Prints nanoseconds a packet: the median of the paired differences and its quartiles, and ratios
+ * of those medians. Exit status 1 where the goals are missed.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <bpf/bpf.h>
+#include <bpf/btf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -23,6 +24,8 @@
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "event.h"
 
 #define ROUND_TRIPS 4000
 #define FEW_ROUND_TRIPS 40 /* of a connection that is new */
@@ -127,6 +130,23 @@ static double part(const struct variant *variant)
 	return time / ROUND_TRIPS;
 }
 
+/* As tlswatch sets it before it loads its programs: what the kernel has. */
+static void set_knobs(struct bpf_object *object)
+{
+	struct btf *kernel = btf__load_vmlinux_btf();
+	struct bpf_map *constants = bpf_object__find_map_by_name(object, ".rodata");
+	struct tlswatch_knobs *knobs;
+	size_t size = 0;
+
+	if (!constants)
+		return;
+	knobs = (void *)bpf_map__initial_value(constants, &size);
+	if (!knobs || size != sizeof(*knobs))
+		fail("the programs have other constants than knobs");
+	knobs->has_cast = btf__find_by_name_kind(kernel, "bpf_rdonly_cast", BTF_KIND_FUNC) > 0;
+	btf__free(kernel);
+}
+
 static struct bpf_object *load(const char *path, const char *prefix)
 {
 	struct bpf_object *object = bpf_object__open(path);
@@ -134,6 +154,7 @@ static struct bpf_object *load(const char *path, const char *prefix)
 
 	if (!object)
 		fail(path);
+	set_knobs(object);
 	bpf_object__for_each_program(program, object)
 		bpf_program__set_autoload(program, !strncmp(bpf_program__name(program), prefix, strlen(prefix)));
 	if (bpf_object__load(object))
@@ -189,14 +210,18 @@ static void measure(struct variant *variant, struct bpf_object *object, int grou
 	variant->bare[round] = (time[0] + time[3]) / 2;
 }
 
-/* The median of what a variant costs over what another does in the same round. */
+static double cost(const struct variant *variant, int rounds)
+{
+	double cost[MOST_ROUNDS];
+
+	memcpy(cost, variant->cost, sizeof(cost));
+	return median(cost, rounds);
+}
+
+/* Of the medians: a round's own ratio is one of two small differences, and says little. */
 static double ratio(const struct variant *variant, const struct variant *to, int rounds)
 {
-	double ratios[MOST_ROUNDS];
-
-	for (int i = 0; i < rounds; i++)
-		ratios[i] = variant->cost[i] / to->cost[i];
-	return median(ratios, rounds);
+	return cost(variant, rounds) / cost(to, rounds);
 }
 
 static void print(struct variant *variant, int rounds)

@@ -14,6 +14,6 @@ compile() {
 }
 compile Benchmarks/wire/empty.bpf.c "$work/empty.o"
 compile bpf/tlswatch.bpf.c "$work/tlswatch.o"
-"${CC:-gcc}" -O2 -Wall -Wextra -Werror Benchmarks/wire/packets.c -o "$work/packets" -lbpf
+"${CC:-gcc}" -O2 -Wall -Wextra -Werror -Ibpf Benchmarks/wire/packets.c -o "$work/packets" -lbpf
 unshare -n sh -c 'ip link set lo up && exec "$@"' sh \
     "$work/packets" "$work/empty.o" "$work/tlswatch.o" "$group" "$other" "${1:-15}"

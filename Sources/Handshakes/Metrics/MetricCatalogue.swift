@@ -156,7 +156,8 @@ package enum MetricCatalogue {
         "tlswatch_wire_packets_total", .counter, labels: ["path"],
         help:
             "Packets of the observed control groups, by how far they were looked at: old (64 KB both ways, or 256 "
-            + "packets with data), done, plain (no ClientHello so far), handshake, other (neither TCP nor QUIC's handshakes). "
+            + "packets with data), done (40 packets with data, and no handshake), plain (no handshake so far), handshake, "
+            + "other (neither TCP nor QUIC's handshakes). "
             + "Approximate: may miss some.",
         cost: "5 with --wire")
     package static let wireGroups = MetricDescriptor(
