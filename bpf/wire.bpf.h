@@ -105,7 +105,22 @@ static __always_inline int find_new_hello(struct __sk_buff *skb, struct tcp_sock
 	return find_client_hello(skb, segment->offset);
 }
 
-static __always_inline int look(struct __sk_buff *skb, struct bpf_sock *sk, struct tcp_sock *tcp, __u32 direction)
+/* A handshake begins with the ClientHello that begins so far behind the segment's payload's beginning. */
+static __noinline int begin_flow(struct __sk_buff *skb, struct bpf_sock *sk, struct tcp_sock *tcp,
+				 struct wire_segment *segment, __u32 at)
+{
+	__u32 direction = segment->what & TLSWATCH_WIRE_SENT ? TLSWATCH_SEND : TLSWATCH_RECEIVE;
+	struct wire_flow *flow = bpf_sk_storage_get(&wire_flows, sk, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
+
+	if (!flow)
+		return 0;
+	wire_begin(flow, tcp, bpf_get_socket_cookie(skb), direction | (__u64)(segment->sequence + at) << 32);
+	segment->what |= TLSWATCH_WIRE_BEGINS;
+	return follow(skb, sk, tcp, flow, segment);
+}
+
+/* As path_of. */
+static __always_inline __u32 look(struct __sk_buff *skb, struct bpf_sock *sk, struct tcp_sock *tcp, __u32 direction)
 {
 	struct wire_segment segment = {};
 	struct wire_flow *flow;
@@ -114,31 +129,25 @@ static __always_inline int look(struct __sk_buff *skb, struct bpf_sock *sk, stru
 	if (sk->state == TCP_LISTEN) {
 		if (direction == TLSWATCH_RECEIVE)
 			note_on_listener(skb, tcp);
-		return 0;
+		return TLSWATCH_WIRE_PATH_COUNT;
 	}
 	flow = flow_of(sk, tcp);
 	if (!flow && sk->state == TCP_SYN_RECV && tcp->bytes_received > 1)
 		flow = take_syn(sk, tcp);
-	if (!flow && tcp->data_segs_in + tcp->data_segs_out > WIRE_PLAIN_SEGMENTS) {
-		count_packet(TLSWATCH_WIRE_PATH_DONE);
-		return 0;
-	}
+	if (!flow && tcp->data_segs_in + tcp->data_segs_out > WIRE_PLAIN_SEGMENTS)
+		return TLSWATCH_WIRE_PATH_DONE;
 	if (wire_parse(skb, &segment))
-		return 0;
+		return TLSWATCH_WIRE_PATH_COUNT;
 	segment.what = direction == TLSWATCH_SEND ? TLSWATCH_WIRE_SENT : 0;
-	if (!flow) {
-		at = sk->state > TCP_SYN_RECV ? -1 : find_new_hello(skb, tcp, &segment, direction);
-		if (at < 0) {
-			count_packet(TLSWATCH_WIRE_PATH_PLAIN);
-			return 0;
-		}
-		flow = bpf_sk_storage_get(&wire_flows, sk, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
-		if (!flow)
-			return 0;
-		wire_begin(flow, tcp, bpf_get_socket_cookie(skb), direction | (__u64)(segment.sequence + at) << 32);
-		segment.what |= TLSWATCH_WIRE_BEGINS;
+	if (flow) {
+		follow(skb, sk, tcp, flow, &segment);
+		return TLSWATCH_WIRE_PATH_COUNT;
 	}
-	return follow(skb, sk, tcp, flow, &segment);
+	at = sk->state > TCP_SYN_RECV ? -1 : find_new_hello(skb, tcp, &segment, direction);
+	if (at < 0)
+		return TLSWATCH_WIRE_PATH_PLAIN;
+	begin_flow(skb, sk, tcp, &segment, at);
+	return TLSWATCH_WIRE_PATH_COUNT;
 }
 
 /* Whether a handshake is over on any connection that has carried so much: the cheapest test that there is. */
@@ -164,39 +173,36 @@ static __always_inline struct tcp_sock *tcp_of(struct bpf_sock *sk)
 	return bpf_rdonly_cast(sk, bpf_core_type_id_kernel(struct tcp_sock));
 }
 
-/* The cheapest test first: most packets are of connections that have carried much. */
-static __always_inline void pass(struct __sk_buff *skb, __u32 direction)
+/*
+ * How far a packet is looked at: enum tlswatch_wire_path; TLSWATCH_WIRE_PATH_COUNT where that is counted already, or is nothing.
+ * The cheapest test first: most packets are of connections that have carried much.
+ */
+static __always_inline __u32 path_of(struct __sk_buff *skb, __u32 direction)
 {
 	struct bpf_sock *sk = skb->sk;
 	struct tcp_sock *tcp;
 
 	if (!sk)
-		return;
+		return TLSWATCH_WIRE_PATH_COUNT;
 	tcp = tcp_of(sk);
-	if (tcp && is_old(tcp)) {
-		count_packet(TLSWATCH_WIRE_PATH_OLD);
-		return;
-	}
-	if (tcp) {
-		look(skb, sk, tcp, direction);
-		return;
-	}
+	if (tcp)
+		return is_old(tcp) ? TLSWATCH_WIRE_PATH_OLD : look(skb, sk, tcp, direction);
 	sk = bpf_sk_fullsock(sk);
-	if (!sk || sk->protocol != IPPROTO_UDP || !pass_udp(skb, direction))
-		count_packet(TLSWATCH_WIRE_PATH_OTHER);
+	return sk && sk->protocol == IPPROTO_UDP && pass_udp(skb, direction) ? TLSWATCH_WIRE_PATH_COUNT :
+									       TLSWATCH_WIRE_PATH_OTHER;
 }
 
 SEC("cgroup_skb/egress")
 int wire_egress(struct __sk_buff *skb)
 {
-	pass(skb, TLSWATCH_SEND);
+	count_packet(path_of(skb, TLSWATCH_SEND));
 	return 1;
 }
 
 SEC("cgroup_skb/ingress")
 int wire_ingress(struct __sk_buff *skb)
 {
-	pass(skb, TLSWATCH_RECEIVE);
+	count_packet(path_of(skb, TLSWATCH_RECEIVE));
 	return 1;
 }
 

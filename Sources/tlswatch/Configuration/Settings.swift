@@ -75,7 +75,7 @@ extension Setting {
             + "control groups of programs with connections on well-known TLS ports and no observed library; all: every "
             + "program of the host.",
         cost:
-            "Requires CAP_NET_ADMIN and cgroup v2. About 0.3 µs per packet of those control groups, about 450 bytes of "
+            "Requires CAP_NET_ADMIN and cgroup v2. About 0.2 µs per packet of those control groups, about 450 bytes of "
             + "kernel memory per connection until its handshake is over, 2 MB for QUIC's peers, and up to 16384 handshakes of "
             + "at most 17 kB each in tlswatch.",
         at: \.engine.wire

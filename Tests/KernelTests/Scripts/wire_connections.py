@@ -207,6 +207,89 @@ connect("deferred", tls_server(S), tls_client(C), listener_options=[(socket.IPPR
 connect("unknown-authority", tls_server(S), tls_client(ssl.create_default_context()))
 connect("no-shared-version", tls_server(server_context(minimum_version=ssl.TLSVersion.TLSv1_3)),
         tls_client(client_context(maximum_version=old)))
+
+
+def talk(exchanges, first):
+    """So many lines each way before TLS."""
+    def run(connection):
+        for _ in range(exchanges):
+            if first:
+                connection.sendall(b"?\n"), line(connection)
+            else:
+                line(connection), connection.sendall(b"!\n")
+    return run
+
+
+connect("after-talk", tls_server(S, talk(15, False)), tls_client(C, talk(15, True)))
+connect("after-long-talk", tls_server(S, talk(30, False)), tls_client(C, talk(30, True)))
+
+
+class Wire:
+    """What the loopback carries over IPv4 to a port, and back."""
+
+    def __init__(self, port):
+        self.port = port
+        self.raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0003))  # ETH_P_ALL
+        self.raw.bind(("lo", 0))
+        self.raw.settimeout(20)
+
+    def next(self):
+        """The next segment that arrives: the frame, its ports and its payload."""
+        while True:
+            frame, address = self.raw.recvfrom(65536)
+            ip = frame[14:]
+            if address[2] != socket.PACKET_HOST or frame[12:14] != b"\x08\x00" or ip[9] != socket.IPPROTO_TCP:
+                continue
+            tcp = ip[(ip[0] & 15) * 4:struct.unpack(">H", ip[2:4])[0]]
+            ports = struct.unpack(">HH", tcp[:4])
+            if self.port in ports:
+                return frame, ports, tcp[(tcp[12] >> 4) * 4:]
+
+    def hello(self):
+        while True:
+            frame, ports, payload = self.next()
+            if ports[1] == self.port and payload[:1] == b"\x16" and payload[5:6] == b"\x01":
+                return frame
+
+    def send(self, frame):
+        """Sends a frame of this link again, with the checksum that the link had spared itself."""
+        ip = frame[14:]
+        length = struct.unpack(">H", ip[2:4])[0] - 20
+        tcp = bytearray(ip[20:20 + length])
+        tcp[16:18] = b"\0\0"
+        summed = ip[12:20] + struct.pack(">HH", socket.IPPROTO_TCP, length) + tcp + b"\0" * (length & 1)
+        total = sum(struct.unpack(">%dH" % (len(summed) // 2), summed))
+        while total >> 16:
+            total = (total & 0xffff) + (total >> 16)
+        tcp[16:18] = struct.pack(">H", ~total & 0xffff)
+        self.raw.send(frame[:34] + bytes(tcp))
+        # The server has had it: it answers what it knows already with a bare acknowledgement.
+        while self.next()[2] != self.hello_of(frame):
+            pass
+        while True:
+            _, ports, payload = self.next()
+            if ports[0] == self.port and not payload:
+                return
+
+    @staticmethod
+    def hello_of(frame):
+        tcp = frame[34:14 + struct.unpack(">H", frame[16:18])[0]]
+        return tcp[(tcp[12] >> 4) * 4:]
+
+
+def doubled(connection):
+    """The ClientHello comes again when the handshake is over."""
+    wire = Wire(connection.getpeername()[1])
+    tls = C.wrap_socket(connection, server_hostname="a.example", suppress_ragged_eofs=True)
+    facts = tls.version(), tls.cipher()[0]
+    tls.sendall(b"hi")
+    tls.recv(10)
+    wire.send(wire.hello())
+    tls.shutdown(socket.SHUT_WR)
+    return facts
+
+
+connect("doubled", tls_server(S), doubled)
 # Not TLS, closed, and plain text on both sides.
 connect("not-tls", lambda c: (c.recv(4000), c.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n"), c.close(), ("", ""))[-1], tls_client(C))
 connect("closed", lambda c: (c.recv(4000), c.close(), ("", ""))[-1], tls_client(C))
