@@ -1,5 +1,5 @@
 # The developer's verbs. `make run` and `make test` are all that a newcomer needs.
-.PHONY: deps build run test test-unit test-kernel test-go test-kernels test-packaging bench bench-allocations \
+.PHONY: deps build run test test-unit test-kernel test-go test-cycles test-kernels test-packaging bench bench-allocations \
 	bench-analysis bench-overhead bench-nginx bench-wire bench-host bench-soak fmt docs check install deb rpm dist protobuf
 
 SWIFT ?= swift
@@ -42,6 +42,13 @@ test-go: deps build
 	$(SWIFT) build --build-tests
 	TLSWATCH_GO=all $(SWIFT) test --skip-build --filter 'GoStackTests|GoBinaryTests'
 	@TLSWATCH_GO=all SWIFT="$(SWIFT)" ./scripts/kernel-tests.sh --filter "GoTests|GoCycleTests|GoroutineTests"
+
+# Probes go on and off a thousand times during handshakes of Go (a FIPS build too) and of BoringSSL; `make test` does it a
+# hundred times.
+test-cycles: CYCLES ?= 1000
+test-cycles: deps build
+	$(SWIFT) build --build-tests
+	@TLSWATCH_CYCLES=$(CYCLES) SWIFT="$(SWIFT)" ./scripts/kernel-tests.sh --filter "GoCycleTests|BoringSSLCostTests/attachCycles"
 
 test-kernels: deps build
 	./scripts/test-kernels.sh .build/release/tlswatch
