@@ -1,6 +1,6 @@
 # The developer's verbs. `make run` and `make test` are all that a newcomer needs.
-.PHONY: deps build run test test-unit test-kernel test-go test-kernels test-packaging bench bench-allocations bench-overhead \
-	bench-nginx bench-wire bench-host bench-soak fmt docs check install deb rpm dist protobuf
+.PHONY: deps build run test test-unit test-kernel test-go test-cycles test-kernels test-packaging bench bench-allocations \
+	bench-analysis bench-overhead bench-nginx bench-wire bench-host bench-soak fmt docs check install deb rpm dist protobuf
 
 SWIFT ?= swift
 PREFIX ?= /usr/local
@@ -43,6 +43,13 @@ test-go: deps build
 	TLSWATCH_GO=all $(SWIFT) test --skip-build --filter 'GoStackTests|GoBinaryTests'
 	@TLSWATCH_GO=all SWIFT="$(SWIFT)" ./scripts/kernel-tests.sh --filter "GoTests|GoCycleTests|GoroutineTests"
 
+# Probes go on and off a thousand times during handshakes of Go (a FIPS build too) and of BoringSSL; `make test` does it a
+# hundred times.
+test-cycles: CYCLES ?= 1000
+test-cycles: deps build
+	$(SWIFT) build --build-tests
+	@TLSWATCH_CYCLES=$(CYCLES) SWIFT="$(SWIFT)" ./scripts/kernel-tests.sh --filter "GoCycleTests|BoringSSLCostTests/attachCycles"
+
 test-kernels: deps build
 	./scripts/test-kernels.sh .build/release/tlswatch
 
@@ -60,6 +67,11 @@ bench: bench-allocations
 bench-allocations:
 	$(SWIFT) build $(RELEASE) --product Thresholds
 	.build/release/Thresholds --allocations
+
+# How long large programs take to read, and how much memory: those of the tests, and one of Go's of 200 MB.
+bench-analysis: deps
+	$(SWIFT) build $(RELEASE) --product Thresholds
+	./Benchmarks/analysis/analysis.sh .build/release/Thresholds
 
 # What observation costs a handshake. BINARY="first=PATH second=PATH" measures those instead of what this tree builds.
 bench-overhead: MINUTES ?= 4

@@ -130,7 +130,9 @@ let package = Package(
         ),
         .executableTarget(
             name: "Thresholds",
-            dependencies: ["CAllocations", "CEvents", "Handshakes", "HandshakeProbe", "SyntheticHandshakes"],
+            dependencies: [
+                "CAllocations", "CEvents", "Code", "Handshakes", "HandshakeProbe", "SyntheticHandshakes",
+            ],
             path: "Benchmarks/Thresholds", swiftSettings: settings
         ),
         // What several test targets do: child processes, waiting, certificates, random numbers that repeat.

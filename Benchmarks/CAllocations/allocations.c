@@ -3,6 +3,7 @@
 #include "CAllocations.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <stddef.h>
 
 extern void *__libc_malloc(size_t size);
@@ -15,6 +16,11 @@ static _Thread_local uint64_t allocations;
 uint64_t tlswatch_allocations(void)
 {
 	return allocations;
+}
+
+void tlswatch_trim(void)
+{
+	malloc_trim(0);
 }
 
 void *malloc(size_t size)

@@ -1,6 +1,13 @@
-// Figures that must not grow: `make bench`, and `make bench-allocations` for those that no busy machine disturbs. Exits with
-// 1 where one is past its limit. A change that needs more raises the limit in its own commit, and says why.
+// Figures that must not grow: `make bench`, `make bench-allocations` for those that no busy machine disturbs, and
+// `make bench-analysis`, of the files that it is given. Exits with 1 where one is past its limit. A change that needs more raises the limit in its own commit, and says why.
 import Glibc
+
+/// The exit status.
+func readFiles(_ paths: [String]) -> Int32 {
+    var report = Report()
+    expectAnalyses(&report, paths)
+    return finish(report)
+}
 
 /// The exit status.
 func run(times: Bool) -> Int32 {
@@ -17,8 +24,15 @@ func run(times: Bool) -> Int32 {
         expectConditionTime(&report, recordings)
     }
     print("(\(report.sink & 1))")
+    return finish(report)
+}
+
+private func finish(_ report: Report) -> Int32 {
     if report.failures > 0 { print("\(report.failures) past the limit") }
     return report.failures == 0 ? 0 : 1
 }
 
-exit(run(times: !CommandLine.arguments.contains("--allocations")))
+let arguments = CommandLine.arguments.dropFirst()
+exit(
+    arguments.first == "--analyses"
+        ? readFiles(Array(arguments.dropFirst())) : run(times: !arguments.contains("--allocations")))

@@ -1,6 +1,7 @@
 /// Bounds-checked little-endian reading: `nil` past the end, whatever the offset.
 extension Span<UInt8> {
-    @inline(__always)
+    // Inlinable: other modules ask about every word of a large program, and would do it through the generic witnesses.
+    @inlinable @inline(__always)
     package func integer<T: FixedWidthInteger & UnsignedInteger>(at offset: Int, as type: T.Type = T.self) -> T? {
         let width = T.bitWidth / 8
         guard offset >= 0, width <= count, offset <= count - width else { return nil }

@@ -110,4 +110,30 @@ import Testing
                 .choose(start..<start + 200, parameters: [0, 1, 2], needsReturn: true)
         }
     }
+
+    @Test("What a library exports it calls through a stub: it is followed there also where tail jumps are not")
+    func stubs() throws {
+        // sub rsp, 8; call stub; add rsp, 8; ret
+        let caller: [UInt8] = [0x48, 0x83, 0xec, 8, 0xe8, 7, 0, 0, 0, 0x48, 0x83, 0xc4, 8, 0xc3, 0xcc, 0xcc]
+        // jmp [rip+slot], alone and behind endbr64
+        for start in [[], [0xf3, 0x0f, 0x1e, 0xfa]] as [[UInt8]] {
+            let slot = UInt32(CodeImage.dataAddress - CodeImage.codeAddress) - UInt32(caller.count + start.count + 6)
+            let stub = start + [0xff, 0x25] + (0..<4).map { UInt8(truncatingIfNeeded: slot >> ($0 * 8)) }
+            // test byte [rdi+8], 16; ret
+            let function = CodeImage.codeAddress + UInt64(caller.count + stub.count)
+            let code = caller + stub + [0xf6, 0x47, 8, 16, 0xc3]
+            let data = (0..<8).map { UInt8(truncatingIfNeeded: function >> ($0 * 8)) }
+            let reader = CodeReader(
+                try ELFFile(
+                    bytes: CodeImage.bytes(
+                        type: 2, (CodeImage.codeAddress, flags: 5, code), (CodeImage.dataAddress, flags: 4, data))))
+            #expect(reader.behindStub(CodeImage.codeAddress + UInt64(caller.count)) == function)
+            #expect(reader.behindStub(function) == function)
+            var interpreter = AbstractInterpreter(code: reader)
+            interpreter.followsTailJumps = false
+            let tested = Event.tested(Field(root: 0, offsets: [8], width: 1), 16)
+            #expect(interpreter.runFollowingCalls(CodeImage.codeAddress, depth: 1).contains(tested))
+            #expect(!interpreter.runFollowingCalls(CodeImage.codeAddress, depth: 0).contains(tested))
+        }
+    }
 }

@@ -91,8 +91,9 @@ package struct GoToolchain: Sendable, CustomStringConvertible {
             "CGO_ENABLED": "0",
             "GOWORK": "off",
         ]
+        // Go 1.19 has no -C.
         let result = try ChildProcess.run(
-            program, ["-C", directory, "build", "-o", output] + flags + ["."],
+            "env", ["-C", directory, program, "build", "-o", output] + flags + ["."],
             environment: environment.merging(changes) { $1 }, within: .seconds(300))
         guard result.status == .exited(0) else { throw HarnessError("\(self): \(result.errors.suffix(2_000))") }
     }

@@ -12,6 +12,8 @@ package struct SyntheticGo {
     ]
     /// Types beside those that are asked for: the base of names and the way of offsets are told by the many.
     package var others = 40
+    /// Where the last field of those stands, which reaches to their end.
+    package var lastOffset: UInt64 = 40
     /// Behind the types: what the program carries in its constants.
     package var carried: [UInt8] = []
 
@@ -53,9 +55,13 @@ package struct SyntheticGo {
         append(8, 8); word(0); append(0, 4); data += [4, 8, 8, 2]; word(0); word(0)
         // The name that stands before all else.
         append(0, 4); append(0, 4)
+        // An array.
+        let rest = here
+        append(size - (fields.last?.offset ?? 0), 8); word(0); append(0, 4); data += [4, 8, 8, 17]; word(0); word(0)
+        append(0, 4); append(0, 4)
         let members = here
         for (index, field) in fields.enumerated() {
-            word(Self.dataAddress + names[index]); word(number)
+            word(Self.dataAddress + names[index]); word(index == fields.count - 1 ? rest : number)
             word(shiftsOffsets ? field.offset << 1 : field.offset)
         }
         let type = here
@@ -107,7 +113,7 @@ package struct SyntheticGo {
         patch(Self.dataAddress + UInt64(types), at: module + 8 * 37)
         _ = name("*int")
         for index in 0..<others {
-            _ = structure("pkg/other", "Type\(index)", [("first", 0), ("last", 40)], size: 48)
+            _ = structure("pkg/other", "Type\(index)", [("first", 0), ("last", lastOffset)], size: 48)
         }
         _ = structure(
             "crypto/tls", "Conn", [("conn", 0), ("isClient", 16), ("handshakeFn", 24), ("last", 120)], size: 128)

@@ -68,15 +68,18 @@ package struct GoTypes: Sendable {
         }
     }
 
-    /// An offset that lies past its struct's end is proof; the last one of most structs would. What the file carries besides, and
-    /// looks like types, comes behind the types.
+    /// A last field that ends past its struct's end is proof, and nearly each one would. What the file carries besides, and looks
+    /// like types, comes behind the types.
     private func storesShiftedOffsets() -> Bool {
         var (seen, past) = (0, 0)
         for type in found.structures.lazy.filter({ Self.isNamed(image, $0, base) }).prefix(Self.sampleSize) {
             guard let size = image.u64(at: type), let members = members(of: type), members.count > 1 else { continue }
+            let last = members.start &+ 24 * (members.count - 1)
+            guard let offset = image.u64(at: last &+ 16), let field = image.pointer(at: last &+ 8),
+                let width = image.u64(at: field)
+            else { continue }
             seen += 1
-            let last = members.start &+ 24 * (members.count - 1) &+ 16
-            if let offset = image.u64(at: last), offset > size { past += 1 }
+            if offset > size || width > size - offset { past += 1 }
         }
         return past * 2 > seen
     }

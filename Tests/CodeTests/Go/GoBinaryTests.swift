@@ -7,10 +7,15 @@ import Testing
 @Suite("Go binaries") struct GoBinaryTests {
     // MARK: made by hand
 
-    @Test("Functions and fields are read from the tables that Go leaves", arguments: [false, true])
-    func synthetic(_ shiftsOffsets: Bool) throws {
+    // Where the last fields are small, and where they are most of their structs, as messages of Protocol Buffers have them: their
+    // shifted offsets are no more than the structs' sizes.
+    @Test(
+        "Functions and fields are read from the tables that Go leaves", arguments: [false, true],
+        [40, 16] as [UInt64])
+    func synthetic(_ shiftsOffsets: Bool, _ lastOffset: UInt64) throws {
         var synthetic = SyntheticGo()
         synthetic.shiftsOffsets = shiftsOffsets
+        synthetic.lastOffset = lastOffset
         let file = try ELFFile(bytes: synthetic.bytes())
         #expect(GoBinary.isGo(file))
         let binary = try GoBinary(file)

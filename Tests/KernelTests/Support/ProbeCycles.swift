@@ -9,6 +9,9 @@ import Testing
 
 /// Puts the probes of one library on and off, with nothing of the daemon around it.
 final class ProbeCycles {
+    /// How often probes go on and off under a load: 1,000 times with `make test-cycles`.
+    static let count = ProcessInfo.processInfo.environment["TLSWATCH_CYCLES"].flatMap(Int.init) ?? 100
+
     /// Those of `--phases full`.
     let sites: [ProbeSite]
     private let path: String

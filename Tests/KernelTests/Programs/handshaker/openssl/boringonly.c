@@ -28,7 +28,7 @@ struct key_method {
 	X(void, SSL_CTX_set_custom_verify, (SSL_CTX *, int, int (*)(SSL *, uint8_t *)))  \
 	X(void, SSL_CTX_set_private_key_method, (SSL_CTX *, const struct key_method *))  \
 	X(void *, SSL_CTX_get0_privatekey, (const SSL_CTX *))                            \
-	X(SSL_CTX *, SSL_get_SSL_CTX, (const SSL *))                                     \
+	X(int, EVP_PKEY_up_ref, (void *))                                                \
 	X(const void *, SSL_get_signature_algorithm_digest, (uint16_t))                  \
 	X(void *, EVP_MD_CTX_new, (void))                                                \
 	X(void, EVP_MD_CTX_free, (void *))                                               \
@@ -118,17 +118,20 @@ static int decrypt_never(SSL *ssl, uint8_t *out, size_t *length, size_t room, co
 	return KEY_FAILED;
 }
 
+/* The server's own, which AWS-LC gives up once there is a method in its place. */
+static void *server_key;
+
 static int sign_now(SSL *ssl, uint8_t *out, size_t *length, size_t room)
 {
 	struct pending *pending = SSL_get_ex_data(ssl, pending_index);
-	void *key = boring.SSL_CTX_get0_privatekey(boring.SSL_get_SSL_CTX(ssl)), *context = boring.EVP_MD_CTX_new();
+	void *context = boring.EVP_MD_CTX_new();
 	int good;
 
-	if (!pending || !key || !context)
+	if (!pending || !server_key || !context)
 		die("nothing to sign");
 	*length = room;
 	good = boring.EVP_DigestSignInit(context, NULL, boring.SSL_get_signature_algorithm_digest(pending->algorithm),
-					 NULL, key) &&
+					 NULL, server_key) &&
 	       boring.EVP_DigestSign(context, out, length, pending->bytes, pending->length);
 	boring.EVP_MD_CTX_free(context);
 	free(pending);
@@ -175,8 +178,12 @@ void configure_boringssl(SSL_CTX *client, SSL_CTX *server)
 		unsupported("what BoringSSL alone has");
 	if (!needs)
 		return;
-	if (scenario->hold == HOLD_KEY)
+	if (scenario->hold == HOLD_KEY) {
+		server_key = boring.SSL_CTX_get0_privatekey(server);
+		if (!server_key || !boring.EVP_PKEY_up_ref(server_key))
+			die("no key of the server's");
 		boring.SSL_CTX_set_private_key_method(server, &key_elsewhere);
+	}
 	if (scenario->hold == HOLD_VERIFY)
 		boring.SSL_CTX_set_custom_verify(client, SSL_VERIFY_PEER, verify_later);
 	if (scenario->false_start)

@@ -101,6 +101,8 @@ static const char *group_name(SSL *ssl)
 		return "secp521r1";
 	case 29:
 		return "x25519";
+	case 0x11ec:
+		return "X25519MLKEM768";
 	default:
 		return NULL;
 	}
