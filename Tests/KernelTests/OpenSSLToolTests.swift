@@ -77,6 +77,31 @@ extension KernelTests {
             #expect(rows.allSatisfy { $0.isCompleted && $0.resumed == true && $0.tlsVersion == "TLSv1.3" })
         }
 
+        @Test("A TLS 1.3 session resumed by its key alone, without a key exchange, has neither group nor time of one")
+        func aKeyAloneIsNoKeyExchange() throws {
+            let directory = try TemporaryDirectory()
+            let server = try OpenSSLServer(TestCertificates(), ["-www", "-groups", "P-256", "-allow_no_dhe_kex"])
+            let file = directory.file("session.pem")
+            let first = try ChildProcess(
+                "openssl",
+                ["s_client", "-connect", server.address, "-groups", "P-256", "-sess_out", file, "-ign_eof"])
+            let ticket = try SessionTicket.copy(of: file, in: directory, from: first)
+            first.stop()
+            let capture = try Capture()
+            // The server knows no group of this client's, and needs none.
+            let client = try server.connect(["-groups", "X448", "-allow_no_dhe_kex", "-sess_in", ticket])
+            try #require(client.output.contains("Reused, TLSv1.3"))
+            try #require(!client.output.contains("Server Temp Key"))
+            let pids = Set([Int(client.pid), server.pid])
+            let rows = try capture.finish(expecting: 2) { pids.contains($0.pid ?? 0) }
+            #expect(rows.count == 2)
+            expectSane(rows)
+            for row in rows {
+                #expect(row.isCompleted && row.resumed == true, "\(row)")
+                #expect(row.group == nil && row.keyExchange == nil, "\(row)")
+            }
+        }
+
         @Test("The group told is the one negotiated, also after a HelloRetryRequest", arguments: ["P-256", "P-384"])
         func theGroupIsTheNegotiatedOne(_ group: String) throws {
             let server = try OpenSSLServer(TestCertificates(), ["-www", "-groups", group])

@@ -7,6 +7,8 @@ struct SessionFacts {
     var version: UInt32?
     var cipher: UInt16?
     var group: UInt32?
+    /// Whether keys were agreed on, where the stack tells: TLS 1.3 can resume by the pre-shared key alone.
+    var agreedOnKeys: Bool?
     var resumed: Bool?
     var alpn: String?
     var alpnWasRead = false
@@ -52,7 +54,7 @@ extension Session {
         if let facts {
             fill(&handshake, with: facts)
         }
-        fillPhases(&handshake, profile.rules, version: facts?.version)
+        fillPhases(&handshake, profile.rules, version: facts?.version, agreedOnKeys: facts?.agreedOnKeys)
         fillSocket(&handshake)
         let timeline = timeline(of: handshake)
         handshake.timeline = timeline
@@ -86,10 +88,13 @@ extension Session {
         return shareGroup
     }
 
-    private func fillPhases(_ handshake: inout Handshake, _ rules: SessionRules, version: UInt32?) {
+    private func fillPhases(
+        _ handshake: inout Handshake, _ rules: SessionRules, version: UInt32?, agreedOnKeys: Bool?
+    ) {
         // TLS 1.2 without a new master secret and resumed: there was no key exchange to time.
         let hadKeyExchange =
-            agreed || hasMasterSecret || handshake.tlsVersion == "TLSv1.3" || handshake.resumed == false
+            agreedOnKeys
+            ?? (agreed || hasMasterSecret || handshake.tlsVersion == "TLSv1.3" || handshake.resumed == false)
         if keyExchangeEnd != 0, hadKeyExchange {
             handshake.keyExchangeSucceeded = true
             // Below TLS 1.3 a server reads more behind the share before it changes keys: only its use tells when it was read.

@@ -22,6 +22,25 @@ import Testing
     }
 
     @Test(
+        "TLS 1.3 by a pre-shared key alone has no key exchange: no time, and neither the group offered nor the earlier one",
+        arguments: [0, 1] as [UInt32])
+    func aPreSharedKeyAloneIsNoKeyExchange(_ server: UInt32) {
+        let offered: UInt32 = server == 0 ? 30 : 0
+        let told: [Fact: UInt32] = [.version: 0x0304, .resumed: 1, .group: offered, .sessionGroup: 23]
+        let keys = step(120, .keyChange, argument: server == 0 ? 0x91 : 0xa2, input: 110)
+        func finished(_ exchanged: UInt32) -> Handshake? {
+            oneCall(server: server, scalars: told.merging([.keyExchanged: exchanged]) { $1 }, steps: [keys])
+        }
+        let alone = finished(0)
+        #expect(alone?.outcome == .completed)
+        #expect(alone?.group == nil)
+        #expect(alone?.keyExchange == nil && alone?.keyExchangeSucceeded == nil)
+        let exchanged = finished(1)
+        #expect(exchanged?.group == (server == 0 ? "x448" : "secp256r1"))
+        #expect(exchanged?.keyExchange == 10 && exchanged?.keyExchangeSucceeded == true)
+    }
+
+    @Test(
         "Client certificates are told by the side that knows, of the handshake that asked",
         arguments: [
             (1, [.resumed: 0, .verifyMode: Verify.peerOrFail, .peerCertificate: 9], true, true),

@@ -211,7 +211,7 @@ struct FactFinder {
     // MARK: - Groups
 
     /// `SSL_ctrl(s, SSL_CTRL_GET_NEGOTIATED_GROUP, …)` hands the connection's or the session's group
-    /// to a function that translates it.
+    /// to a function that translates it: the connection's in TLS 1.3, where a flag of it says that it agreed on one.
     private func deriveGroups(_ session: Int32?, _ result: inout Result) {
         guard let control = methodControl() else {
             result.notes.append("no group: SSL_ctrl does not lead to the method's own control function")
@@ -219,10 +219,13 @@ struct FactFinder {
         }
         var own: Set<Field> = []
         var kept: Set<Field> = []
+        var flags: Set<Field> = []
         var interpreter = interpreter
         interpreter.followsTailJumps = false
         for event in interpreter.run(control, parameters: [1: .constant(Self.negotiatedGroup)]) {
             switch event {
+            case .compared(let field, 0):
+                if field.root == 0, field.offsets.count == 1, field.width == 1, plausible(field) { flags.insert(field) }
             case .called(_, let arguments), .jumpedOut(_, let arguments):
                 // tls1_group_id2nid(id, include_unknown = 1)
                 guard let field = arguments[0].field, field.root == 0, field.width == 2 || field.width == 4,
@@ -233,7 +236,7 @@ struct FactFinder {
             default: break
             }
         }
-        for (fact, fields) in [(Fact.group, own), (.sessionGroup, kept)] {
+        for (fact, fields) in [(Fact.group, own), (.sessionGroup, kept), (.keyExchanged, flags)] {
             guard let field = single(fields) else {
                 result.notes.append("no \(fact): the library's control function gives \(fields.count) places for it")
                 continue

@@ -23,6 +23,9 @@ extension Fact {
     /// Named group, IANA's number, of the connection; and the one kept in the session object.
     package static var group: Fact { Fact(12, "group") }
     package static var sessionGroup: Fact { Fact(13, "sessionGroup") }
+    /// In TLS 1.3, whether this handshake agreed on keys: 0 with a pre-shared key alone (`psk_ke`). Then a client's connection
+    /// keeps the group that it offered, and the session the earlier handshake's.
+    package static var keyExchanged: Fact { Fact(21, "keyExchanged") }
     /// 0 none, 1 rejected, 2 accepted.
     package static var earlyData: Fact { Fact(14, "earlyData") }
     /// 0 none, else a HelloRetryRequest was sent or received.
@@ -48,12 +51,13 @@ extension OpenSSL {
         .version, .role, .flowState, .handState, .resumed, .cipher, .group, .sessionGroup, .alpnLength, .earlyData,
         .helloRetry, .flags, .verifyMode, .peerCertificate, .certificateRequest, .references, .requestState, .want,
         .shutdown, .verifyResult, .alpn, .sni, .sessionSNI, .transport, .helloName, .random, .randomEnd,
+        .keyExchanged,
     ]
 
     /// The order in which facts give way where there are more reads than a handshake is worth.
     static let expendable: [Fact] = [
         .helloName, .verifyResult, .references, .certificateRequest, .peerCertificate, .verifyMode, .flags, .helloRetry,
-        .earlyData, .sessionSNI, .sessionGroup, .group, .sni, .alpn, .alpnLength, .cipher, .resumed,
+        .earlyData, .sessionSNI, .keyExchanged, .sessionGroup, .group, .sni, .alpn, .alpnLength, .cipher, .resumed,
     ]
 }
 
@@ -69,7 +73,11 @@ extension SessionFacts {
         case 1?: resumed = true
         default: resumed = nil
         }
-        group = Self.group(event, version: version, resumed: resumed)
+        // Before 3.0 nothing tells.
+        if version == 0x0304, let exchanged = event.scalar(.keyExchanged), exchanged <= 1 {
+            agreedOnKeys = exchanged == 1
+        }
+        if agreedOnKeys != false { group = Self.group(event, version: version, resumed: resumed) }
         alpn = event.alpn
         alpnWasRead = event.scalar(.alpnLength) != nil
         sni = event.sni
@@ -86,8 +94,9 @@ extension SessionFacts {
         fillClientCertificate(event, role, isRenegotiation)
     }
 
-    /// TLS 1.3 agrees on a group even when it resumes, and the connection keeps it. Below, a client's connection
-    /// keeps what it offered for TLS 1.3, and a resumed session what an earlier handshake agreed on: neither is it.
+    /// TLS 1.3 agrees on a group even when it resumes (unless by the key alone: `agreedOnKeys`), and the connection keeps it.
+    /// Below, a client's connection keeps what it offered for TLS 1.3, and a resumed session what an earlier handshake agreed
+    /// on: neither is it.
     private static func group(_ event: borrowing CallReturn, version: UInt32?, resumed: Bool?) -> UInt32? {
         let candidates =
             version == 0x0304

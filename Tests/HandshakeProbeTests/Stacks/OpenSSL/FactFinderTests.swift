@@ -115,6 +115,8 @@ struct FactFinderTests {
             unsigned random[8];
             SSL_get_client_random(s, (unsigned char *)random, sizeof(random));
             printf("api 25 %x\napi 26 %x\n", random[6], random[7]);
+            /* Of TLS 1.3 alone: whether keys were agreed on. */
+            printf("api 27 %x\n", tls13);
         }
 
         int main(int argc, char **argv)
