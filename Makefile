@@ -1,6 +1,7 @@
 # The developer's verbs. `make run` and `make test` are all that a newcomer needs.
 .PHONY: deps build run test test-unit test-kernel test-go test-cycles test-kernels test-packaging bench bench-allocations \
-	bench-analysis bench-overhead bench-nginx bench-wire bench-host bench-soak fmt docs check install deb rpm dist protobuf
+	bench-analysis bench-overhead bench-stacks bench-nginx bench-wire bench-host bench-soak fmt docs check install deb rpm dist \
+	protobuf
 
 SWIFT ?= swift
 PREFIX ?= /usr/local
@@ -78,6 +79,11 @@ bench-overhead: MINUTES ?= 4
 bench-overhead: deps $(if $(BINARY),,build)
 	python3 Benchmarks/overhead/overhead.py --minutes $(MINUTES) \
 		$(foreach binary,$(or $(BINARY),.build/release/tlswatch),--binary $(binary)) $(ARGUMENTS)
+
+# The same for servers of the other stacks.
+bench-stacks: MINUTES ?= 9
+bench-stacks: deps build
+	python3 Benchmarks/stacks/stacks.py --minutes $(MINUTES) --binary .build/release/tlswatch $(ARGUMENTS)
 
 # A real server as an example: nginx.
 bench-nginx: deps build

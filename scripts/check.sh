@@ -9,6 +9,7 @@ swift format lint --strict --recursive "$@" || status=1
 python3 scripts/check-rooms.py || status=1
 python3 scripts/check-rooms.py --self-test || status=1
 python3 Benchmarks/overhead/test_overhead.py 2>/dev/null || { echo "Benchmarks/overhead/test_overhead.py fails" >&2; status=1; }
+python3 Benchmarks/stacks/test_stacks.py 2>/dev/null || { echo "Benchmarks/stacks/test_stacks.py fails" >&2; status=1; }
 shellcheck .ci/run scripts/*.sh Plugins/CompileBPF/*.sh || status=1
 # Both architectures compile; x86-64 is the one that is run.
 work=$(mktemp -d)

@@ -10,7 +10,7 @@ if [[ ${1:-all} != build ]]; then
         bindfs nginx-light apache2-bin haproxy python3 python3-pip nodejs prometheus shellcheck clang-format bpftool bpftrace binutils libssl-dev gcc util-linux android-libboringssl
         android-libboringssl-dev iproute2 nftables tshark libnss3-tools libcurl3-nss firefox-esr chromium-headless-shell qemu-system-x86 busybox-static cpio
         # what the packages are made and tried with
-        dpkg-dev rpm lintian mandoc man-db strace zsh fish python3-seccomp python3-yaml python3-jsonschema procps systemd wget botan gnutls-bin libgnutls28-dev libmbedtls-dev lighttpd lighttpd-mod-mbedtls lighttpd-mod-wolfssl libwolfssl-dev default-jdk-headless
+        dpkg-dev rpm lintian mandoc man-db strace zsh fish python3-seccomp python3-yaml python3-jsonschema procps systemd wget botan gnutls-bin libgnutls28-dev libmbedtls-dev lighttpd lighttpd-mod-mbedtls lighttpd-mod-wolfssl lighttpd-mod-gnutls libwolfssl-dev git exim4-daemon-light rsyslog-gnutls python3-gi glib-networking default-jdk-headless
     )
 fi
 

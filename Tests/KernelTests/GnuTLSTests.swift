@@ -108,6 +108,35 @@ extension KernelTests {
             }
         }
 
+        @Test("Early data that were accepted: OpenSSL's client says so of the server, the client in its debug output")
+        func earlyData() throws {
+            let certificates = try TestCertificates()
+            let directory = try TemporaryDirectory()
+            let request = try directory.write("GET / HTTP/1.0\r\n\r\n", to: "request")
+            let capture = try Capture(["--library", Machine.libgnutls])
+            let server = try GnuTLSServer(certificates, ["--earlydata", "--maxearlydata", "16384"])
+            let options = ["-connect", "127.0.0.1:\(server.port)", "-tls1_3", "-ign_eof"]
+            let session = directory.file("session.pem")
+            let input = Array("GET / HTTP/1.0\r\n\r\n".utf8)
+            let first = try ChildProcess.run(
+                "openssl", ["s_client", "-sess_out", session] + options, input: input)
+            #expect(first.output.contains("Early data was not sent"), "\(first.errors)")
+            let second = try ChildProcess.run(
+                "openssl", ["s_client", "-sess_in", session, "-early_data", request] + options, input: input)
+            #expect(second.output.contains("Early data was accepted"), "\(second.errors)")
+            let client = try server.connect(
+                ["--resume", "--waitresumption", "--earlydata", request, "--debug", "5"])
+            let answers = client.errors.matches(of: /Parsing extension 'Early Data\/42'/).count
+            #expect(answers == 1 && client.output.contains("This is a resumed session"), "\(client.errors)")
+
+            let pids = Set([server.pid, Int(client.pid)])
+            let all = try capture.finish(expecting: 6) { pids.contains($0.pid ?? -1) }
+            expectSane(all)
+            #expect(all.allSatisfy { $0.isCompleted && $0.tlsVersion == "TLSv1.3" }, "\(all)")
+            #expect(rows(all, server.pid).map(\.earlyData) == [nil, "accepted", nil, "accepted"], "\(all)")
+            #expect(rows(all, client.pid).map(\.earlyData) == [nil, "accepted"], "\(all)")
+        }
+
         @Test("Failures: the alert that the application sends, the one that the peer sends, and the transport's end")
         func failures() throws {
             let certificates = try TestCertificates()
@@ -199,6 +228,8 @@ extension KernelTests {
                 "--library", library, "--library", Machine.libgnutls, "--library", Machine.libssl,
             ])
             let server = try OpenSSLServer(certificates)
+            let strict = try OpenSSLServer(
+                certificates, ["-www", "-tls1_2", "-cipher", "ECDHE-ECDSA-ARIA256-GCM-SHA384"])
             let wget = try ChildProcess.run(
                 "wget",
                 [
@@ -210,14 +241,24 @@ extension KernelTests {
                 "/usr/bin/env",
                 [
                     "PYTHONPATH=\(folder)", "PYTHONDONTWRITEBYTECODE=1", "python3.11", "-c",
-                    // The page is no film.
-                    "import av, sys\ntry: av.open(sys.argv[1])\nexcept av.error.FFmpegError: print('read')",
-                    "https://\(server.address)/",
+                    // The page is no film; the other server has no cipher suite in common with it.
+                    """
+                    import av, sys
+                    av.logging.set_level(av.logging.VERBOSE)
+                    for address in sys.argv[1:]:
+                        try: av.open(address)
+                        except av.error.FFmpegError as error: print(error.log[2].split()[:2])
+                    """,
+                    "https://\(server.address)/", "https://\(strict.address)/",
                 ], within: .seconds(60))
-            #expect(av.output == "read\n", "\(av.errors)")
+            #expect(av.output == "['Stream', 'ends']\n['A', 'TLS']\n", "\(av.output) \(av.errors)")
+            #expect(av.errors.contains("A TLS fatal alert has been received"), "\(av.errors)")
             let pids = Set([server.pid, Int(wget.pid), Int(av.pid)])
-            let all = try capture.finish(expecting: 4) { pids.contains($0.pid ?? -1) }
+            var all = try capture.finish(expecting: 5) { pids.contains($0.pid ?? -1) }
             expectSane(all)
+            let refused = try #require(all.firstIndex { !$0.isCompleted }.map { all.remove(at: $0) }, "\(all)")
+            #expect(refused.pid == Int(av.pid) && refused.stack == "gnutls" && refused.outcome == "failed")
+            #expect(refused.alert == 40 && refused.alertDirection == "received", "\(refused)")
             for pid in [wget.pid, av.pid] {
                 let row = try #require(rows(all, pid).first, "\(all)")
                 #expect(rows(all, pid).count == 1 && row.isCompleted && row.stack == "gnutls", "\(all)")

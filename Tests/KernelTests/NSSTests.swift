@@ -89,6 +89,36 @@ extension KernelTests {
             #expect(spoken.compactMap(\.alpn).count == 2)
         }
 
+        @Test("Early data: refused, as OpenSSL's client says, and accepted by a server of another library")
+        func earlyData() throws {
+            let certificates = try TestCertificates()
+            let tools = try NSSTools(certificates)
+            let directory = try TemporaryDirectory()
+            let request = try directory.write("GET / HTTP/1.0\r\n\r\n", to: "request")
+            let server = try NSSServer(tools, ["-V", "tls1.3:", "-u", "-Z"])
+            let other = try GnuTLSServer(
+                certificates, ["--disable-client-cert", "--earlydata", "--maxearlydata", "16384"])
+            let capture = try Capture(["--library", NSSTools.library, "--library", Machine.libgnutls])
+            let session = directory.file("session")
+            let first = try server.connect(["-sess_out", session])
+            #expect(first.output.contains("Early data was not sent"), "\(first.output)")
+            let second = try server.connect(["-sess_in", session, "-early_data", request])
+            let client = try tools.connect(
+                other.port, ["-V", "tls1.3:tls1.3", "-u", "-Z", "-L", "2", "-O", "-A", request])
+            let pids = [server.pid, other.pid, Int(client.pid)]
+            let rows = try capture.finish(expecting: 6) { pids.contains($0.pid ?? -1) }
+            expectSane(rows)
+            #expect(rows.count == 6 && rows.allSatisfy(\.isCompleted), "\(rows)")
+            // In its first ten seconds NSS's server takes none.
+            let word = second.output.firstMatch(of: /Early data was (\w+)/).map { String($0.output.1) }
+            #expect(word == "rejected", "\(second.output) \(second.errors)")
+            let served = rows.filter { $0.pid == server.pid }
+            #expect(served.map(\.earlyData) == [nil, word] && served.map(\.resumed) == [false, true], "\(rows)")
+            for pid in pids.dropFirst() {
+                #expect(rows.filter { $0.pid == pid }.map(\.earlyData) == [nil, "accepted"], "\(rows)")
+            }
+        }
+
         @Test("selfserv, failed handshakes, by what its clients say") func serverFails() throws {
             let certificates = try TestCertificates()
             let tools = try NSSTools(certificates)

@@ -15,20 +15,27 @@ package struct CertificateAuthority: Sendable {
             ["req", "-x509", "-days", "30", "-subj", "/CN=\(name)", "-keyout", key, "-out", certificate] + Self.newKey)
     }
 
+    /// One that is there: its name is that of its files.
+    package init(existing name: String, in directory: TemporaryDirectory) {
+        self.directory = directory
+        self.name = name
+    }
+
     /// Writes `LEAF.pem` and `LEAF.key`.
     ///
     /// - Parameters:
     ///   - leaf: the name of the files.
     ///   - subject: what the certificate calls its owner; without one, `leaf`.
     ///   - names: as openssl's configuration writes alternative names, `DNS:a.example,IP:127.0.0.1`.
-    package func issue(_ leaf: String, subject: String? = nil, names: String) throws {
+    ///   - days: that it is valid; fewer than 0: it has expired.
+    package func issue(_ leaf: String, subject: String? = nil, names: String, days: Int = 30) throws {
         let request = directory.file(leaf + ".csr")
         try directory.write("subjectAltName=\(names)\nbasicConstraints=CA:FALSE\n", to: leaf + ".ext")
         try Self.openssl(
             ["req", "-subj", "/CN=\(subject ?? leaf)", "-keyout", directory.file(leaf + ".key"), "-out", request]
                 + Self.newKey)
         try Self.openssl([
-            "x509", "-req", "-days", "30", "-in", request, "-CA", certificate, "-CAkey", key, "-CAcreateserial",
+            "x509", "-req", "-days", "\(days)", "-in", request, "-CA", certificate, "-CAkey", key, "-CAcreateserial",
             "-extfile", directory.file(leaf + ".ext"), "-out", directory.file(leaf + ".pem"),
         ])
     }

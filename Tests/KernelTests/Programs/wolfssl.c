@@ -11,7 +11,8 @@
  * OPTIONS: 12, 13 (that version alone); calls, reads (wolfSSL_connect and accept, or the first read or write makes the
  * handshake); nonblocking; alpn=LIST, insist (a failed negotiation of it is fatal); cipher=LIST; verify (the peer needs
  * a certificate), own (the client has one); group=NUMBER; resume (a second connection with the first one's session);
- * update (a key update behind the handshake); name=NAME; again (the call once more when it is done).
+ * update (a key update behind the handshake); name=NAME, check=NAME (the peer's certificate is for it); again (the call once
+ * more when it is done).
  */
 #include <wolfssl/options.h>
 #include <wolfssl/ssl.h>
@@ -102,6 +103,8 @@ static WOLFSSL *connection(WOLFSSL_CTX *ctx, int fd)
 	if (!is_server) {
 		if (name)
 			wolfSSL_UseSNI(ssl, WOLFSSL_SNI_HOST_NAME, name, strlen(name));
+		if (option("check") && wolfSSL_check_domain_name(ssl, option("check")) != 1)
+			die("no name");
 		if (option("group"))
 			wolfSSL_UseKeyShare(ssl, atoi(option("group")));
 	}

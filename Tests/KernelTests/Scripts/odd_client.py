@@ -2,12 +2,14 @@
 
 Usage: odd_client.py PORT HOW. close: says nothing and closes. garbage: sends what is no TLS and closes.
 hold: says nothing and stays. hello: sends a ClientHello and stays. half: sends half of one and closes. pieces: sends one in two
-pieces, the second when the first has arrived, and completes the handshake. Prints `done` once that has happened.
+pieces, the second when the first has arrived, and completes the handshake. http: asks for a page without TLS and reads what
+comes. reset: sends a ClientHello and resets the connection when the answer has begun. Prints `done` once that has happened.
 """
 import fcntl
 import signal
 import socket
 import ssl
+import struct
 import sys
 import termios
 import time
@@ -16,7 +18,9 @@ port, how = int(sys.argv[1]), sys.argv[2]
 connection = socket.create_connection(("127.0.0.1", port))
 if how == "garbage":
     connection.sendall(b"\x00\xff" * 64)
-elif how in ("hello", "half", "pieces"):
+elif how == "http":
+    connection.sendall(b"GET / HTTP/1.0\r\n\r\n")
+elif how in ("hello", "half", "pieces", "reset"):
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
@@ -25,18 +29,22 @@ elif how in ("hello", "half", "pieces"):
         tls.do_handshake()
     except ssl.SSLWantReadError:
         hello = outgoing.read()
-    connection.sendall(hello if how == "hello" else hello[: len(hello) // 2])
+    connection.sendall(hello if how in ("hello", "reset") else hello[: len(hello) // 2])
 if how in ("half", "pieces"):
     while fcntl.ioctl(connection, termios.TIOCOUTQ, b"\0" * 4) != b"\0" * 4:
         time.sleep(0.001)
-if how == "half":
+if how == "reset":
+    connection.recv(1)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.close()
+if how in ("half", "http"):
     # What ends it is read after what it sent.
-    connection.shutdown(socket.SHUT_WR)
     try:
+        connection.shutdown(socket.SHUT_WR)
         while connection.recv(4096):
             pass
-    except ConnectionResetError:
-        # It had only looked at what is still unread.
+    except OSError:
+        # It had only looked at what is still unread: reset, or gone already.
         pass
 elif how == "pieces":
     connection.sendall(hello[len(hello) // 2 :])

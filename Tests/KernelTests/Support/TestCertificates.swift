@@ -25,6 +25,13 @@ struct TestCertificates: Sendable {
         }
     }
 
+    /// What a server needs that has another certificate under the same authority: for another name, or one that has expired.
+    func other(_ leaf: String, names: String, days: Int = 30) throws -> [String] {
+        try CertificateAuthority(existing: "ca", in: directory)
+            .issue(leaf, subject: "a.example", names: names, days: days)
+        return ["-cert", directory.file(leaf + ".pem"), "-key", directory.file(leaf + ".key")]
+    }
+
     /// `3.0.19`, as `openssl version` tells of the library it runs on.
     static func libraryVersion() throws -> String {
         let text = try ChildProcess.run("openssl", ["version"]).output

@@ -51,6 +51,8 @@ extension SessionFacts {
         if version == 0x0304 {
             let retried = role == .server ? GnuTLSState.retrySent : GnuTLSState.retryReceived
             helloRetryRequest = flags & retried != 0
+            // That some were offered leaves no trace where they were refused.
+            if resumed == true, flags & GnuTLSState.earlyDataAccepted != 0 { earlyData = .accepted }
         }
         fillClientCertificate(flags, role)
     }

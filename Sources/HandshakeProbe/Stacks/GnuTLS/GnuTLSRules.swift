@@ -135,6 +135,7 @@ struct GnuTLSState {
     static let retryReceived: UInt32 = 1 << 4
     static let certificateRequestSent: UInt32 = 1 << 5
     static let shareReceived: UInt32 = 1 << 17
+    static let earlyDataAccepted: UInt32 = 1 << 23
 
     /// `gnutls_protocol_t`.
     static func version(_ number: UInt32) -> UInt32? {

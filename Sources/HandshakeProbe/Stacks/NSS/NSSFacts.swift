@@ -1,3 +1,4 @@
+import CCapstone
 import Code
 import Handshakes
 
@@ -19,6 +20,8 @@ enum NSSFact {
     /// `SSLNextProtoState`.
     static let protocolState = Fact(14, "protocolState")
     static let nameLength = Fact(15, "nameLength")
+    /// `sslZeroRttState`.
+    static let earlyData = Fact(16, "earlyData")
 }
 
 /// Where an `sslSocket` has the facts, from the code of the exported functions that tell them.
@@ -41,10 +44,11 @@ struct FactLayout {
         deriveChannel()
         deriveProtocol()
         deriveNames()
+        deriveEarlyData()
         for (fact, source) in [
             (NSSFact.cipher, "SSL_GetChannelInfo"), (NSSFact.group, "SSL_GetChannelInfo"),
             (NSSFact.resumed, "SSL_GetChannelInfo"), (.alpn, "SSL_GetNextProto"), (.sni, "SSL_GetNegotiatedHostInfo"),
-            (.otherSNI, "SSL_RevealURL"),
+            (.otherSNI, "SSL_RevealURL"), (NSSFact.earlyData, "SSL_GetChannelInfo"),
         ] where paths[fact] == nil { notes.append("no \(fact): the code of \(source) does not tell its place") }
     }
 
@@ -125,6 +129,57 @@ struct FactLayout {
         paths[NSSFact.protocolState] = FactPath(offsets: state, size: 4)
     }
 
+    private static let bodyLimit = 2000
+    /// Instructions from the load of the state to its test.
+    private static let reach = 8
+
+    /// `earlyDataAccepted` is true in two states, 2 and 4: less 2, no bit is set but the second.
+    private mutating func deriveEarlyData() {
+        guard let function = layout.symbols["SSL_GetChannelInfo"],
+            let extent = layout.code.file.functionExtent(containing: function.address)
+        else { return }
+        let body = layout.code.instructions(in: extent, limit: Self.bodyLimit)
+        func isField(_ operand: Operand, width: UInt8) -> Bool {
+            operand.isMemory && operand.width == width && !operand.rip_relative && !operand.opaque_address
+                && operand.index == UInt8(TLSWATCH_NO_REGISTER)
+        }
+        let sockets = Set(
+            body.flatMap { [$0.first, $0.second] }
+                .filter { isField($0, width: 2) && $0.value == Int64(layout.version) }.map(\.base))
+        let places = Set(
+            body.indices.compactMap { index -> Int32? in
+                let load = body[index]
+                guard load.kind == TLSWATCH_OP_MOV, load.first.isRegister, isField(load.second, width: 4),
+                    sockets.contains(load.second.base), (0..<0x4000).contains(load.second.value),
+                    Self.isTested(load.first.reg, body[(index + 1)...].prefix(Self.reach))
+                else { return nil }
+                return Int32(load.second.value)
+            })
+        if places.count == 1, let place = places.first {
+            paths[NSSFact.earlyData] = FactPath(offsets: [place], size: 4)
+        }
+    }
+
+    /// Whether 2 is taken from a register, and then all bits but the second are looked at.
+    private static func isTested(_ register: UInt8, _ body: ArraySlice<Instruction>) -> Bool {
+        var isLess = false
+        for instruction in body {
+            guard instruction.first.isRegister, instruction.first.reg == register, instruction.second.isImmediate
+            else {
+                if instruction.branches || instruction.written >> UInt16(register) & 1 != 0 { return false }
+                continue
+            }
+            let value = Int32(truncatingIfNeeded: instruction.second.value)
+            switch instruction.kind {
+            case TLSWATCH_OP_SUB where value == 2 && !isLess: isLess = true
+            case TLSWATCH_OP_ADD where value == -2 && !isLess: isLess = true
+            case TLSWATCH_OP_AND where value == ~2, TLSWATCH_OP_TEST where value == ~2: return isLess
+            default: return false
+            }
+        }
+        return false
+    }
+
     private mutating func deriveNames() {
         for event in layout.events("SSL_RevealURL") {
             guard case .called(_, let arguments) = event.asCall, let path = layout.path(arguments[0], width: 8),
@@ -156,7 +211,7 @@ extension AbstractInterpreter.Event {
 
 extension NSS {
     /// The order in which facts give way where there are more reads than a handshake is worth.
-    static let expendable: [Fact] = [.sni, .otherSNI, NSSFact.group, NSSFact.cipher]
+    static let expendable: [Fact] = [NSSFact.earlyData, .sni, .otherSNI, NSSFact.group, NSSFact.cipher]
 }
 
 extension SessionFacts {
@@ -175,5 +230,6 @@ extension SessionFacts {
         alpnWasRead = event.scalar(.alpnLength) != nil && event.scalar(NSSFact.protocolState) != nil
         if let state = event.scalar(NSSFact.protocolState), NSSState.agreed.contains(state) { alpn = event.alpn }
         sni = event.sni
+        if version == 0x0304 { earlyData = event.scalar(NSSFact.earlyData).flatMap(NSSState.earlyData) }
     }
 }

@@ -52,6 +52,15 @@ struct NSSState {
     /// `SSL_NEXT_PROTO_NEGOTIATED`, `SSL_NEXT_PROTO_SELECTED`.
     static let agreed: Set<UInt32> = [1, 3]
 
+    /// `sslZeroRttState` at the end: none, sent, accepted, ignored, done.
+    static func earlyData(_ state: UInt32) -> EarlyData? {
+        switch state {
+        case 2, 4: .accepted
+        case 3: .rejected
+        default: nil
+        }
+    }
+
     /// Set in a state of TLS 1.3.
     private static let modern: UInt32 = 0x80
 

@@ -146,6 +146,24 @@ import Testing
         #expect(table.takeFinished().map(\.outcome) == [.completed])
     }
 
+    @Test(
+        "Early data are accepted in a resumed handshake of TLS 1.3; what was refused leaves no trace",
+        arguments: [
+            (5, 1, 1 << 23, EarlyData.accepted), (5, 1, 1 << 22, nil), (5, 0, 1 << 23, nil), (4, 1, 1 << 23, nil),
+        ] as [(UInt32, UInt32, UInt32, EarlyData?)])
+    func earlyData(_ version: UInt32, _ resumed: UInt32, _ flags: UInt32, _ expected: EarlyData?) {
+        var table = gnuTLS()
+        table.callEntered(first(100))
+        table.callReturned(
+            back(
+                130, from: 100, result: 0, state: Self.idle,
+                scalars: [
+                    GnuTLSFact.negotiated: 1, GnuTLSFact.version: version, GnuTLSFact.resumed: resumed,
+                    GnuTLSFact.flags: flags,
+                ]))
+        #expect(table.takeFinished().map(\.earlyData) == [expected])
+    }
+
     @Test("Places that hold no session's values are not believed")
     func implausible() {
         var table = gnuTLS()

@@ -35,7 +35,7 @@ import Testing
         #expect(counts[.call] == 7 && counts[.callExit] == 8, "\(counts)")
         #expect(counts[.fatal] == 2 && counts[.objectFree] == 1 && counts[.keyChange] == 2, "\(counts)")
         #expect(analysis.sites.allSatisfy { $0.mode == .emulated })
-        #expect(analysis.plan.omitted.isEmpty)
+        #expect(analysis.plan.omitted.isEmpty && analysis.facts[NSSFact.earlyData] != nil)
         // A browser is no server.
         #expect(analysis.notes.count == 1 && analysis.notes[0].contains("ALPN time of servers"), "\(analysis.notes)")
     }
@@ -62,6 +62,7 @@ import Testing
         let expected: [Fact] = [
             NSSFact.wait, .role, NSSFact.step, NSSFact.version, NSSFact.cipher, NSSFact.group, NSSFact.resumed,
             NSSFact.resumedByTicket, NSSFact.protocolState, NSSFact.nameLength, .alpn, .alpnLength, .sni, .otherSNI,
+            NSSFact.earlyData,
         ]
         #expect(Set(facts.keys) == Set(expected))
         func offset(_ fact: Fact) throws -> Int32 { try #require(facts[fact]?.offsets.first, "\(fact)") }
@@ -74,6 +75,17 @@ import Testing
         ]
         #expect(order == order.sorted(), "\(order)")
         #expect(facts[NSSFact.group]?.offsets.count == 2)
+        // Behind the messages of a handshake and before the extensions' data.
+        let early = try offset(NSSFact.earlyData)
+        #expect(try early > offset(NSSFact.cipher) && early < offset(NSSFact.resumedByTicket))
+    }
+
+    @Test(
+        "Early data: by the state that they end in",
+        arguments: [(0, nil), (1, nil), (2, .accepted), (3, .rejected), (4, .accepted), (5, nil)]
+            as [(UInt32, EarlyData?)])
+    func earlyData(_ state: UInt32, _ expected: EarlyData?) {
+        #expect(NSSState.earlyData(state) == expected)
     }
 
     @Test("A library with its code cut away is an error, not a crash", arguments: 1...24)
