@@ -338,7 +338,8 @@ struct tlswatch_message {
 	__u32 length;     /* of all that is described, in bytes */
 	__u32 parent_pid; /* as in tlswatch_call_enter; of a ClientHello, else 0 */
 	__u16 byte_count;
-	__u16 reserved[3];
+	__u16 variant; /* of what is sent: the site's argument2, counted from its bytes on, plus 1; 0: the site has none */
+	__u16 reserved[2];
 	char comm[TLSWATCH_COMM_SIZE]; /* both of a ClientHello, else empty */
 	char thread[TLSWATCH_COMM_SIZE];
 };
@@ -602,7 +603,11 @@ struct tlswatch_site {
 	__u16 hook; /* enum tlswatch_hook */
 	__u16 profile;
 	__u16 context; /* enum tlswatch_context */
-	__u16 bytes;   /* MESSAGE_RECEIVED, STATE_DROPPED: of the state; FAILED: from the object to its place */
+	/*
+	 * MESSAGE_RECEIVED, STATE_DROPPED: of the state; FAILED: from the object to its place; MESSAGE_SENT: a number, which two
+	 * bytes at argument2 are counted from
+	 */
+	__u16 bytes;
 	struct tlswatch_place object;
 	struct tlswatch_place argument;
 	struct tlswatch_place argument2;

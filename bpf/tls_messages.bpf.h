@@ -44,18 +44,20 @@ static __noinline int prove_message(__u64 address, __u64 length, struct plain_me
 	return 1;
 }
 
-/* An address and a length side by side, among the envelope's first words. */
+/* An address and a length among the envelope's first words: side by side, or with a capacity between them. */
 #define ENVELOPE_PAIRS 3
 
 static __noinline int find_message(__u64 envelope, struct plain_message *found, __u32 several)
 {
-	__u64 pair[2];
+	__u64 words[3];
 
 #pragma clang loop unroll(disable)
 	for (__u32 i = 0; i < ENVELOPE_PAIRS; i++) {
-		if (bpf_probe_read_user(pair, sizeof(pair), (void *)(envelope + 8 * i)))
+		if (bpf_probe_read_user(words, sizeof(words), (void *)(envelope + 8 * i)))
 			return 0;
-		if (prove_message(pair[0], pair[1], found, several))
+		/* What a capacity holds besides is nobody's: where there is one, one message fills the length. */
+		if ((words[1] >= words[2] && prove_message(words[0], words[2], found, 0)) ||
+		    prove_message(words[0], words[1], found, several))
 			return 1;
 	}
 	return 0;
@@ -71,6 +73,9 @@ static __always_inline void fill_message(struct tlswatch_message *out, struct pt
 	out->length = found->length;
 	out->parent_pid = 0;
 	out->byte_count = 0;
+	out->variant = site->hook == TLSWATCH_HOOK_MESSAGE_SENT && site->bytes ?
+			       (__u16)(value_at(ctx, &site->argument2) - site->bytes) + 1 :
+			       0;
 	__builtin_memset(out->reserved, 0, sizeof(out->reserved));
 	__builtin_memset(out->envelope, 0, sizeof(out->envelope));
 	__builtin_memset(out->comm, 0, sizeof(out->comm));
