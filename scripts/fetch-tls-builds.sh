@@ -48,6 +48,9 @@ python-otlp|protobuf==7.36.2|310|manylinux2014_x86_64|89f23aa53c24553a2416fd4fd1
 python-httpr|httpr==0.7.8|311|manylinux_2_17_x86_64|1582eb54b1f7442a820697b75e27cc7b2ee05a75121acb1a193cb112585aff33
 uv-0.13.9|uv==0.13.9|311|manylinux_2_17_x86_64|d7f459fe4fd247d830351c75686d3996ace3c6f3f728eb0e85a30b7ada0cef19
 uv-0.4.0|uv==0.4.0|311|manylinux_2_17_x86_64|85a94f21bebe4b3f452afe5fbc36ed326583c8b6cc7fe3091f5f571a727ed799
+uv-0.1.5|uv==0.1.5|311|manylinux_2_17_x86_64|8ddb06f93bdfcbfdf0f74e9f2d182b8184f4ea17e56b347def3bb029ceefbdcf
+python-zenoh-0.11.0|eclipse-zenoh==0.11.0|311|manylinux_2_17_x86_64|73de7a0288fbef894b548e7c5edc9f53a3ea31bd15ebce0e0d4563923ce46eb3
+python-zenoh-1.10.2|eclipse-zenoh==1.10.2|311|manylinux_2_17_x86_64|cd3c922c9f018568f9c7c8747f1aad81b646f5d8e98cc24bfa4aa160f35cdb96
 python-granian|granian==2.8.7|311|manylinux_2_17_x86_64|4f14537401a6ec08957912ad88ae20a1e9ede2d6ef574b9e099e6da54c4a61b6
 python-granian|click==8.3.0|311|any|9b9f285302c6e3064f4330c05f05b81945b2a39544279343e6e7c5f27a9baddc
 python-granian-0.2.6|granian==0.2.6|311|manylinux_2_17_x86_64|05db2155be2117b986ef2af5092ae0ffce0d51df7714b1636166823e2b250271

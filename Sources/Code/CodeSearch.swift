@@ -46,10 +46,26 @@ package enum CodeSearch {
     }
 
     /// Where direct calls of a function are.
-    package static func calls(_ file: ELFFile, of target: UInt64) -> [UInt64] {
+    ///
+    /// - Parameter throughTables: those too that take its address from a table that the loader fills.
+    package static func calls(_ file: ELFFile, of target: UInt64, throughTables: Bool = false) -> [UInt64] {
         var found: [UInt64] = []
         visit(file, opcode: 0xe8) { address, distance in
             if Self.target(address, distance) == target { found.append(address) }
+        }
+        let slots = throughTables ? file.pointers(to: target) : []
+        guard !slots.isEmpty else { return found }
+        // call [rip + disp32]: the number behind the opcode has ModRM and three bytes of the displacement.
+        visit(file, opcode: 0xff) { address, number in
+            guard number & 0xff == 0x15 else { return }
+            for slot in slots {
+                let distance = UInt32(truncatingIfNeeded: slot &- (address &+ 6))
+                if distance & 0xff_ffff == number >> 8,
+                    file.bytes(at: address &+ 5, count: 1) == [UInt8(distance >> 24)]
+                {
+                    found.append(address)
+                }
+            }
         }
         return found
     }

@@ -8,9 +8,14 @@ package struct TraitTable: Sendable, Equatable {
     package var size: Int
     /// In the order of the slots.
     package var methods: [UInt64]
+    /// Where the first method stands in it, in bytes: behind the tables of the traits that its own extends, which older compilers
+    /// name there.
+    package var firstMethod = Self.smallest
 
-    /// Where the first method stands in it, in bytes.
-    package static let firstMethod = 24
+    /// What each has before the methods: three words.
+    package static let smallest = 24
+    /// Of the tables of other traits that are named.
+    package static let mostTraits = 2
 }
 
 extension ELFFile {
@@ -20,7 +25,7 @@ extension ELFFile {
     /// More tables than real programs have (130 MB of Rust: 60,000).
     private static let tableLimit = 1 << 18
 
-    /// The tables of trait objects with three methods or more whose values have something to drop, as far as relocations show
+    /// The tables of trait objects with three methods or more, or two behind the tables of other traits, whose values have something to drop, as far as relocations show
     /// them: none in a file linked to fixed addresses.
     package var traitTables: [TraitTable] {
         let relocations = relocations
@@ -48,8 +53,15 @@ extension ELFFile {
             guard isCode(drop) else { continue }
             var methods: [UInt64] = []
             var next = index + 1
+            var first = TraitTable.smallest
+            while next < addresses.count, next - index <= TraitTable.mostTraits,
+                addresses[next] == start &+ UInt64(first), !isCode(value(next))
+            {
+                first += 8
+                next += 1
+            }
             while next < addresses.count, methods.count < mostMethods,
-                addresses[next] == start &+ UInt64(TraitTable.firstMethod + 8 * methods.count)
+                addresses[next] == start &+ UInt64(first + 8 * methods.count)
             {
                 let method = value(next)
                 guard isCode(method) else { break }
@@ -57,11 +69,13 @@ extension ELFFile {
                 next += 1
             }
             // The last pointer may be what the table behind this one begins with.
-            let end = start &+ UInt64(TraitTable.firstMethod + 8 * methods.count)
+            let end = start &+ UInt64(first + 8 * methods.count)
             let isRelocated = next < addresses.count && addresses[next] < end &+ 16
             if !methods.isEmpty, !isRelocated, window.layout(at: end) != nil { methods.removeLast() }
-            guard methods.count >= fewestMethods else { continue }
-            tables.append(TraitTable(address: start, drop: drop, size: layout, methods: methods))
+            // That other traits' tables stand before them tells as much as a method.
+            guard methods.count >= (first > TraitTable.smallest ? fewestMethods - 1 : fewestMethods) else { continue }
+            tables.append(
+                TraitTable(address: start, drop: drop, size: layout, methods: methods, firstMethod: first))
         }
         return tables
     }
@@ -110,5 +124,16 @@ extension ELFFile {
             found.append((at: at, target: at &+ 7 &+ UInt64(bitPattern: Int64(Int32(bitPattern: distance)))))
         }
         return found
+    }
+}
+
+extension ELFFile {
+    /// Where relocated pointers to an address stand.
+    package func pointers(to target: UInt64) -> [UInt64] {
+        let relocations = relocations
+        var window = DataWindow(self)
+        let (addresses, values) = (relocations.addresses, relocations.values)
+        return addresses.indices.filter { values[$0] == target }.map { addresses[$0] }
+            + relocations.packed.filter { window.u64(at: $0) == target }
     }
 }

@@ -114,17 +114,6 @@ extension KernelTests {
             #expect(last.tlsVersion == curl.version && last.cipher == curl.cipher, "\(last)")
         }
 
-        /// uv asks for a package that the server has not.
-        private func ask(_ uv: String, port: Int, authority: String) throws -> Finished {
-            try ChildProcess.run(
-                uv,
-                [
-                    "pip", "compile", "-", "--no-cache", "--python", "/usr/bin/python3", "--no-config", "--index-url",
-                    "https://127.0.0.1:\(port)/simple",
-                ], input: Array("no-such-package\n".utf8),
-                environment: ["SSL_CERT_FILE": authority, "UV_HTTP_RETRIES": "0", "NO_PROXY": "*"])
-        }
-
         @Test("A client's handshakes, of two releases: what its servers say, and why those failed that did")
         func client() throws {
             let certificates = try TestCertificates()
@@ -135,15 +124,14 @@ extension KernelTests {
                 OpenSSLServer(certificates, ["-www", "-tls1_3", "-groups", "P-384"]),
                 OpenSSLServer(certificates, ["-www", "-groups", "P-521"]),
             ]
-            let builds = ["uv-0.13.9", "uv-0.4.0"]
-            let programs = try builds.map { try Self.folder($0) + "/\($0).data/scripts/uv" }
+            let programs = try ["0.13.9", "0.4.0"].map(UV.program)
             let capture = try Capture(programs.flatMap { ["--library", $0] })
             var pids: [[Int]] = []
             for uv in programs {
                 var own = try servers.map { server in
-                    Int(try ask(uv, port: server.port, authority: certificates.authority).pid)
+                    Int(try UV.ask(uv, port: server.port, authority: certificates.authority).pid)
                 }
-                own.append(Int(try ask(uv, port: servers[0].port, authority: other.authority).pid))
+                own.append(Int(try UV.ask(uv, port: servers[0].port, authority: other.authority).pid))
                 pids.append(own)
             }
             let all = Set(pids.joined())

@@ -81,7 +81,7 @@ final class EventConsumer {
     /// - Parameter identity: as `LibraryAnalysis.identity`; a recording does not tell it.
     @discardableResult func register(_ library: RecordedLibrary, identity: [KernelStates.Test] = []) -> Bool {
         guard (1..<Int(TLSWATCH_MAX_PROFILES)).contains(library.profile),
-            let rules = stacks.named(library.stack)?.rules
+            let rules = stacks.named(library.stack)?.rules(version: library.version)
         else { return false }
         correlation.register(
             ProfileEntry(

@@ -27,12 +27,13 @@ package struct MessageEvent: ~Escapable {
     /// The last eight bytes of the random of the ClientHello that is answered, or was to be.
     var randomEnd: UInt64? { fixed.random_end == 0 ? nil : fixed.random_end }
 
-    /// The first two words of what describes the message.
-    var envelope: (first: UInt64, second: UInt64) {
+    /// What describes the message.
+    var envelope: SentEnvelope {
         let offset = Self.envelope
-        return unsafe (
-            content.unsafeLoadUnaligned(fromByteOffset: offset, as: UInt64.self),
-            content.unsafeLoadUnaligned(fromByteOffset: offset + 8, as: UInt64.self)
+        return unsafe SentEnvelope(
+            first: content.unsafeLoadUnaligned(fromByteOffset: offset, as: UInt64.self),
+            second: content.unsafeLoadUnaligned(fromByteOffset: offset + 8, as: UInt64.self),
+            variant: fixed.variant == 0 ? nil : Int(fixed.variant) - 1
         )
     }
 

@@ -177,10 +177,11 @@ extension SessionTable {
             }
         }
         guard isSent, found.isEmpty else { return }
-        let envelope = event.envelope
-        switch rules.sent(envelope.first, envelope.second) {
+        switch rules.sent(event.envelope) {
         case .changeCipherSpec? where known.isTimed(role: role): sessions[place].endExchange(at: header.time_ns)
-        case .fatalAlert(let number)?: known.takeAlert(number)
+        case .fatalAlert(let number)? where known.alertSent == nil:
+            known.takeAlert(number)
+            known.refused = (header.time_ns, rules.failure(Int32(number), -1, known.version.map(UInt32.init)))
         default: break
         }
     }
@@ -194,7 +195,8 @@ extension SessionTable {
         messages.handle(key, on: thread(header))
     }
 
-    /// How long the failure may be in coming whose state was dropped: it is told on the same thread at once.
+    /// How long the failure may be in coming whose state was dropped, or whose alert was sent: it is told on the same thread at
+    /// once.
     static let dropGrace: UInt64 = 1_000_000_000
 
     /// Ends clients that were given up before their ServerHello.

@@ -18,6 +18,8 @@ final class SessionMessages {
     private var serverCurve: UInt16?
     /// The number of the alert that this side has sent.
     private(set) var alertSent: UInt8?
+    /// What the alert means that this side has sent, and when: it is a failure, whether the library keeps an error or not.
+    var refused: (time: UInt64, reason: FailureReason)?
     /// When the state went that waited for the next message, and on which thread.
     var dropped: (time: UInt64, tid: UInt32)?
 

@@ -33,9 +33,17 @@ package struct SessionRules: Sendable {
     var isFatal: @Sendable (_ alert: Int32, _ reason: Int32) -> Bool = { _, _ in true }
     /// Whether a call that was entered as `tentative` or `look`, and has not completed a handshake, was none.
     var isNone: @Sendable (_ event: borrowing CallReturn, _ role: Role) -> Bool = { _, _ in false }
-    /// Where handshakes are told by their messages: what is sent that is no handshake message, by the first two words of what
-    /// describes it.
-    var sent: @Sendable (_ first: UInt64, _ second: UInt64) -> SentMessage? = { _, _ in nil }
+    /// Where handshakes are told by their messages: what is sent that is no handshake message.
+    var sent: @Sendable (_ what: SentEnvelope) -> SentMessage? = { _ in nil }
+}
+
+/// What describes something that a library sends.
+struct SentEnvelope: Equatable {
+    /// How it begins.
+    var first: UInt64
+    var second: UInt64
+    /// Its kind, counted from an alert's, where its site tells.
+    var variant: Int?
 }
 
 /// What a library sends besides handshake messages.

@@ -84,12 +84,15 @@ struct SessionTable {
         let over = sessions.keys { _, session in
             session.closed.map { now > $0 && now - $0 > Self.closeGrace } ?? false
                 || session.toldFailure.map { now > $0.time && now - $0.time > Self.alertGrace } ?? false
+                || session.messages?.refused.map { now > $0.time && now - $0.time > Self.dropGrace } ?? false
                 || (now > session.lastActivity && now - session.lastActivity > timeout)
         }
         for key in over {
             // Closed is closed, however short the timeout.
             if sessions[key]?.toldFailure != nil {
                 endFailed(key)
+            } else if let refused = sessions[key]?.messages?.refused {
+                end(key, at: refused.time, outcome: .failed, reason: refused.reason)
             } else if sessions[key]?.closed != nil {
                 endClosed(key)
             } else {
@@ -143,6 +146,9 @@ struct SessionTable {
     /// Ends a session whose object or process is gone: at that moment, or when its socket had closed before.
     mutating func abandon(_ key: SessionKey, at time: UInt64) {
         guard sessions[key]?.toldFailure == nil else { return endFailed(key) }
+        if let refused = sessions[key]?.messages?.refused {
+            return end(key, at: refused.time, outcome: .failed, reason: refused.reason)
+        }
         end(key, at: min(sessions[key]?.closed ?? time, time), outcome: .abandoned)
     }
 

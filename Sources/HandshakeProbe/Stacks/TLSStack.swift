@@ -21,11 +21,14 @@ package protocol TLSStack: Sendable {
     static func analyse(_ file: ELFFile) throws(AnalysisError) -> LibraryAnalysis
     /// What the numbers in its records mean.
     static var rules: SessionRules { get }
+    /// The same of one version of it (`LibraryAnalysis.version`), where that is not the same.
+    static func rules(version: String?) -> SessionRules
 }
 
 extension TLSStack {
     package static var companion: CompanionName? { nil }
     package static var marks: [String] { [] }
+    package static func rules(version: String?) -> SessionRules { rules }
 }
 
 /// How the file is called that a shared library of a stack needs beside it, and whose version and probes are the library's:

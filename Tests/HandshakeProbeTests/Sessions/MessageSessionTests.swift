@@ -196,14 +196,86 @@ import Testing
         #expect(finished.allSatisfy { $0.sni == "a.example" && $0.alpn == nil })
     }
 
-    @Test("What is sent is told by its number, which was another one of alerts in earlier releases")
+    @Test("What is sent is told by its number, which differs between releases and between their compilers")
     func payloads() {
-        #expect(RustlsPayload.sent(1 << 63 | 3, 0) == .changeCipherSpec)
-        #expect(RustlsPayload.sent(1 << 63, 1 | 14 << 16) == .fatalAlert(48))
-        #expect(RustlsPayload.sent(1 << 63 | 1, 1 | 17 << 16) == .fatalAlert(51))
-        #expect(RustlsPayload.sent(1 << 63, 0 | 14 << 16) == nil, "a warning")
-        #expect(RustlsPayload.sent(1 << 63, 1 | 35 << 16) == nil, "of no name")
-        #expect(RustlsPayload.sent(0x130, 1 | 14 << 16) == nil)
+        func sent(_ first: UInt64, _ second: UInt64, variant: Int? = nil, _ series: Int = 23) -> SentMessage? {
+            RustlsPayload.sent(SentEnvelope(first: first, second: second, variant: variant), series: series)
+        }
+        #expect(sent(1 << 63 | 3, 0) == .changeCipherSpec)
+        #expect(sent(1 << 63 | 2, 0) == nil, "several messages")
+        #expect(sent(1 << 63, 1 | 14 << 16) == .fatalAlert(48))
+        #expect(sent(1 << 63 | 1, 1 | 17 << 16) == .fatalAlert(51))
+        #expect(sent(1 << 63, 0 | 14 << 16) == nil, "a warning")
+        #expect(sent(1 << 63, 1 | 35 << 16) == nil, "of no name")
+        #expect(sent(0x130, 1 | 14 << 16) == nil)
+        // 0.22.
+        #expect(sent(1 << 63 | 2, 0, 22) == .changeCipherSpec)
+        #expect(sent(1 << 63 | 3, 0, 22) == nil, "application data")
+        #expect(sent(1 << 63, 1 | 14 << 16, 22) == .fatalAlert(48))
+        #expect(sent(1 << 63 | 1, 1 | 14 << 16, 22) == nil)
+        // With the number elsewhere.
+        #expect(sent(1 | 14 << 16, 0, variant: 0, 21) == .fatalAlert(48))
+        #expect(sent(0 | 14 << 16, 0, variant: 0, 21) == nil, "a warning")
+        #expect(sent(1 | 14 << 16, 0, variant: 1, 21) == nil, "a handshake message")
+        #expect(sent(1 | 14 << 16, 0, variant: 2, 21) == .changeCipherSpec)
+        #expect(sent(1 << 63, 1 | 14 << 16, variant: 3, 21) == nil, "application data")
+    }
+
+    @Test(
+        "Each release's errors have its own numbers",
+        arguments: [
+            ("0.21.0", 9, 5, 15), ("0.21.10", 9, 5, 16), ("0.22.4", 9, 5, 15), ("0.23.5", 9, 5, 15),
+            ("0.23.10", 10, 6, 16), ("0.23.46", 10, 6, 16),
+        ])
+    func releases(_ version: String, received: Int32, decrypt: Int32, waiting: Int64) throws {
+        #expect(try #require(RustlsRelease(version)).notComplete == waiting)
+        var table = messageTable(release: version)
+        for error in [received | 14 << 8, decrypt] {
+            table.messageSeen(record(100, .messageReceived, Message.clientHello(1)))
+            table.stepped(ended(110, .failed, object: 0x1000, error: error))
+        }
+        let finished = table.takeFinished()
+        #expect(finished.map(\.reason) == ["unknown_ca", "decrypt_error"])
+        #expect(finished.map(\.alertDirection) == [.received, nil])
+    }
+
+    @Test("An alert is told by the number that its site has found; what else is sent alike is none")
+    func variants() {
+        var table = messageTable(release: "0.21.10")
+        for variant in UInt16(1)...2 {
+            table.messageSeen(record(100, .messageReceived, Message.clientHello(1)))
+            table.messageSeen(record(110, .messageSent, [], envelope: (1 | 33 << 16, 0), variant: variant))
+            table.stepped(ended(120, .failed, object: 0x1000, error: 18))
+        }
+        let finished = table.takeFinished()
+        #expect(finished.map(\.alert) == [120, nil])
+        #expect(finished.map(\.reason) == ["no_application_protocol", "no_application_protocol"])
+    }
+
+    @Test("Who has sent a fatal alert has failed at that moment, where the library keeps no error")
+    func alertAlone() {
+        var table = messageTable(release: "0.21.10")
+        for (object, level) in [(UInt64(0x1000), UInt64(1)), (0x2000, 0)] {
+            table.messageSeen(record(100, .messageReceived, Message.clientHello(1), object: object))
+            table.messageSeen(
+                record(150, .messageSent, [], object: object, envelope: (level | 2 << 16, 0), variant: 1))
+        }
+        table.expire(now: 200)
+        #expect(table.takeFinished().isEmpty, "its error may still come")
+        table.expire(now: 150 + 2 * SessionTable.dropGrace)
+        let finished = table.takeFinished()
+        #expect(finished.map(\.outcome) == [.failed])
+        #expect(finished.map(\.reason) == ["bad_record_mac"])
+        #expect(finished.map(\.alertDirection) == [.sent] && finished.map(\.end) == [150])
+        #expect(table.inFlight == 1, "a warning is none")
+    }
+
+    @Test("Releases that are not observed are none")
+    func unknownReleases() {
+        for text in ["0.20.9", "0.24.0", "1.23.1", "0.23", "x.23.4", ""] {
+            #expect(RustlsRelease(text) == nil, "\(text)")
+        }
+        #expect(RustlsFailure(alert: -1, reason: 10 | 14 << 8, nil).told == FailureReason(reason: "unknown"))
     }
 
     @Test("A client that is refused before its ServerHello is told by the state that goes with the failure")

@@ -81,13 +81,14 @@ extension MessageStream {
     ///   - envelope: the first two words.
     func record(
         _ time: UInt64, _ hook: HookKind, _ message: [UInt8], answers: UInt8? = nil, object: UInt64 = 0x1000,
-        thread: UInt32 = 7, envelope: (UInt64, UInt64) = (0, 0)
+        thread: UInt32 = 7, envelope: (UInt64, UInt64) = (0, 0), variant: UInt16 = 0
     ) -> [UInt8] {
         var event = tlswatch_message()
         event.header = header(time, object: object, hook: hook)
         event.header.tid = thread
         event.header.kind = UInt16(TLSWATCH_MESSAGE.rawValue)
         event.byte_count = UInt16(message.count)
+        event.variant = variant
         event.random_end = answers.map { Message.randomEnd($0) } ?? 0
         event.length = UInt32(message.count)
         event.header.size = UInt16(MessageEvent.size + message.count)
@@ -108,7 +109,9 @@ extension MessageStream {
         return record
     }
 
-    func messageTable() -> SessionTable { table(rules: .rustls, stack: "rustls") }
+    func messageTable(release: String = "0.23.46") -> SessionTable {
+        table(rules: Rustls.rules(version: release), stack: "rustls")
+    }
 
     /// rustls's own way to describe what it sends.
     static var changeCipherSpec: (UInt64, UInt64) { (1 << 63 | 3, 0) }

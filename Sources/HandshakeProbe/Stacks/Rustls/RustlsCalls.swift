@@ -20,22 +20,22 @@ struct RustlsCalls {
     private static let handleLimit = 60_000
     private static let smallestSend: UInt64 = 0x200
     private static let fewestSends = 10
-    /// The number of Error::HandshakeNotComplete among the variants of rustls's errors, which stands in a connection while its
-    /// input is taken: another number is another enumeration.
-    private static let notComplete: Int64 = 16
 
-    init(_ code: CodeReader, _ states: RustlsStates) throws(AnalysisError) {
+    /// - Parameter isConfusable: whether the file holds another release whose connections' input would be taken for this one's.
+    init(
+        _ code: CodeReader, _ states: RustlsStates, _ release: RustlsRelease, isConfusable: Bool
+    ) throws(AnalysisError) {
         self.code = code
         sends = Self.sends(code, states)
         guard !sends.isEmpty else {
             throw AnalysisError("it holds rustls, and the function that sends a message is not found")
         }
-        let takers = Self.takers(code, states, sends)
+        let takers = Self.takers(code, states, sends, release, isConfusable: isConfusable)
         guard !takers.isEmpty else {
             throw AnalysisError("it holds rustls, and the function that takes a connection's input is not found")
         }
-        guard takers.allSatisfy({ $0.placeholder == Self.notComplete }) else {
-            throw AnalysisError("it holds rustls, and its errors have other numbers than those of \(Rustls.release)x")
+        guard takers.allSatisfy({ $0.placeholder == release.notComplete }) else {
+            throw AnalysisError("it holds rustls, and its errors have other numbers than those of \(release.version)")
         }
         failures = takers.flatMap(\.failures)
         guard takers.allSatisfy({ !$0.failures.isEmpty }) else {
@@ -45,21 +45,33 @@ struct RustlsCalls {
 
     /// Those that take a connection's input: most send alerts themselves; others are told by what they store in it, also where
     /// they are inlined in another function.
-    private static func takers(_ code: CodeReader, _ states: RustlsStates, _ sends: [UInt64]) -> [RustlsInput] {
-        let callers = Set(sends.flatMap { CodeSearch.calls(code.file, of: $0) }.compactMap(code.file.functionExtent))
-        var found = callers.compactMap { RustlsInput(code, $0, methods: states.methods) }
+    private static func takers(
+        _ code: CodeReader, _ states: RustlsStates, _ sends: [UInt64], _ release: RustlsRelease, isConfusable: Bool
+    ) -> [RustlsInput] {
+        let callers = Set(
+            sends.flatMap { CodeSearch.calls(code.file, of: $0, throughTables: true) }.compactMap(
+                code.file.functionExtent))
+        // Most have the methods' calls inlined: up to 0.22 a state's last one is called elsewhere.
+        let both = [0, states.methods - 1].map { Int64(states.firstMethod + 8 * $0) }
+        let isOld = release.series < 23
+        let context = RustlsInput.Context(code: code, sends: Set(sends), notComplete: release.notComplete)
+        var found: [RustlsInput] = []
+        if !isOld { found = callers.compactMap { RustlsInput(context, $0, calling: both) } }
         var inlined: [(extent: Range<UInt64>, place: UInt64)] = []
-        for (extent, place) in placeholders(code) where !found.contains(where: { $0.extent == extent }) {
-            if place - extent.lowerBound <= beginning, let input = RustlsInput(code, extent, methods: nil) {
-                if !input.failures.isEmpty { found.append(input) }
+        for (extent, place) in placeholders(code, release) where !found.contains(where: { $0.extent == extent }) {
+            guard !isConfusable || callers.contains(extent) else { continue }
+            if place - extent.lowerBound <= beginning, let input = RustlsInput(context, extent, calling: []),
+                !input.failures.isEmpty
+            {
+                found.append(input)
             } else {
                 inlined.append((extent, place))
             }
         }
-        // Whether a register has the connection's own address there, only the others tell.
+        // Whether a register has the connection's own address there, the others tell, or what it sends.
         let places = Set(found.map(\.state))
         found += inlined.compactMap { extent, place in
-            RustlsInput(code, extent, inlinedAt: place, states: places).flatMap {
+            RustlsInput(context, extent, inlinedAt: place, states: places, sends: callers.contains(extent)).flatMap {
                 $0.failures.isEmpty ? nil : $0
             }
         }
@@ -69,12 +81,12 @@ struct RustlsCalls {
     }
 
     /// Where a function stores the error's placeholder behind a register, far from it: the first place of each.
-    private static func placeholders(_ code: CodeReader) -> [Range<UInt64>: UInt64] {
+    private static func placeholders(_ code: CodeReader, _ release: RustlsRelease) -> [Range<UInt64>: UInt64] {
         var found: [Range<UInt64>: UInt64] = [:]
         // mov byte [register + disp32], imm8: the number behind the opcode has ModRM and three bytes of the displacement.
         CodeSearch.visit(code.file, opcode: 0xc6) { address, number in
             guard number & 0xf8 == 0x80, let rest = code.file.bytes(at: address &+ 5, count: 2), rest[0] == 0,
-                Int64(rest[1]) == notComplete, let extent = code.file.functionExtent(containing: address)
+                Int64(rest[1]) == release.notComplete, let extent = code.file.functionExtent(containing: address)
             else { return }
             found[extent] = min(found[extent] ?? .max, address)
         }
@@ -102,6 +114,7 @@ struct RustlsCalls {
             let likely = calls.filter { target, count in
                 guard count >= fewest, let extent = code.file.functionExtent(containing: target) else { return false }
                 return extent.lowerBound == target && extent.upperBound - extent.lowerBound >= smallestSend
+                    && takesThird(code, extent)
             }
             guard let send = likely.max(by: { ($0.value, $0.key) < ($1.value, $1.key) }) else { return found }
             found.append(send.key)
@@ -110,6 +123,24 @@ struct RustlsCalls {
             left.removeAll { $0[send.key] != nil }
         }
     }
+
+    /// Whether a function looks at its third parameter at its beginning: whether what it sends must be encrypted.
+    private static func takesThird(_ code: CodeReader, _ extent: Range<UInt64>) -> Bool {
+        let third = UInt8(Register.parameters[2])
+        for instruction in code.instructions(in: extent, limit: head) {
+            if instruction.second.isRegister, instruction.second.reg == third { return true }
+            if instruction.first.isRegister, instruction.first.reg == third,
+                [TLSWATCH_OP_TEST, TLSWATCH_OP_CMP, TLSWATCH_OP_PUSH].contains(instruction.kind)
+            {
+                return true
+            }
+            if instruction.kind == TLSWATCH_OP_CALL || instruction.written >> UInt16(third) & 1 != 0 { return false }
+        }
+        return false
+    }
+
+    /// Instructions of a function that are its beginning.
+    private static let head = 48
 
     /// Where the states before the traffic's make one of these: once in each handshake that is completed.
     func completions(_ states: RustlsStates) throws(AnalysisError) -> [UInt64] {

@@ -13,52 +13,70 @@ struct RustlsInput {
     /// behind the connection's beginning.
     private let slots: [Int64: Int64]
     private let body: [Instruction]
+    /// Registers that calls leave alone which have an address in the connection from the beginning on: how far behind its own.
+    private let registers: [UInt8: Int64]
+    /// The instruction from which on they have it, until one writes them.
+    private let since: Int
+    /// How far behind the connection's beginning is what the library hands around as the connection; `nil` where nothing is sent
+    /// from here.
+    private var common: Int64?
     /// The calls behind which the connection's state is replaced by the error that was copied.
     private(set) var failures: [RustlsCalls.Failure] = []
 
     private static let limit = 40_000
     private static let prologue = 64
 
-    /// - Parameter methods: of a state, whose last one it calls too; `nil` where it may not.
-    init?(_ code: CodeReader, _ extent: Range<UInt64>, methods: Int?) {
-        let body = code.instructions(in: extent, limit: Self.limit)
-        func calls(_ slot: Int64) -> Bool {
-            body.contains {
-                $0.kind == TLSWATCH_OP_CALL && $0.first.isMemory && !$0.first.rip_relative && $0.first.value == slot
-            }
-        }
-        guard calls(Int64(TraitTable.firstMethod)),
-            methods.map({ calls(Int64(TraitTable.firstMethod + 8 * ($0 - 1))) }) ?? true
-        else { return nil }
+    /// What all of them are read with.
+    struct Context {
+        var code: CodeReader
+        /// What sends a message: its first parameter is what the library calls the connection.
+        var sends: Set<UInt64>
+        /// The number of the error that stands in a connection meanwhile.
+        var notComplete: Int64
+    }
+
+    /// - Parameter calling: the places in a state's table of the methods that it calls.
+    init?(_ context: Context, _ extent: Range<UInt64>, calling slots: [Int64]) {
+        let body = context.code.instructions(in: extent, limit: Self.limit)
+        let calls = body.lazy.filter { $0.kind == TLSWATCH_OP_CALL && $0.first.isMemory && !$0.first.rip_relative }
+        guard slots.allSatisfy({ slot in calls.contains { $0.first.value == slot } }) else { return nil }
         // The connection is the second parameter: the result is written through the first.
         var registers: [UInt8: Int64] = [UInt8(Register.parameters[1]): 0]
-        var slots: [Int64: Int64] = [:]
+        var kept: [Int64: Int64] = [:]
         var found: (state: Int64, placeholder: Int64)?
+        var seen = 0
         for instruction in body.prefix(Self.prologue) {
             if instruction.kind == TLSWATCH_OP_CALL || instruction.kind == TLSWATCH_OP_JMP { break }
+            seen += 1
             let (first, second) = (instruction.first, instruction.second)
             if instruction.kind == TLSWATCH_OP_MOV, first.isMemory, first.width == 1, second.isImmediate,
                 let base = registers[first.base], found == nil
             {
                 found = (state: base + first.value, placeholder: second.value & 0xff)
             }
-            Self.follow(instruction, &registers, &slots)
+            Self.follow(instruction, &registers, &kept)
             if instruction.kind == TLSWATCH_OP_JCC, found != nil { break }
         }
         guard let found, found.state > 0, found.state < 1 << 15 else { return nil }
-        (self.extent, self.body, self.slots) = (extent, body, Self.writtenOnce(slots, body))
+        (self.extent, self.body, self.slots) = (extent, body, Self.writtenOnce(kept, body))
         (state, placeholder) = found
-        failures = findFailures(code)
+        self.registers = registers.filter { Self.kept.contains($0.key) }
+        since = seen
+        common = findCommon(context)
+        failures = findFailures(context.code)
     }
 
     /// One that is inlined in another function, where a placeholder is stored: behind an address of the connection if it is as far
-    /// from that as elsewhere.
-    init?(_ code: CodeReader, _ extent: Range<UInt64>, inlinedAt place: UInt64, states: Set<Int64>) {
-        let body = code.instructions(in: extent, limit: Self.limit)
+    /// from that as elsewhere, or if the function sends from that address.
+    init?(
+        _ context: Context, _ extent: Range<UInt64>, inlinedAt place: UInt64, states: Set<Int64>, sends: Bool
+    ) {
+        guard sends || states.contains(where: { Self.stores(context.code, at: place, $0) }) else { return nil }
+        let body = context.code.instructions(in: extent, limit: Self.limit)
         // A prefix may stand before the opcode.
         guard let store = body.firstIndex(where: { $0.address <= place && place < $0.end }),
             body[store].kind == TLSWATCH_OP_MOV, body[store].first.isMemory, body[store].first.width == 1,
-            body[store].second.isImmediate, states.contains(body[store].first.value),
+            body[store].second.isImmediate, body[store].second.value & 0xff == context.notComplete,
             body[store].first.index == UInt8(TLSWATCH_NO_REGISTER)
         else { return nil }
         let base = body[store].first.base
@@ -73,7 +91,16 @@ struct RustlsInput {
         }
         (self.extent, self.body, self.slots) = (extent, body, Self.writtenOnce(slots, body))
         (state, placeholder) = (body[store].first.value, body[store].second.value & 0xff)
-        failures = findFailures(code)
+        self.registers = Self.kept.contains(base) ? [base: 0] : [:]
+        since = store
+        common = findCommon(context)
+        guard states.contains(state) || common != nil else { return nil }
+        failures = findFailures(context.code)
+    }
+
+    /// Whether the store there is this far behind its register.
+    private static func stores(_ code: CodeReader, at place: UInt64, _ distance: Int64) -> Bool {
+        code.file.bytes(at: place &+ 2, count: 4).map { Int64($0.u32(at: 0) ?? 0) == distance } ?? false
     }
 
     /// Instructions before the store in which what it stores behind is prepared.
@@ -116,6 +143,56 @@ struct RustlsInput {
         }
     }
 
+    /// What is sent from: all sends that can be followed are of one mind.
+    private func findCommon(_ context: Context) -> Int64? {
+        var found: Set<Int64> = []
+        for (index, instruction) in body.enumerated() where instruction.kind == TLSWATCH_OP_CALL {
+            guard let target = context.code.callee(of: instruction), context.sends.contains(target) else { continue }
+            if let value = value(of: UInt8(Register.parameters[0]), before: index, depth: 0) { found.insert(value) }
+        }
+        return found.count == 1 ? found.first : nil
+    }
+
+    /// How far behind the connection's beginning the address is that a register has before an instruction: as known from the
+    /// beginning on, or by the last one before that writes it.
+    private func value(of register: UInt8, before index: Int, depth: Int) -> Int64? {
+        let reach = Self.kept.contains(register) ? Self.limit : Self.near
+        let writer = body[..<index].suffix(reach).lastIndex { Self.writes($0, register) }
+        if let known = registers[register], (writer ?? 0) < since { return known }
+        guard depth < Self.deepest, let writer, body[writer].first.isRegister, body[writer].first.reg == register
+        else { return nil }
+        let second = body[writer].second
+        switch body[writer].kind {
+        case TLSWATCH_OP_MOV where second.isRegister: return value(of: second.reg, before: writer, depth: depth + 1)
+        case TLSWATCH_OP_MOV where second.isMemory && second.base == UInt8(Register.rsp):
+            return slots[second.value] ?? stored(second.value, depth: depth + 1)
+        case TLSWATCH_OP_LEA where !second.rip_relative && second.index == UInt8(TLSWATCH_NO_REGISTER):
+            return value(of: second.base, before: writer, depth: depth + 1).map { $0 + second.value }
+        default: return nil
+        }
+    }
+
+    /// The same of a stack slot that is written once.
+    private func stored(_ slot: Int64, depth: Int) -> Int64? {
+        guard Self.writtenOnce([slot: 0], body)[slot] != nil else { return nil }
+        let store = body.firstIndex {
+            $0.kind == TLSWATCH_OP_MOV && $0.first.isMemory && $0.first.base == UInt8(Register.rsp)
+                && $0.first.index == UInt8(TLSWATCH_NO_REGISTER) && $0.first.value == slot && $0.first.width == 8
+                && $0.second.isRegister
+        }
+        return store.flatMap { value(of: body[$0].second.reg, before: $0, depth: depth) }
+    }
+
+    private static let deepest = 5
+
+    /// Restoring what was there before is no writing.
+    private static func writes(_ instruction: Instruction, _ register: UInt8) -> Bool {
+        instruction.written >> UInt16(register) & 1 != 0 && instruction.kind != TLSWATCH_OP_POP
+    }
+
+    /// Instructions before a call in which its parameters are prepared.
+    private static let near = 24
+
     private func findFailures(_ code: CodeReader) -> [RustlsCalls.Failure] {
         let targets = body.reduce(into: [UInt64: Int]()) { counts, instruction in
             if let target = code.callee(of: instruction) { counts[target, default: 0] += 1 }
@@ -127,7 +204,7 @@ struct RustlsInput {
         }
     }
 
-    private static let smallestClone: UInt64 = 0x300
+    private static let smallestClone: UInt64 = 0x200
 
     /// Whether a function copies a value of an enumeration with many variants: it begins with a jump by the second parameter's
     /// first byte.
@@ -197,19 +274,28 @@ struct RustlsInput {
             let place = body.firstIndex(where: { $0.address == comparison.end }), body[place].kind == TLSWATCH_OP_JCC,
             let target = body[place].directTarget, let start = body.firstIndex(where: { $0.address == target })
         else { return nil }
-        for instruction in body[start...].prefix(6) where instruction.kind == TLSWATCH_OP_MOV {
-            let source = instruction.second
-            // A boxed state's address stands behind the number.
-            if instruction.first.isRegister, source.isMemory, source.value == state + 8, Self.kept.contains(source.base)
-            {
-                return make(index, ValuePlace(register: source.base), 0)
+        for start in [start, place + 1] {
+            for instruction in body[start...].prefix(6) where instruction.kind == TLSWATCH_OP_MOV {
+                let source = instruction.second
+                // A boxed state's address stands behind the number.
+                if instruction.first.isRegister, source.isMemory, source.value == state + 8,
+                    Self.kept.contains(source.base)
+                {
+                    return make(index, ValuePlace(register: source.base), 0)
+                }
             }
         }
         return nil
     }
 
+    /// - Parameter bytes: how far behind the connection's beginning the place's address is.
     private func make(_ index: Int, _ place: ValuePlace, _ bytes: Int64) -> RustlsCalls.Failure? {
-        guard bytes >= 0, let bytes = UInt16(exactly: bytes) else { return nil }
-        return RustlsCalls.Failure(call: body[index].address, object: place, bytes: bytes)
+        let common = common ?? 0
+        guard let distance = UInt16(exactly: max(0, bytes - common)), bytes >= common || !place.isInMemory else {
+            return nil
+        }
+        var place = place
+        if bytes < common { place.offset += Int32(common - bytes) }
+        return RustlsCalls.Failure(call: body[index].address, object: place, bytes: distance)
     }
 }

@@ -24,6 +24,10 @@ import Testing
         var completing: [ClosedRange<UInt64>]
         /// What drops the client's state that waits for the ServerHello.
         var drop: UInt64?
+        /// Where the number of what is sent stands, and an alert's, if not at the beginning.
+        var tag: (offset: Int32, alert: UInt16)?
+        /// Other releases in it; of the client's drop of each is a note.
+        var forks: [String] = []
 
         var testDescription: String { name }
         var isThere: Bool { FileManager.default.fileExists(atPath: file) }
@@ -57,6 +61,16 @@ import Testing
             completing: [
                 0x1a6400...0x1a6dc5, 0x1ac510...0x1ad9e3, 0x1c97d0...0x1cb1d4, 0x1d42d0...0x1d4ffd,
             ], drop: 0x1bd820),
+        Build(
+            name: "uv 0.1.5, a client", path: "uv-0.1.5/uv-0.1.5.data/scripts/uv", version: "0.21.10",
+            handles: (15, 0xaf3950, 0xb09000), send: 0xadc8d0, failures: [0xac0a3d, 0xac0bbf],
+            completing: [0xaf9000...0xaf9aaf, 0xb010d0...0xb0264f], drop: nil, tag: (offset: 0xa8, alert: 0x1f)),
+        Build(
+            name: "zenoh 0.11.0, both, over TLS", path: "python-zenoh-0.11.0/zenoh/zenoh.abi3.so", version: "0.22.4",
+            handles: (25, 0x8eefd0, 0x92d2a0), send: 0x9328a0,
+            failures: [0x86b9e5, 0x86c5db, 0x86c7c1],
+            completing: [0x8f0f60...0x8f234f, 0x909cb0...0x90bc0f, 0x91ca80...0x91d45f, 0x9270b0...0x927c0f],
+            drop: 0x9285e0, tag: (offset: 0xa8, alert: 0x1f), forks: ["0.21.7"]),
         // Made to be small, and not stripped: its symbols say the same.
         Build(
             name: "hf-xet 1.8.0, a client", path: "python-hf-xet/hf_xet/hf_xet.abi3.so", version: "0.23.46",
@@ -105,7 +119,12 @@ import Testing
         #expect(Set(addresses(.failed)).isSubset(of: build.failures))
         #expect(addresses(.failed).count >= 2, "\(addresses(.failed))")
         #expect(functions(.stateDropped) == (build.drop.map { [$0] } ?? []))
-        #expect(analysis.notes.count == (build.drop == nil ? 1 : 0), "\(analysis.notes)")
+        #expect(analysis.notes.count == (build.drop == nil ? 1 : 0) + build.forks.count, "\(analysis.notes)")
+        #expect(analysis.forks.map(\.version) == build.forks && analysis.forks.allSatisfy(\.observesSessions))
+        for site in analysis.sites where site.hook == .messageSent {
+            #expect(site.argument2 == build.tag.map { .memory(.parameter1, offset: $0.offset) })
+            #expect(site.bytes == build.tag?.alert ?? 0)
+        }
         let completions = addresses(.completed)
         for method in build.completing { #expect(completions.contains { method.contains($0) }, "\(completions)") }
         #expect(completions.allSatisfy { place in build.completing.contains { $0.contains(place) } })
@@ -153,6 +172,55 @@ import Testing
                 bytes[min(bytes.count - 1, index)] = UInt8.random(in: 0...255, using: &generator)
             }
             if let file = try? ELFFile(bytes: bytes), Rustls.recognises(file) { _ = try? Rustls.analyse(file) }
+        }
+    }
+
+    @Test("The number of an alert is what all alerts are made with, where a ChangeCipherSpec has another one")
+    func alertNumber() throws {
+        /// mov word [rsp + 0x60 + offset], number
+        func store(_ offset: UInt16, _ number: UInt8) -> [UInt8] {
+            let place = offset + 0x60
+            return [0x66, 0xc7, 0x84, 0x24, UInt8(place & 0xff), UInt8(place >> 8), 0, 0, number, 0]
+        }
+        // mov byte [rsp + 0x60], 1; mov byte [rsp + 0x62], 6
+        let alert: [UInt8] = [0xc6, 0x44, 0x24, 0x60, 1, 0xc6, 0x44, 0x24, 0x62, 6]
+        // lea rsi, [rsp + 0x60]; call
+        let call: [UInt8] = [0x48, 0x8d, 0x74, 0x24, 0x60, 0xe8, 0, 0, 0, 0]
+        func tag(_ bodies: [[UInt8]]) throws -> RustlsPayloadTag? {
+            try RustlsPayloadTag(
+                madeBefore: bodies.map { body in
+                    let code = body + call
+                    let start = CodeImage.codeAddress
+                    let instructions = try CodeImage.reader(code).instructions(
+                        in: start..<start + UInt64(code.count), limit: 100)
+                    return (instructions, instructions.count - 1)
+                })
+        }
+        let first = alert + store(0xa8, 0x1f) + store(0xb8, 4)
+        let cipher = store(0xa8, 0x21) + store(0xb8, 4)
+        let told = try #require(try tag([first, cipher, first]))
+        #expect(told.offset == 0xa8 && told.alert == 0x1f)
+        #expect(try tag([first, first]) == nil, "no ChangeCipherSpec confirms it")
+        #expect(try tag([first, cipher, alert + store(0xa8, 0x1e) + store(0xb8, 4)]) == nil, "two numbers")
+        #expect(try tag([Array(first.dropFirst(5)), cipher]) == nil, "no level")
+        #expect(try tag([first + [0xe8, 0, 0, 0, 0], cipher]) == nil, "another call is between")
+    }
+
+    @Test("The number of an alert is what it is kept by over QUIC")
+    func keptAlert() throws {
+        // cmp word [rsi + 0xa8], 0x1f; jne; movzx eax, word [rsi + 2]
+        let body: [UInt8] = [0x66, 0x83, 0xbe, 0xa8, 0, 0, 0, 0x1f, 0x75, 0x10, 0x0f, 0xb7, 0x46, 2]
+        func tag(_ body: [UInt8]) throws -> RustlsPayloadTag? {
+            let start = CodeImage.codeAddress
+            return RustlsPayloadTag(
+                keptBy: try CodeImage.reader(body).instructions(in: start..<start + UInt64(body.count), limit: 9))
+        }
+        let told = try #require(try tag(body))
+        #expect(told.offset == 0xa8 && told.alert == 0x1f)
+        for (index, byte) in [(8, UInt8(0x74)), (13, 4), (12, 0x47), (2, 0xbf)] {
+            var other = body
+            other[index] = byte
+            #expect(try tag(other) == nil, "\(index)")
         }
     }
 
