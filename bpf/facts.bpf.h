@@ -62,7 +62,8 @@ __noinline __u32 read_more(const struct tlswatch_profile *profile, struct frames
 		return 0;
 #pragma clang loop unroll(disable)
 	for (__u32 i = 0; i < TLSWATCH_READS; i++)
-		if ((wanted & ~done) >> i & 1 && profile->reads[i].length)
+		/* Of an element in a list, the mark may stand at its beginning. */
+		if ((wanted & ~done) >> i & 1 && (profile->reads[i].length || profile->reads[i].link))
 			done |= do_read(&profile->reads[i], frames, object, i, done);
 	return done;
 }
