@@ -39,3 +39,12 @@ package struct MessageEvent: ~Escapable {
 
     private static let envelope = MemoryLayout<tlswatch_message>.offset(of: \.envelope) ?? 0
 }
+
+/// What describes something that a library sends.
+struct SentEnvelope: Equatable {
+    /// How it begins.
+    var first: UInt64
+    var second: UInt64
+    /// Its kind, counted from an alert's, where its site tells.
+    var variant: Int?
+}

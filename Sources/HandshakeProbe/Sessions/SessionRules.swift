@@ -37,15 +37,6 @@ package struct SessionRules: Sendable {
     var sent: @Sendable (_ what: SentEnvelope) -> SentMessage? = { _ in nil }
 }
 
-/// What describes something that a library sends.
-struct SentEnvelope: Equatable {
-    /// How it begins.
-    var first: UInt64
-    var second: UInt64
-    /// Its kind, counted from an alert's, where its site tells.
-    var variant: Int?
-}
-
 /// What a library sends besides handshake messages.
 enum SentMessage: Equatable {
     case changeCipherSpec
