@@ -179,9 +179,7 @@ extension SessionTable {
         guard isSent, found.isEmpty else { return }
         switch rules.sent(event.envelope) {
         case .changeCipherSpec? where known.isTimed(role: role): sessions[place].endExchange(at: header.time_ns)
-        case .fatalAlert(let number)? where known.alertSent == nil:
-            known.takeAlert(number)
-            known.refused = (header.time_ns, rules.failure(Int32(number), -1, known.version.map(UInt32.init)))
+        case .fatalAlert(let number)?: known.takeAlert(number, at: header.time_ns)
         default: break
         }
     }
@@ -228,7 +226,7 @@ extension SessionTable {
             else { return nil }
             sane(event.header.profile)
             messages.leave(thread)
-            let alert = known.alertSent.map(Int32.init) ?? -1
+            let alert = known.refusal.map { Int32($0.alert) } ?? -1
             let reason = Int32(bitPattern: UInt32(bitPattern: event.step.argument))
             sessions[place].fatal = (alert, reason)
             end(

@@ -160,7 +160,10 @@ extension SessionTable {
         guard let place = sessions.place(of: SessionKey(event.header)),
             sessions[place].socket?.number == event.number, sessions[place].closed == nil
         else { return }
-        guard sessions[place].toldFailure == nil else { return endFailed(SessionKey(event.header)) }
+        if sessions[place].toldFailure != nil {
+            endFailed(SessionKey(event.header))
+            return
+        }
         // The library may still have the last word: the peer's alert or Finished may wait to be read, or a call is
         // on its way. Its return tells how the handshake ended; where none comes, this moment was the end.
         sessions[place].closed = event.header.time_ns

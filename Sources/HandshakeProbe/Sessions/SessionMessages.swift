@@ -16,10 +16,8 @@ final class SessionMessages {
     /// Below TLS 1.3.
     private var sawServerCertificate = false
     private var serverCurve: UInt16?
-    /// The number of the alert that this side has sent.
-    private(set) var alertSent: UInt8?
-    /// What the alert means that this side has sent, and when: it is a failure, whether the library keeps an error or not.
-    var refused: (time: UInt64, reason: FailureReason)?
+    /// The fatal alert that this side has sent, and when: it has failed, whether the library keeps an error or not.
+    private(set) var refusal: (time: UInt64, alert: UInt8)?
     /// When the state went that waited for the next message, and on which thread.
     var dropped: (time: UInt64, tid: UInt32)?
 
@@ -79,7 +77,7 @@ final class SessionMessages {
         return hello.version == 0x0304 ? [.share] : [.answer]
     }
 
-    func takeAlert(_ number: UInt8) { if alertSent == nil { alertSent = number } }
+    func takeAlert(_ number: UInt8, at time: UInt64) { if refusal == nil { refusal = (time, number) } }
 
     /// Whether keys may be timed by the ChangeCipherSpec that this side sends: TLS 1.3's is sent once, and a retry or early data
     /// makes it come earlier; below a server has its keys long before.

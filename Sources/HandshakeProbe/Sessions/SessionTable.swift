@@ -84,16 +84,13 @@ struct SessionTable {
         let over = sessions.keys { _, session in
             session.closed.map { now > $0 && now - $0 > Self.closeGrace } ?? false
                 || session.toldFailure.map { now > $0.time && now - $0.time > Self.alertGrace } ?? false
-                || session.messages?.refused.map { now > $0.time && now - $0.time > Self.dropGrace } ?? false
+                || session.messages?.refusal.map { now > $0.time && now - $0.time > Self.dropGrace } ?? false
                 || (now > session.lastActivity && now - session.lastActivity > timeout)
         }
         for key in over {
+            if endFailed(key) { continue }
             // Closed is closed, however short the timeout.
-            if sessions[key]?.toldFailure != nil {
-                endFailed(key)
-            } else if let refused = sessions[key]?.messages?.refused {
-                end(key, at: refused.time, outcome: .failed, reason: refused.reason)
-            } else if sessions[key]?.closed != nil {
+            if sessions[key]?.closed != nil {
                 endClosed(key)
             } else {
                 end(key, at: now, outcome: .timeout)
@@ -126,12 +123,18 @@ struct SessionTable {
         end(key, at: closed, outcome: .abandoned)
     }
 
-    /// Ends a session whose failure was told, whether the alert was sent or not.
-    mutating func endFailed(_ key: SessionKey) {
-        guard let place = sessions.place(of: key), let told = sessions[place].toldFailure,
-            let profile = entry(sessions[place].profile)
-        else { return }
-        end(key, told, profile.rules)
+    /// Ends a session whose failure was told, whether the alert was sent or not, or whose alert was, whether the failure is told
+    /// or not. False where neither was.
+    @discardableResult mutating func endFailed(_ key: SessionKey) -> Bool {
+        guard let place = sessions.place(of: key), let profile = entry(sessions[place].profile) else { return false }
+        if let told = sessions[place].toldFailure {
+            end(key, told, profile.rules)
+            return true
+        }
+        guard let known = sessions[place].messages, let refusal = known.refusal else { return false }
+        let reason = profile.rules.failure(Int32(refusal.alert), -1, known.version.map(UInt32.init))
+        end(key, at: refusal.time, outcome: .failed, reason: reason)
+        return true
     }
 
     mutating func end(_ key: SessionKey, _ told: ToldFailure, _ rules: SessionRules) {
@@ -145,10 +148,7 @@ struct SessionTable {
 
     /// Ends a session whose object or process is gone: at that moment, or when its socket had closed before.
     mutating func abandon(_ key: SessionKey, at time: UInt64) {
-        guard sessions[key]?.toldFailure == nil else { return endFailed(key) }
-        if let refused = sessions[key]?.messages?.refused {
-            return end(key, at: refused.time, outcome: .failed, reason: refused.reason)
-        }
+        if endFailed(key) { return }
         end(key, at: min(sessions[key]?.closed ?? time, time), outcome: .abandoned)
     }
 
