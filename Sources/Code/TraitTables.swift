@@ -25,8 +25,8 @@ extension ELFFile {
     /// More tables than real programs have (130 MB of Rust: 60,000).
     private static let tableLimit = 1 << 18
 
-    /// The tables of trait objects with three methods or more, or two behind the tables of other traits, whose values have something to drop, as far as relocations show
-    /// them: none in a file linked to fixed addresses.
+    /// The tables of trait objects with three methods or more, or two behind the tables of other traits, whose values have
+    /// something to drop, as far as relocations show them: none in a file linked to fixed addresses.
     package var traitTables: [TraitTable] {
         let relocations = relocations
         var window = DataWindow(self)
@@ -125,9 +125,7 @@ extension ELFFile {
         }
         return found
     }
-}
 
-extension ELFFile {
     /// Where relocated pointers to an address stand.
     package func pointers(to target: UInt64) -> [UInt64] {
         let relocations = relocations

@@ -62,9 +62,10 @@ package enum Rustls: TLSStack {
                 bytes: UInt16(min(state.size, Self.stateLimit)))
         }
         for (number, send) in calls.sends.enumerated() {
-            let tag = RustlsPayloadTag(code, send: send)
+            let tag = RustlsPayloadTag(code, send: send.function, calledAt: send.calls)
             sites.add(
-                .messageSent, "send_msg" + (number > 0 ? " (\(number + 1))" : ""), send, argument: .parameter1,
+                .messageSent, "send_msg" + (number > 0 ? " (\(number + 1))" : ""), send.function,
+                argument: .parameter1,
                 argument2: tag.map { .memory(.parameter1, offset: $0.offset) }, bytes: tag?.alert ?? 0)
         }
         for done in try calls.completions(states) {

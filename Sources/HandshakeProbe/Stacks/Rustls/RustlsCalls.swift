@@ -12,8 +12,8 @@ struct RustlsCalls {
         var bytes: UInt16
     }
 
-    /// One; of a program that has another copy of rustls inside, one more.
-    let sends: [UInt64]
+    /// What sends a message: one; of a program that has another copy of rustls inside, one more. And where it is called.
+    let sends: [(function: UInt64, calls: [UInt64])]
     let failures: [Failure]
     private let code: CodeReader
 
@@ -26,7 +26,9 @@ struct RustlsCalls {
         _ code: CodeReader, _ states: RustlsStates, _ release: RustlsRelease, isConfusable: Bool
     ) throws(AnalysisError) {
         self.code = code
-        sends = Self.sends(code, states)
+        sends = Self.sends(code, states).map {
+            ($0, CodeSearch.calls(code.file, of: $0, throughTables: true))
+        }
         guard !sends.isEmpty else {
             throw AnalysisError("it holds rustls, and the function that sends a message is not found")
         }
@@ -46,15 +48,15 @@ struct RustlsCalls {
     /// Those that take a connection's input: most send alerts themselves; others are told by what they store in it, also where
     /// they are inlined in another function.
     private static func takers(
-        _ code: CodeReader, _ states: RustlsStates, _ sends: [UInt64], _ release: RustlsRelease, isConfusable: Bool
+        _ code: CodeReader, _ states: RustlsStates, _ sends: [(function: UInt64, calls: [UInt64])],
+        _ release: RustlsRelease, isConfusable: Bool
     ) -> [RustlsInput] {
-        let callers = Set(
-            sends.flatMap { CodeSearch.calls(code.file, of: $0, throughTables: true) }.compactMap(
-                code.file.functionExtent))
+        let callers = Set(sends.flatMap(\.calls).compactMap(code.file.functionExtent))
         // Most have the methods' calls inlined: up to 0.22 a state's last one is called elsewhere.
         let both = [0, states.methods - 1].map { Int64(states.firstMethod + 8 * $0) }
         let isOld = release.series < 23
-        let context = RustlsInput.Context(code: code, sends: Set(sends), notComplete: release.notComplete)
+        let context = RustlsInput.Context(
+            code: code, sends: Set(sends.map(\.function)), notComplete: release.notComplete)
         var found: [RustlsInput] = []
         if !isOld { found = callers.compactMap { RustlsInput(context, $0, calling: both) } }
         var inlined: [(extent: Range<UInt64>, place: UInt64)] = []

@@ -21,7 +21,11 @@ struct RustlsPayloadTag: Equatable {
     private static let offsets: Range<Int64> = 8..<1024
 
     /// `nil` where the number stands at the beginning, or is not found.
-    init?(_ code: CodeReader, send: UInt64) {
+    ///
+    /// - Parameters:
+    ///   - send: the function that sends a message.
+    ///   - places: where it is called.
+    init?(_ code: CodeReader, send: UInt64, calledAt places: [UInt64]) {
         guard let extent = code.file.functionExtent(containing: send) else { return nil }
         if let kept = Self(keptBy: code.instructions(in: extent, limit: Self.head)) {
             self = kept
@@ -29,7 +33,7 @@ struct RustlsPayloadTag: Equatable {
         }
         var bodies: [UInt64: [Instruction]] = [:]
         var calls: [(body: [Instruction], index: Int)] = []
-        for call in CodeSearch.calls(code.file, of: send, throughTables: true).prefix(Self.placeLimit) {
+        for call in places.prefix(Self.placeLimit) {
             guard let extent = code.file.functionExtent(containing: call) else { continue }
             let body = bodies[extent.lowerBound] ?? code.instructions(in: extent, limit: Self.bodyLimit)
             bodies[extent.lowerBound] = body
