@@ -43,7 +43,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-crypto", exact: "4.5.2"),
     ],
     targets: [
-        // bpf/event.h, the contract between the BPF programs and their consumer: no libbpf, no kernel.
+        // bpf/event.h and its neighbours, the contract between the BPF programs and their consumer: no libbpf, no kernel.
         .target(name: "CEvents"),
         // libbpf and the kernel's bpf(2).
         .target(
@@ -131,7 +131,7 @@ let package = Package(
         .executableTarget(
             name: "Thresholds",
             dependencies: [
-                "CAllocations", "CEvents", "Code", "Handshakes", "HandshakeProbe", "SyntheticHandshakes",
+                "CAllocations", "CEvents", "Code", "Handshakes", "HandshakeProbe", "Kernel", "SyntheticHandshakes",
             ],
             path: "Benchmarks/Thresholds", swiftSettings: settings
         ),

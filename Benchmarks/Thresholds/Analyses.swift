@@ -2,12 +2,13 @@ import CAllocations
 import Code
 import Glibc
 import HandshakeProbe
+import Kernel
 
 /// What it takes to read a program that is new to the host, once: processor time, so that a busy machine does not disturb, and
 /// how much more memory there is at a time.
 func expectAnalyses(_ report: inout Report, _ paths: [String]) {
     for path in paths {
-        guard let file = ReadFile(path) else {
+        guard let size = size(of: path) else {
             report.expect("files that cannot be read: \(path)", 1, atMost: 0)
             continue
         }
@@ -18,41 +19,29 @@ func expectAnalyses(_ report: inout Report, _ paths: [String]) {
             tlswatch_trim()
             let before = resetPeak()
             let began = processTime()
-            guard let analysis = file.analysis(), analysis.observesSessions else {
+            // Opened anew each time, as the daemon opens it.
+            guard let file = try? ELFFile(path: path), let analysis = try? TLSStacks.builtIn.analyse(file),
+                analysis.observesSessions
+            else {
                 report.expect("programs in which no TLS library is found: \(path)", 1, atMost: 0)
                 return
             }
             best = min(best, processTime() - began)
             memory = max(memory, status("VmHWM") - before)
         }
-        let name = "\(file.name), \(Int(file.megabytes)) MB"
+        let name = "\(path.split(separator: "/").last ?? ""), \(Int(size)) MB"
         // 0.5 s for 50 MB and less, 3 s for 200 MB.
-        let limit = max(0.5, 0.5 + (file.megabytes - 50) / 150 * 2.5)
+        let limit = max(0.5, 0.5 + (size - 50) / 150 * 2.5)
         report.expect("s of a processor, reading \(name)", best, atMost: limit)
         report.expect("MB more memory, reading \(name)", memory, atMost: 64)
     }
 }
 
-private struct ReadFile {
-    let path: String
-    let megabytes: Double
-    var name: String { String(path.split(separator: "/").last ?? "") }
-
-    init?(_ path: String) {
-        let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC)
-        guard descriptor >= 0 else { return nil }
-        defer { close(descriptor) }
-        self.path = path
-        megabytes = Double(lseek(descriptor, 0, SEEK_END)) / 1_048_576
-    }
-
-    /// As the daemon reads it, which opens each file anew.
-    func analysis() -> LibraryAnalysis? {
-        let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC)
-        guard descriptor >= 0 else { return nil }
-        defer { close(descriptor) }
-        return (try? ELFFile(fileDescriptor: descriptor)).flatMap { try? TLSStacks.builtIn.analyse($0) }
-    }
+/// Megabytes.
+private func size(of path: String) -> Double? {
+    var status = stat()
+    guard unsafe stat(path, &status) == 0 else { return nil }
+    return Double(status.st_size) / 1_048_576
 }
 
 private func processTime() -> Double {
@@ -73,12 +62,7 @@ private func resetPeak() -> Double {
 
 /// A line of /proc/self/status, in megabytes.
 private func status(_ key: String) -> Double {
-    let descriptor = unsafe open("/proc/self/status", O_RDONLY | O_CLOEXEC)
-    guard descriptor >= 0 else { return 0 }
-    defer { close(descriptor) }
-    var bytes = [UInt8](repeating: 0, count: 8_192)
-    let count = unsafe read(descriptor, &bytes, bytes.count)
-    let lines = String(decoding: bytes.prefix(max(count, 0)), as: UTF8.self).split(separator: "\n")
+    let lines = readTextFile("/proc/self/status")?.split(separator: "\n") ?? []
     let words = lines.first { $0.hasPrefix(key + ":") }?.split { $0 == " " || $0 == "\t" } ?? []
     return words.count > 1 ? (Double(words[1]) ?? 0) / 1_024 : 0
 }

@@ -1,5 +1,6 @@
 // Figures that must not grow: `make bench`, `make bench-allocations` for those that no busy machine disturbs, and
-// `make bench-analysis`, of the files that it is given. Exits with 1 where one is past its limit. A change that needs more raises the limit in its own commit, and says why.
+// `make bench-analysis`, of the files that it is given. Exits with 1 where one is past its limit. A change that needs more
+// raises the limit in its own commit, and says why.
 import Glibc
 
 /// The exit status.

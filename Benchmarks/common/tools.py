@@ -43,8 +43,12 @@ def free_port():
 
 
 def listening(port):
-    with open("/proc/net/tcp", encoding="ascii") as table:
-        return any(f":{port:04X} 00000000:0000 0A" in line for line in table)
+    """On IPv4, or on all addresses of IPv6."""
+    for path, nobody in (("/proc/net/tcp", "0" * 8), ("/proc/net/tcp6", "0" * 32)):
+        with open(path, encoding="ascii") as table:
+            if any(f":{port:04X} {nobody}:0000 0A" in line for line in table):
+                return True
+    return False
 
 
 def compile_tool(target, *arguments):

@@ -64,6 +64,13 @@ def ratio(figure_of, base):
     return Figure(value, error, min(figure_of.count, base.count))
 
 
+def verdict(share, most):
+    """On a ratio that is to be no more than this."""
+    sure = abs(share.value - most) > 2 * share.error
+    return (f"at most {most}: {share.value:.2f} ±{share.error:.2f}, " + ("met" if share.value <= most else "missed")
+            + ("" if sure else ", within the uncertainty"))
+
+
 # Microseconds. A short exchange may differ by as much, whatever share of it that is.
 LEAST = 0.5
 # Of the handshakes of a round, so that its quartile is one.

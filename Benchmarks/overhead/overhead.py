@@ -21,7 +21,7 @@ from arms import (  # noqa: E402
     EmptyPrograms, EmptyTracepoints, Known, Nothing, NotReady, Ssllatency, Tlswatch, Unavailable, await_bare,
     await_stable, await_state,
 )
-from figures import CLIENT, SERVER, Sample, figure, quiet, ratio, rounds_agree  # noqa: E402
+from figures import CLIENT, SERVER, Sample, figure, quiet, ratio, rounds_agree, verdict  # noqa: E402
 from boring import BoringBench  # noqa: E402
 from pair import Bench, GoPair, Pair  # noqa: E402
 from tools import BenchmarkError  # noqa: E402
@@ -270,8 +270,8 @@ def print_wire(measurement, figures):
             if len(both) != 2 or not all(both):
                 continue
             value, error = both[0].value - both[1].value, (both[0].error ** 2 + both[1].error ** 2) ** 0.5
-            verdict = "met" if value <= MOST_OF_WIRE else "missed"
-            print(f"  goal: {wire.name} - {alone.name}, {name}, at most {MOST_OF_WIRE} µs: {value:.2f} ±{error:.2f}, {verdict}")
+            outcome = "met" if value <= MOST_OF_WIRE else "missed"
+            print(f"  goal: {wire.name} - {alone.name}, {name}, at most {MOST_OF_WIRE} µs: {value:.2f} ±{error:.2f}, {outcome}")
 
 
 def goals(servers, scenario, wanted):
@@ -281,10 +281,7 @@ def goals(servers, scenario, wanted):
             share = ratio(added, base)
             if scenario != where or arm.kind != kind or not share:
                 continue
-            sure = abs(share.value - most) > 2 * share.error
-            verdict = ("met" if share.value <= most else "missed") + ("" if sure else ", within the uncertainty")
-            print(f"  goal: {arm.name} ÷ {base_kind}, server, at most {most}: "
-                  f"{share.value:.2f} ±{share.error:.2f}, {verdict}")
+            print(f"  goal: {arm.name} ÷ {base_kind}, server, {verdict(share, most)}")
 
 
 def arms_of(options, scenario, known_sites):

@@ -9,13 +9,6 @@ from tools import BenchmarkError, await_true, cache, free_port, listening, run
 TESTS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "Tests", "KernelTests", "Scripts")
 
 
-def listens(port):
-    """Also on all addresses of IPv6, as selfserv does."""
-    with open("/proc/net/tcp6", encoding="ascii") as table:
-        rows = [line.split() for line in table]
-    return listening(port) or any(row[1].endswith(f":{port:04X}") and row[3] == "0A" for row in rows)
-
-
 class Server:
     """One process that makes the handshakes; `target` is the file with its TLS library."""
     version = "1.3"
@@ -35,7 +28,7 @@ class Server:
                 stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
         try:
             await_true(f"{command[0]}: it may be missing, `make deps` installs it",
-                       lambda: self.child.poll() is not None or listens(self.find_port()))
+                       lambda: self.child.poll() is not None or listening(self.find_port()))
             self.pid = self.worker()
             self.target = self.find_library()
         except BenchmarkError as error:

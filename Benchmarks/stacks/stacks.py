@@ -21,7 +21,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 for neighbour in ("common", "overhead"):
     sys.path.insert(0, os.path.join(HERE, "..", neighbour))
 from arms import EmptyPrograms, NotReady, Nothing, Tlswatch, await_bare  # noqa: E402
-from figures import figure, ratio  # noqa: E402
+from figures import figure, ratio, verdict  # noqa: E402
 from pair import Bench, Pair  # noqa: E402
 from servers import SERVERS  # noqa: E402
 from tools import BenchmarkError, await_true, compile_tool, run  # noqa: E402
@@ -181,9 +181,7 @@ def report(name, measurement):
               + f"   {len(measurement.added[arm.name])} samples")
     share = ratio(figures[ON], figures[EMPTY])
     if share:
-        sure = abs(share.value - MOST) > 2 * share.error
-        print(f"  goal: {ON} ÷ {EMPTY}, at most {MOST}: {share.value:.2f} ±{share.error:.2f}, "
-              + ("met" if share.value <= MOST else "missed") + ("" if sure else ", within the uncertainty"))
+        print(f"  goal: {ON} ÷ {EMPTY}, {verdict(share, MOST)}")
     return {"stack": name, "bare": measurement.bare, "added": measurement.added, "runs": measurement.runs}
 
 
