@@ -70,7 +70,7 @@ extension KernelTests {
             expectSane(rows)
             for row in rows { #expect(row.isCompleted, "\(row)") }
 
-            let clients = rows.filter(\.isClient).sorted { ($0.time ?? "") < ($1.time ?? "") }
+            let clients = rows.filter(\.isClient).inOrder
             let outer = try #require(clients.first)
             #expect(outer.socketConfidence == "exact", "\(outer)")
             #expect(outer.local == local, "\(outer)")

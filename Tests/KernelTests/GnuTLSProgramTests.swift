@@ -5,12 +5,6 @@ import Testing
 extension KernelTests {
     /// Debian's programs that have their TLS from GnuTLS, held against their own words and their peers': each completed and refused.
     @Suite("Programs with GnuTLS") struct GnuTLSProgramTests {
-        private func told(_ row: SessionRow) -> [String] {
-            [row.outcome ?? "-", row.reason ?? "-", row.alert.map { "\($0) \(row.alertDirection ?? "-")" } ?? "none"]
-        }
-
-        private func inOrder(_ rows: [SessionRow]) -> [SessionRow] { rows.sorted { ($0.time ?? "") < ($1.time ?? "") } }
-
         /// `openssl s_client`'s "New, TLSv1.3, Cipher is TLS_AES_256_GCM_SHA384", its key exchange and its protocol.
         private func expect(
             _ row: SessionRow, asSaid client: Finished, sourceLocation: SourceLocation = #_sourceLocation
@@ -57,10 +51,10 @@ extension KernelTests {
             let refusing = try server.connect(["-tls1_2", "-verify_return_error"])
             #expect(refusing.errors.contains("certificate verify failed"), "\(refusing.errors)")
 
-            let all = inOrder(try capture.finish(expecting: 10) { $0.pid == server.pid })
+            let all = try capture.finish(expecting: 10) { $0.pid == server.pid }.inOrder
             expectSane(all)
             #expect(
-                all.map(told) == Array(repeating: ["completed", "-", "none"], count: 4) + [
+                all.map(\.ending) == Array(repeating: ["completed", "-", "none"], count: 4) + [
                     ["failed", "peer_closed", "none"], ["failed", "unexpected_packet_length", "none"],
                     ["failed", "unexpected_packet", "none"], ["failed", "protocol_version", "none"],
                     ["failed", "handshake_failure", "none"], ["failed", "unknown_ca", "48 received"],
@@ -102,7 +96,7 @@ extension KernelTests {
             #expect(unable.errors.contains("unexpected eof"), "\(unable.errors)")
 
             let ports = [exim.port, receiver.port].map { belongs(toPort: $0) }
-            let all = inOrder(try capture.finish(expecting: 9) { row in ports.contains { $0(row) } })
+            let all = try capture.finish(expecting: 9) { row in ports.contains { $0(row) } }.inOrder
             expectSane(all)
             #expect(all.allSatisfy { $0.stack == "gnutls" && $0.socketConfidence == "exact" }, "\(all)")
 
@@ -112,7 +106,7 @@ extension KernelTests {
             try expect(served[0], asSaid: mail)
             #expect(served[0].sni == "a.example", "\(served[0])")
             #expect(
-                served[1...2].map(told) == [
+                served[1...2].map(\.ending) == [
                     ["failed", "handshake_failure", "40 sent"], ["failed", "unknown_ca", "48 received"],
                 ], "\(served)")
             #expect(exim.log.contains("(gnutls_handshake): No supported cipher suites have been found."), "\(exim.log)")
@@ -137,7 +131,7 @@ extension KernelTests {
             #expect(direct.output.contains("Acceptable client certificate CA names"), "\(direct.output)")
             #expect(sent[0].clientCertificateRequested == true, "\(sent[0])")
             try expect(took[1], asSaid: direct)
-            #expect(told(took[2]) == ["failed", "handshake_failure", "none"], "\(took)")
+            #expect(took[2].ending == ["failed", "handshake_failure", "none"], "\(took)")
             let hasSaid = eventually {
                 receiver.child.errors.text.contains("No supported cipher suites have been found")
             }
@@ -186,12 +180,12 @@ extension KernelTests {
             #expect(alone.output.contains("No supported application protocol"), "\(alone.output)")
 
             let ports = [server.port, strict.port].map { belongs(toPort: $0) }
-            let all = inOrder(try capture.finish(expecting: 16) { row in ports.contains { $0(row) } })
+            let all = try capture.finish(expecting: 16) { row in ports.contains { $0(row) } }.inOrder
             expectSane(all)
             let clients = all.filter(\.isClient)
             let refused = ["failed", "no_application_protocol", "120 received"]
             #expect(
-                clients.map(told) == [
+                clients.map(\.ending) == [
                     ["completed", "-", "none"], ["completed", "-", "none"], refused, ["completed", "-", "none"],
                     ["failed", "protocol_version", "70 received"], ["completed", "-", "none"],
                     ["failed", "bad_certificate", "none"], refused,

@@ -8,7 +8,7 @@ extension KernelTests {
         private static let old = "NORMAL:-VERS-ALL:+VERS-TLS1.2"
 
         private func rows(_ rows: [SessionRow], _ pid: some BinaryInteger) -> [SessionRow] {
-            rows.filter { $0.pid == Int(pid) }.sorted { ($0.time ?? "") < ($1.time ?? "") }
+            rows.filter { $0.pid == Int(pid) }.inOrder
         }
 
         /// The server's end of a client's connection.
@@ -170,7 +170,7 @@ extension KernelTests {
             let all = try capture.finish(expecting: 11) { pids.contains($0.pid ?? -1) }
             expectSane(all)
             func told(_ row: SessionRow) -> [String] {
-                [row.reason ?? "-", row.alert.map { "\($0) \(row.alertDirection ?? "-")" } ?? "none"]
+                [row.reason ?? "-", row.alertText]
             }
             #expect(rows(all, protocols.pid).map(told) == [["no_application_protocol", "120 received"]])
             #expect(rows(all, untrusted.pid).map(told) == [["bad_certificate", "42 sent"]])

@@ -7,11 +7,7 @@ extension KernelTests {
     /// these and their peers say.
     @Suite("Mbed TLS") struct MbedTLSTests {
         private func rows(_ rows: [SessionRow], _ pid: some BinaryInteger) -> [SessionRow] {
-            rows.filter { $0.pid == Int(pid) }.sorted { ($0.time ?? "") < ($1.time ?? "") }
-        }
-
-        private func told(_ row: SessionRow) -> [String] {
-            [row.outcome ?? "-", row.reason ?? "-", row.alert.map { "\($0) \(row.alertDirection ?? "-")" } ?? "none"]
+            rows.filter { $0.pid == Int(pid) }.inOrder
         }
 
         @Test("Both roles, whole or step by step, blocking or not: the program's own stamps and words")
@@ -107,7 +103,7 @@ extension KernelTests {
             let all = try capture.finish(expecting: 12) { pids.contains($0.pid ?? -1) }
             expectSane(all)
             #expect(all.count == 12, "\(all)")
-            let byServer = servers.map { server in rows(all, server.pid).map(told) }
+            let byServer = servers.map { server in rows(all, server.pid).map(\.ending) }
             // What it does not say to its peer, it does not say to one who makes the steps: the context is given up.
             func silent(_ reason: String) -> [String] {
                 how.isEmpty ? ["failed", reason, "none"] : ["abandoned", "-", "none"]
@@ -120,7 +116,7 @@ extension KernelTests {
                     [silent("bad_hs_client_hello")], [["failed", "unknown_ca", "48 received"]],
                 ], "\(byServer)")
             #expect(
-                clients.flatMap { rows(all, $0.pid).map(told) } == [
+                clients.flatMap { rows(all, $0.pid).map(\.ending) } == [
                     ["failed", "unknown_ca", "48 sent"], ["failed", "handshake_failure", "40 received"],
                     ["failed", "no_application_protocol", "120 received"], ["failed", "peer_closed", "none"],
                 ], "\(all)")
@@ -182,7 +178,7 @@ extension KernelTests {
             expectSane(all)
             let own = rows(all, server.pid)
             #expect(
-                own.map(told) == [
+                own.map(\.ending) == [
                     ["completed", "-", "none"], ["completed", "-", "none"], ["completed", "-", "none"],
                     ["failed", "protocol_version", "70 sent"], ["failed", "no_application_protocol", "120 sent"],
                     ["failed", "handshake_failure", "40 sent"], ["failed", "unknown_ca", "48 received"],
@@ -231,9 +227,11 @@ extension KernelTests {
             let servers = rows(all, server.pid)
             let clients = rows(all, client.pid) + rows(all, refusing.pid)
             #expect(
-                clients.map(told) == [["completed", "-", "none"], ["failed", "unknown_ca", "48 sent"]], "\(clients)")
+                clients.map(\.ending) == [["completed", "-", "none"], ["failed", "unknown_ca", "48 sent"]], "\(clients)"
+            )
             #expect(
-                servers.prefix(2).map(told) == [["completed", "-", "none"], ["completed", "-", "none"]], "\(servers)")
+                servers.prefix(2).map(\.ending) == [["completed", "-", "none"], ["completed", "-", "none"]],
+                "\(servers)")
             let cipher = client.output.split(separator: " ").first.map(String.init)?.replacing("TLS-", with: "TLS_")
                 .replacing("-", with: "_")
             for row in [clients.first, servers.first] {
@@ -279,11 +277,11 @@ extension KernelTests {
             let servers = rows(all.filter(\.isServer), program.pid)
             let clients = rows(all.filter(\.isClient), program.pid)
             let done = ["completed", "-", "none"]
-            #expect(clients.map(told) == [done, ["failed", "unknown_ca", "48 sent"]], "\(clients)")
+            #expect(clients.map(\.ending) == [done, ["failed", "unknown_ca", "48 sent"]], "\(clients)")
             // A client of TLS 1.3 sends its alert unencrypted.
             let refused = isNew ? ["failed", "bad_record_mac", "20 sent"] : ["failed", "unknown_ca", "48 received"]
             #expect(
-                servers.map(told) == [done, refused, done, done, ["failed", "handshake_failure", "40 sent"]],
+                servers.map(\.ending) == [done, refused, done, done, ["failed", "handshake_failure", "40 sent"]],
                 "\(servers)")
             #expect(servers.dropLast().suffix(2).map(\.tlsVersion) == said.prefix(2).map(Optional.some), "\(servers)")
             let version = isNew ? "TLSv1.3" : "TLSv1.2"

@@ -131,7 +131,7 @@ extension KernelTests {
             expectSane(run.rows)
             for role in ["client", "server"] {
                 let wanted = witnesses.filter { $0.role == role }.sorted { $0.start < $1.start }
-                let told = run.rows.filter { $0.role == role }.sorted { ($0.time ?? "") < ($1.time ?? "") }
+                let told = run.rows.filter { $0.role == role }.inOrder
                 #expect(told.count == wanted.count, "\(run.arguments) \(role): \(told) for \(wanted)")
                 for (row, witness) in zip(told, wanted) where told.count == wanted.count {
                     compareFacts(row, witness)
@@ -223,7 +223,7 @@ extension KernelTests {
             try #require(run.status == 0)
             for role in ["client", "server"] {
                 let known = run.witnesses.filter { $0.role == role }.sorted { $0.start < $1.start }
-                let told = run.rows.filter { $0.role == role }.sorted { ($0.time ?? "") < ($1.time ?? "") }
+                let told = run.rows.filter { $0.role == role }.inOrder
                 try #require(known.count == 2 && told.count == 2)
                 for (row, witness) in zip(told, known) {
                     try compareFigures(row, witness, isSlow: role == slow, delay: delay, version, phases)

@@ -19,7 +19,7 @@ extension KernelTests {
                         witness.role == role && witness.event.map(events.contains) ?? true
                     }
                     .sorted { $0.start < $1.start }
-                    let told = run.rows.filter { $0.role == role }.sorted { ($0.time ?? "") < ($1.time ?? "") }
+                    let told = run.rows.filter { $0.role == role }.inOrder
                     try #require(told.count == known.count, "\(told) for \(known)")
                     return Array(zip(told, known)).map { (row: $0.0, witness: $0.1) }
                 }

@@ -109,7 +109,7 @@ extension KernelTests {
             let run = try #require(try Handshaker.observe(.distribution, [line]).runs.first)
             try #require(run.status == 0)
             expectSane(run.rows)
-            let rows = run.rows.filter(\.isServer).sorted { ($0.time ?? "") < ($1.time ?? "") }
+            let rows = run.rows.filter(\.isServer).inOrder
             let witnesses = run.witnesses.filter { $0.role == "server" }.sorted { $0.start < $1.start }
             try #require(rows.count == 3 && witnesses.count == 3)
             var late = 0

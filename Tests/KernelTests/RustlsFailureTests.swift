@@ -98,7 +98,7 @@ extension KernelTests {
                 OpenSSLServer(certificates, ["-www", "-tls1_1", "-cipher", "ALL:@SECLEVEL=0"]),
                 OpenSSLServer(certificates, ["-www", "-alpn", "none"]),
             ]
-            let leaving = try ChildProcess("python3", [script("leaving_server.py")])
+            let leaving = try ChildProcess("python3", [script("odd_server.py"), "close", "reset"])
             let first = try leaving.waitForLine(in: leaving.output) { Int($0) != nil }
             let port = try #require(Int(first))
             defer { leaving.stop() }

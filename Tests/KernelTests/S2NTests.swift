@@ -6,7 +6,7 @@ extension KernelTests {
     /// s2n-tls in both roles, by its own interface and by AWS's runtime, against what it says itself and what its peers say.
     @Suite("s2n-tls") struct S2NTests {
         private func rows(_ rows: [SessionRow], _ pid: Int) -> [SessionRow] {
-            rows.filter { $0.pid == pid }.sorted { ($0.time ?? "") < ($1.time ?? "") }
+            rows.filter { $0.pid == pid }.inOrder
         }
 
         private func expectFacts(_ row: SessionRow, _ said: S2NWords) {

@@ -184,7 +184,7 @@ extension KernelTests {
             let all = try capture.finish(expecting: 20) { pids.contains($0.pid ?? -1) }
             expectSane(all)
             for ((stack, server), expected) in zip(zip(Stack.allCases, servers), Self.servers) {
-                let own = all.filter { $0.pid == Int(server.child.pid) }.sorted { ($0.time ?? "") < ($1.time ?? "") }
+                let own = all.filter { $0.pid == Int(server.child.pid) }.inOrder
                 var either = expected
                 // Behind a failed write s2n looks for an alert, and may find the end.
                 if stack == .s2n { either[2] = "failed peer_closed - - -" }

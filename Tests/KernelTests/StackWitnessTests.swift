@@ -61,10 +61,6 @@ extension KernelTests {
             }
         }
 
-        private func port(_ address: String?) -> Int? {
-            address?.split(separator: ":").last.flatMap { Int($0) }
-        }
-
         @Test("Version, cipher, server name, ALPN, resumption and HelloRetryRequest are those in the packets")
         func facts() throws {
             let certificates = try TestCertificates()
@@ -119,7 +115,8 @@ extension KernelTests {
             count += StackPrograms.Stack.allCases.count
 
             let all = try capture.finish(expecting: count) {
-                stacks.contains($0.stack ?? "-") && ports.contains(port($0.isServer ? $0.local : $0.remote) ?? 0)
+                stacks.contains($0.stack ?? "-")
+                    && ports.contains(SessionRow.port($0.isServer ? $0.local : $0.remote) ?? 0)
             }
             last.stop(SIGKILL)
             sniffer.stop(SIGINT)
@@ -127,7 +124,8 @@ extension KernelTests {
             #expect(all.count == count && all.allSatisfy(\.isCompleted), "\(all)")
             let seen = try packets(file, keys: keys, servers: ports)
             for row in all {
-                let truth = try #require(port(row.isServer ? row.remote : row.local).flatMap { seen[$0] }, "\(row)")
+                let truth = try #require(
+                    SessionRow.port(row.isServer ? row.remote : row.local).flatMap { seen[$0] }, "\(row)")
                 let text = Comment(rawValue: "\(row) \(truth)")
                 #expect(row.tlsVersion == truth.version.flatMap { Self.versions[$0] }, text)
                 #expect(row.cipher == truth.cipher.flatMap { Self.ciphers[$0] }, text)
@@ -141,7 +139,8 @@ extension KernelTests {
             #expect(Set(all.filter { $0.helloRetryRequest == true }.map(\.stack)) == ["gnutls", "s2n", "rustls"])
             // No server of NSS's or Mbed TLS's that is here tells the name.
             let unnamed = Set(
-                all.filter { $0.isServer && $0.sni == nil && seen[port($0.remote) ?? 0]?.sni != nil }.map(\.stack))
+                all.filter { $0.isServer && $0.sni == nil && seen[SessionRow.port($0.remote) ?? 0]?.sni != nil }.map(
+                    \.stack))
             #expect(unnamed == ["nss", "mbedtls"])
             withExtendedLifetime(servers) {}
         }

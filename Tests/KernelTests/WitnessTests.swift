@@ -5,10 +5,6 @@ import Testing
 extension KernelTests {
     /// Figures against clocks that are not ours: each test prints the two side by side.
     @Suite("Figures against other clocks") struct WitnessTests {
-        private func port(_ address: String?) -> Int? {
-            address.flatMap { $0.split(separator: ":").last }.flatMap { Int($0) }
-        }
-
         @Test("A server's duration is what haproxy's own log says of the handshake")
         func haproxyLog() throws {
             let certificates = try TestCertificates()
@@ -23,7 +19,7 @@ extension KernelTests {
             let logged = haproxy.handshakeMilliseconds
             var differences: [Double] = []
             for row in rows {
-                let figure = try #require(port(row.remote).flatMap { logged[$0] }, "\(row)")
+                let figure = try #require(SessionRow.port(row.remote).flatMap { logged[$0] }, "\(row)")
                 differences.append(Double(figure) - Double(row.duration ?? 0) / 1e6)
             }
             let middle = try #require(median(differences))
@@ -83,9 +79,9 @@ extension KernelTests {
                     return ((try? FileManager.default.attributesOfItem(atPath: file)[.size]) as? Int ?? 0) > 2000
                 })
             let curls = try Curl.get(count: count, port: nginx.port, authority: certificates.authority)
-            let ports = Set(curls.compactMap { port($0.local) })
+            let ports = Set(curls.compactMap { SessionRow.port($0.local) })
             let rows = try capture.finish(expecting: 2 * count) {
-                ports.contains(port($0.isClient ? $0.local : $0.remote) ?? 0)
+                ports.contains(SessionRow.port($0.isClient ? $0.local : $0.remote) ?? 0)
             }
             sniffer.stop(SIGINT)
             let read = try ChildProcess.run(
@@ -100,7 +96,7 @@ extension KernelTests {
             var first: [Double] = []
             var span: [Double] = []
             for row in rows where row.isClient {
-                guard let client = port(row.local), let packets = seen[client], let syn = packets.syn,
+                guard let client = SessionRow.port(row.local), let packets = seen[client], let syn = packets.syn,
                     let synAck = packets.synAck, let hello = packets.clientHello, let finished = packets.finished
                 else { continue }
                 connect.append(Double(row.tcpConnect ?? 0) / 1e3 - (synAck - syn) * 1e6)

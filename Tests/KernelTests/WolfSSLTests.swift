@@ -6,7 +6,7 @@ extension KernelTests {
     /// A program on Debian's wolfSSL, and lighttpd with its module, held against what these and their peers say.
     @Suite("wolfSSL") struct WolfSSLTests {
         private func rows(_ rows: [SessionRow], _ pid: some BinaryInteger) -> [SessionRow] {
-            rows.filter { $0.pid == Int(pid) }.sorted { ($0.time ?? "") < ($1.time ?? "") }
+            rows.filter { $0.pid == Int(pid) }.inOrder
         }
 
         private func otherEnd(of row: SessionRow, _ all: [SessionRow]) -> SessionRow? {
@@ -15,8 +15,7 @@ extension KernelTests {
 
         private func told(_ row: SessionRow) -> [String] {
             [
-                row.reason ?? row.outcome ?? "-", row.alert.map { "\($0) \(row.alertDirection ?? "-")" } ?? "none",
-                row.libraryReason ?? "-",
+                row.reason ?? row.outcome ?? "-", row.alertText, row.libraryReason ?? "-",
             ]
         }
 

@@ -94,6 +94,16 @@ struct SessionRow: Codable, Equatable, Sendable {
     var isClient: Bool { role == "client" }
     var isCompleted: Bool { outcome == "completed" }
 
+    /// The alert and who sent it: `48 sent`.
+    var alertText: String { alert.map { "\($0) \(alertDirection ?? "-")" } ?? "none" }
+    /// How it ended.
+    var ending: [String] { [outcome ?? "-", reason ?? "-", alertText] }
+
+    /// An address's.
+    static func port(_ address: String?) -> Int? {
+        address.flatMap { $0.split(separator: ":").last }.flatMap { Int($0) }
+    }
+
     /// Every line must be one object: anything else on standard output breaks whoever reads it.
     static func parse(_ lines: [String]) throws -> [SessionRow] {
         let decoder = JSONDecoder()
@@ -105,4 +115,9 @@ struct SessionRow: Codable, Equatable, Sendable {
             }
         }
     }
+}
+
+extension [SessionRow] {
+    /// As they began.
+    var inOrder: [SessionRow] { sorted { ($0.time ?? "") < ($1.time ?? "") } }
 }
