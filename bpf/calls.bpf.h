@@ -6,8 +6,7 @@
  * reaches 64 bytes gets a private stack since 6.13, which has crashed hosts under TLS load.
  *
  * What each hit passes is inlined all the same, as far as those 64 bytes allow it: where the processor's mitigation makes
- * returns slow (AMD's Safe RET) a call takes 9 ns, and what lies together is fetched sooner. It took a sixth of all that the
- * programs take.
+ * returns slow (AMD's Safe RET) a call takes 9 ns, and what lies together is fetched sooner.
  *
  * Most are global (not static): the verifier checks a global function once and by itself, a static
  * one again at each call, and Linux 6.1 gives up after a million instructions. In return it holds

@@ -4,7 +4,8 @@
 #define TLSWATCH_MAPS_BPF_H
 
 #include "core_types.h"
-#include "event.h"
+#include "counters.h"
+#include "profile.h"
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_core_read.h>
 

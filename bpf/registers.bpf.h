@@ -4,7 +4,7 @@
 #define TLSWATCH_REGISTERS_BPF_H
 
 #include "core_types.h"
-#include "event.h"
+#include "profile.h"
 #include <bpf/bpf_helpers.h>
 
 /*

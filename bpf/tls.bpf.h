@@ -7,8 +7,8 @@
 #ifndef TLSWATCH_TLS_BPF_H
 #define TLSWATCH_TLS_BPF_H
 
-#include "tls_calls.bpf.h"
 #include "tls_messages.bpf.h"
+#include "tls_returns.bpf.h"
 #include "tls_steps.bpf.h"
 
 extern bool bpf_session_is_return(void) __ksym __weak; /* Linux 6.13 */

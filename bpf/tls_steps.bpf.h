@@ -5,7 +5,7 @@
 
 #include "calls.bpf.h"
 #include "facts.bpf.h"
-#include "tls_calls.bpf.h"
+#include "tls_returns.bpf.h"
 
 /* The frame that a key agreement belongs to: that of its object, where the site tells it. */
 static __always_inline struct frame *frame_of(struct frames *frames, struct pt_regs *ctx,

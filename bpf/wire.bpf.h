@@ -212,7 +212,7 @@ static __noinline int tell_closed(struct sock *sk)
 	struct tlswatch_wire *out;
 	struct tcp_sock *tcp;
 
-	if (!flow || flow->phase == WIRE_BEFORE || flow->phase == WIRE_DONE)
+	if (!flow || flow->phase == WIRE_DONE)
 		return 0;
 	tcp = bpf_skc_to_tcp_sock(sk);
 	if (tcp)

@@ -32,7 +32,7 @@ struct wire_direction {
 	__u8 gap;      /* records may have been missed: what looks like a header may be none */
 };
 
-enum wire_phase { WIRE_BEFORE = 0, WIRE_CLIENT_HELLO, WIRE_SERVER_HELLO, WIRE_DONE };
+enum wire_phase { WIRE_CLIENT_HELLO = 1, WIRE_SERVER_HELLO, WIRE_DONE };
 
 struct wire_flow {
 	__u64 number;

@@ -25,7 +25,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "event.h"
+#include "profile.h"
 
 #define ROUND_TRIPS 4000
 #define FEW_ROUND_TRIPS 40 /* of a connection that is new */
