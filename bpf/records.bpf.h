@@ -22,14 +22,15 @@ static __always_inline void submit(void *record, __u32 program)
 	count(program, __builtin_offsetof(struct tlswatch_counters, submitted));
 }
 
-/* The same for a record of a size that is not known beforehand, made elsewhere. */
-static __noinline int output(void *record, __u64 size, __u32 program)
+/* The same for a record of a size that is not known beforehand, made elsewhere. Returns whether there was room. */
+static __noinline bool output(void *record, __u64 size, __u32 program)
 {
-	if (bpf_ringbuf_output(&ring, record, size, wake_flags(record)))
+	if (bpf_ringbuf_output(&ring, record, size, wake_flags(record))) {
 		count_drop(program, TLSWATCH_DROP_RING_FULL);
-	else
-		count(program, __builtin_offsetof(struct tlswatch_counters, submitted));
-	return 0;
+		return false;
+	}
+	count(program, __builtin_offsetof(struct tlswatch_counters, submitted));
+	return true;
 }
 
 /* Not inlined: see the note in calls.h. `what` packs kind, profile, size and hook, 16 bits each. */

@@ -7,7 +7,7 @@
 #include <bpf/bpf_endian.h>
 
 /* Flags of a socket's state. */
-enum { IN_HANDSHAKE = 1, IS_TCP = 2 };
+enum { IN_HANDSHAKE = 1, IS_TCP = 2, IS_DONE = 4 /* the last one was told to be done */ };
 
 /* So long after it was made, a state that no TLS object has used is of no connection that is just beginning. */
 #define BEGINNING_NS 5000000000ULL

@@ -82,7 +82,7 @@ static __noinline int connecting(struct sock *sk, int old_state, int new_state)
 	return 0;
 }
 
-/* A connection that a TLS object uses is being closed: told once. */
+/* A connection is being closed on which a TLS object's handshake may be in progress: told once. */
 static __noinline int closing(struct socket_state *state, int old_state, int new_state)
 {
 	struct tlswatch_socket_closed *record;
@@ -122,7 +122,7 @@ int BPF_PROG(socket_state, struct sock *sk, int old_state, int new_state)
 	case TCP_LAST_ACK:
 	case TCP_CLOSE:
 		state = state_of((__u64)sk);
-		if (state && state->object)
+		if (state && state->object && !(state->flags & IS_DONE))
 			closing(state, old_state, new_state);
 		if (state && new_state == TCP_CLOSE)
 			forget_socket((__u64)sk);

@@ -116,6 +116,24 @@ static __noinline int fill_connection(struct tlswatch_call_return *record, const
 	return 0;
 }
 
+/*
+ * The return has been told of. Where what it brought leaves no doubt that the handshake is done, nobody need be told that its
+ * socket is closed.
+ */
+static __noinline int mark_done(struct frames *frames, struct tlswatch_profile *profile, struct frame *frame, __u32 done)
+{
+	const struct tlswatch_call_return *record = &frames->record;
+	struct socket_state *state;
+
+	if (!(record->present & 1U << TLSWATCH_STATE) || !contains(&profile->end, record->scalar[TLSWATCH_STATE]) ||
+	    !is_after(profile, frames, done))
+		return 0;
+	state = frame->socket ? state_of(frame->socket) : NULL;
+	if (state && state->object == frame->object)
+		state->flags |= IS_DONE;
+	return 0;
+}
+
 /* How the rest is to be taken. `done` is the set of reads that were done. */
 static __always_inline int fill_flags(struct tlswatch_call_return *record, struct tlswatch_profile *profile,
 				      struct frames *frames, struct frame *frame, __u32 done)
@@ -173,7 +191,8 @@ __noinline int submit_return(struct frames *frames, struct tlswatch_profile *pro
 	barrier_var(size); /* the bound is for the verifier */
 	if (size > RECORD_SIZE)
 		return 0;
-	output(record, size, TLSWATCH_PROGRAM_RETURN);
+	if (output(record, size, TLSWATCH_PROGRAM_RETURN))
+		mark_done(frames, profile, frame, done);
 	return 0;
 }
 

@@ -41,5 +41,19 @@ extension KernelTests {
             let unseen = run.rows.count { $0.tcpConnect == nil }
             #expect(unseen < pairs, "\(unseen) of \(2 * pairs) have no connect time")
         }
+
+        @Test(
+            "That a socket is closed is told where its handshake may be in progress, and not behind one that is surely done",
+            arguments: ["1.3", "1.2"])
+        func closes(version: String) throws {
+            let pairs = 20
+            let daemon = try Daemon()
+            _ = try Handshaker.observe(.distribution, [["--count", "\(pairs)", "--tls", version]])
+            let metrics = try daemon.quietMetrics { Books($0).ended >= Double(2 * pairs) && Books($0).balance }
+            expectConservation(metrics)
+            // Below 1.3 there may be a renegotiation.
+            let told = metrics.sum("tlswatch_events_total", ["program": "socket_state"])
+            #expect(told == (version == "1.3" ? 0 : Double(2 * pairs)))
+        }
     }
 }
