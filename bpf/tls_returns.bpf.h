@@ -120,7 +120,8 @@ static __noinline int fill_connection(struct tlswatch_call_return *record, const
  * The return has been told of. Where what it brought leaves no doubt that the handshake is done, nobody need be told that its
  * socket is closed.
  */
-static __noinline int mark_done(struct frames *frames, struct tlswatch_profile *profile, struct frame *frame, __u32 done)
+static __noinline int mark_done(struct frames *frames, struct tlswatch_profile *profile, struct frame *frame,
+				__u32 done)
 {
 	const struct tlswatch_call_return *record = &frames->record;
 	struct socket_state *state;

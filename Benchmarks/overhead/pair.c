@@ -18,6 +18,10 @@
  *	warm N			N handshakes of which nothing is told
  *	runs N			how often BPF programs ran for a handshake, the mean of N: at uprobes (server, client),
  *				at tracepoints (server, client)
+ *	count			from now on runs are counted, for handshakes that another program makes
+ *	counts			how often and for how many nanoseconds programs have run: runs at uprobes, at tracepoints,
+ *				nanoseconds at uprobes, at tracepoints
+ *	counted			the same for the last time
  *	known			the BPF programs that are loaded now are those of others: `runs` does not count them
  *	sites			where breakpoints stand in the loaded libssl and libcrypto: path:offset[,offset…] …
  *	programs		the ids of the BPF programs that trace
@@ -351,6 +355,16 @@ static void command_warm(int count)
 		printf("ok\n");
 }
 
+static uint64_t uprobe_runs(void)
+{
+	return probes_uprobes().runs;
+}
+
+static uint64_t tracepoint_runs(void)
+{
+	return probes_tracepoints().runs;
+}
+
 static void command_runs(int count)
 {
 	double uprobes[2];
@@ -360,11 +374,11 @@ static void command_runs(int count)
 		printf("error the kernel's statistics of programs: %s\n", strerror(-error));
 		return;
 	}
-	meter = probes_uprobe_runs;
+	meter = uprobe_runs;
 	if (measure(count) == 0) {
 		uprobes[SERVER] = mean(figures[SERVER], count);
 		uprobes[CLIENT] = mean(figures[CLIENT], count);
-		meter = probes_tracepoint_runs;
+		meter = tracepoint_runs;
 		if (measure(count) == 0)
 			printf("ok %.2f %.2f %.2f %.2f\n", uprobes[SERVER], uprobes[CLIENT],
 			       mean(figures[SERVER], count), mean(figures[CLIENT], count));
@@ -437,7 +451,14 @@ static void command_known(void)
 		printf("ok\n");
 }
 
-/* From here to `counted`, for handshakes that another program makes. */
+static void print_counts(void)
+{
+	struct probes_sum uprobes = probes_uprobes(), tracepoints = probes_tracepoints();
+
+	printf("ok %llu %llu %llu %llu\n", (unsigned long long)uprobes.runs, (unsigned long long)tracepoints.runs,
+	       (unsigned long long)uprobes.nanoseconds, (unsigned long long)tracepoints.nanoseconds);
+}
+
 static void command_count(void)
 {
 	int error = probes_count_begin(known_programs, known_count);
@@ -526,9 +547,10 @@ static void answer(char *line)
 		command_tracepoints();
 	} else if (strcmp(command, "count") == 0) {
 		command_count();
+	} else if (strcmp(command, "counts") == 0) {
+		print_counts();
 	} else if (strcmp(command, "counted") == 0) {
-		printf("ok %llu %llu\n", (unsigned long long)probes_uprobe_runs(),
-		       (unsigned long long)probes_tracepoint_runs());
+		print_counts();
 		probes_count_end();
 	} else if (strcmp(command, "spin") == 0) {
 		word = strtok(NULL, " \n");

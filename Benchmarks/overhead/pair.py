@@ -158,7 +158,7 @@ class GoPair(Handshakes):
         """As of Pair, but of both ends together: they are not told apart."""
         self.ask("count")
         self.warm(handshakes)
-        uprobes, tracepoints = (int(number) / handshakes for number in self.ask("counted").split())
+        uprobes, tracepoints = (int(number) / handshakes for number in self.ask("counted").split()[:2])
         return [uprobes, uprobes, tracepoints, tracepoints]
 
     def stop(self):

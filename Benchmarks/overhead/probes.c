@@ -179,23 +179,25 @@ void probes_count_end(void)
 	statistics = -1;
 }
 
-static uint64_t runs(int of_uprobes)
+static struct probes_sum sum_of(int of_uprobes)
 {
 	struct bpf_prog_info info;
-	uint64_t sum = 0;
+	struct probes_sum sum = { 0, 0 };
 
 	for (int i = 0; i < counted_count; i++)
-		if ((counted_type[i] == BPF_PROG_TYPE_KPROBE) == of_uprobes && information(counted[i], &info) == 0)
-			sum += info.run_cnt;
+		if ((counted_type[i] == BPF_PROG_TYPE_KPROBE) == of_uprobes && information(counted[i], &info) == 0) {
+			sum.runs += info.run_cnt;
+			sum.nanoseconds += info.run_time_ns;
+		}
 	return sum;
 }
 
-uint64_t probes_uprobe_runs(void)
+struct probes_sum probes_uprobes(void)
 {
-	return runs(1);
+	return sum_of(1);
 }
 
-uint64_t probes_tracepoint_runs(void)
+struct probes_sum probes_tracepoints(void)
 {
-	return runs(0);
+	return sum_of(0);
 }

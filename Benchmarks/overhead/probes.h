@@ -21,14 +21,20 @@ void probes_detach(void);
 int probes_programs(uint32_t *ids, size_t most);
 
 /*
- * Between these two the kernel counts how often programs run. Counted are those that are loaded at the beginning and
+ * Between these two the kernel counts how often programs run, and for how long. Counted are those that are loaded at the beginning and
  * are not among the `known` ones.
  */
 int probes_count_begin(const uint32_t *known, size_t count);
 void probes_count_end(void);
 
-/* Runs so far of programs at uprobes and return probes, and of those at tracepoints. */
-uint64_t probes_uprobe_runs(void);
-uint64_t probes_tracepoint_runs(void);
+/* So far, of all that are counted. */
+struct probes_sum {
+	uint64_t runs;
+	uint64_t nanoseconds; /* from entry to exit, with what the kernel's two looks at its clock take */
+};
+
+/* Of programs at uprobes and return probes, and of those at tracepoints. */
+struct probes_sum probes_uprobes(void);
+struct probes_sum probes_tracepoints(void);
 
 #endif

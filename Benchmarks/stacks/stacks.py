@@ -5,14 +5,15 @@ See ../README.md.
 A server of that stack on one processor, full handshakes from a client of OpenSSL's on another; the server process's
 CPU time per handshake, of all its threads (a round's lower quartile over slices of 20). One sample of an arm is four
 rounds: bare, observed, observed, bare. Printed is the median of the paired differences in microseconds, with its
-standard error; as A/A, the same of an arm that is nothing; how often programs ran for a handshake, by the kernel's
-count; and the ratio to programs that do nothing at the same places.
+standard error; as A/A, the same of an arm that is nothing; how often and for how long programs ran for a handshake, by
+the kernel's count; and the ratio to programs that do nothing at the same places.
 """
 import argparse
 import json
 import os
 import random
 import signal
+import statistics
 import sys
 import tempfile
 import time
@@ -30,6 +31,8 @@ NOTHING, EMPTY, OFF, ON = "nothing", "empty programs", "off", "on"
 # `on` is at most so many times the empty programs at its places.
 MOST = 1.5
 WARM, COUNTED, SLICE = 40, 60, 20
+# So many times COUNTED handshakes: the lower quartile of their times is told.
+COUNTS = 8
 PAGE = 4096
 
 
@@ -90,11 +93,18 @@ class Subject:
         return float(nanoseconds) / 1000
 
     def runs(self):
-        """How often programs ran for a handshake: at uprobes, at tracepoints. The client's socket is the server's peer: what runs
-        at its tracepoints runs for both ends."""
+        """Of a handshake: how often programs ran at uprobes, at tracepoints, and for how many microseconds. The client's socket
+        is the server's peer: what runs at its tracepoints runs for both ends."""
         self.ask("count")
-        self.handshakes(COUNTED)
-        return [int(number) / COUNTED for number in self.ask("counted").split()]
+        counts = [[int(number) for number in self.ask("counts").split()]]
+        for _ in range(COUNTS):
+            self.handshakes(COUNTED)
+            counts.append([int(number) for number in self.ask("counts").split()])
+        self.ask("counted")
+        each = [[(after - before) / COUNTED for before, after in zip(*pair)] for pair in zip(counts, counts[1:])]
+        uprobes, tracepoints, at_uprobes, at_tracepoints = (
+            statistics.quantiles(column, n=4, method="inclusive")[0] for column in zip(*each))
+        return [uprobes, tracepoints, at_uprobes / 1000, at_tracepoints / 1000]
 
     def stop(self):
         self.server.stop()
@@ -174,9 +184,10 @@ def report(name, measurement):
           + (f"unobserved {bare.value:.0f} ±{bare.error:.1f} µs" if bare else "too few samples")
           + f"; {measurement.left_out} samples left out")
     for arm in measurement.arms:
-        uprobes, tracepoints = measurement.runs[arm.name]
+        uprobes, tracepoints, at_uprobes, at_tracepoints = measurement.runs[arm.name]
         share = ratio(figures[arm.name], figures[EMPTY]) if arm.kind in (OFF, ON) else None
-        print(f"  {arm.name:<15} {str(figures[arm.name] or 'too few'):>14} µs   runs {uprobes:.1f} + {tracepoints:.1f}"
+        print(f"  {arm.name:<15} {str(figures[arm.name] or 'too few'):>14} µs   runs {uprobes:.1f} + {tracepoints:.1f}, "
+              f"{at_uprobes:.1f} + {at_tracepoints:.1f} µs"
               + (f"   ÷ {EMPTY} {share.value:.2f} ±{share.error:.2f}" if share else "")
               + f"   {len(measurement.added[arm.name])} samples")
     share = ratio(figures[ON], figures[EMPTY])

@@ -10,7 +10,7 @@ import types
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from stacks import EMPTY, NOTHING, OFF, ON, Measurement, breakpoints, report  # noqa: E402
+from stacks import EMPTY, NOTHING, OFF, ON, Measurement, Subject, breakpoints, report  # noqa: E402
 
 
 class Breakpoints(unittest.TestCase):
@@ -53,12 +53,20 @@ class Samples(unittest.TestCase):
     def test_the_goal_is_a_ratio_to_empty_programs(self):
         measurement = self.measurement()
         measurement.bare = [100.0] * 8
-        measurement.runs = {name: [9, 0] for name in (NOTHING, OFF, ON, EMPTY)}
+        measurement.runs = {name: [9, 0, 4.25, 0] for name in (NOTHING, OFF, ON, EMPTY)}
         measurement.added = {NOTHING: [0.0] * 8, OFF: [12.0] * 8, ON: [18.0] * 8, EMPTY: [10.0] * 8}
         text = io.StringIO()
         with contextlib.redirect_stdout(text):
             report("x", measurement)
         self.assertIn("at most 1.5: 1.80 ±0.00, missed", text.getvalue())
+        self.assertIn("runs 9.0 + 0.0, 4.2 + 0.0 µs", text.getvalue())
+
+    def test_runs_and_times_are_those_of_one_handshake(self):
+        # Runs at uprobes and tracepoints, nanoseconds at both, as they grow by 60 handshakes a time; once others ran as well.
+        told = [[1000 + 540 * n, 600 * n, (240_000 * n + (1_000_000 if n > 5 else 0)), 120_000 * n] for n in range(9)]
+        replies = iter(["", *(" ".join(map(str, counts)) for counts in told), ""])
+        subject = types.SimpleNamespace(ask=lambda command: next(replies), handshakes=lambda count: None)
+        self.assertEqual(Subject.runs(subject), [9, 10, 4, 2])
 
 
 if __name__ == "__main__":
