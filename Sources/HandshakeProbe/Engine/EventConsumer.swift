@@ -15,13 +15,17 @@ final class EventConsumer {
     private static let settledPublishInterval: UInt64 = 1_000_000_000
     private static let statusInterval: UInt64 = 1_000_000_000
 
-    private(set) var decoder = EventDecoder()
-    private var correlation: Correlation
-    var table: SessionTable {
-        _read { yield correlation.table }
-        _modify { yield &correlation.table }
+    private var intake: Intake
+    var decoder: EventDecoder { intake.decoder }
+    private var correlation: Correlation {
+        _read { yield intake.correlation }
+        _modify { yield &intake.correlation }
     }
-    var wire: WireTable { correlation.wire }
+    var table: SessionTable {
+        _read { yield intake.correlation.table }
+        _modify { yield &intake.correlation.table }
+    }
+    var wire: WireTable { intake.correlation.wire }
     var metrics: MetricsRegistry
     /// Whether sessions are counted in `metrics`, or only judged by them.
     var keepsMetrics = true
@@ -30,11 +34,11 @@ final class EventConsumer {
     private let stacks: TLSStacks
     private let longestWindow: UInt64
     private let started: UInt64
-    private var recorder: RecordingWriter?
     /// Watches for losses; `nil` in a replay, whose recording tells them.
     private var losses: LossWatch?
+    private var ended = OutcomeCounts()
     /// Finished sessions by outcome, for summaries.
-    private(set) var outcomes: [Outcome: UInt64] = [:]
+    var outcomes: [Outcome: UInt64] { ended.byOutcome }
 
     private var stepped: UInt64
     private var expired: UInt64 = 0
@@ -53,15 +57,13 @@ final class EventConsumer {
         longestWindow: UInt64 = 60_000_000_000, started: UInt64 = 0, recorder: consuming RecordingWriter? = nil,
         losses: LossWatch? = nil
     ) {
-        correlation = Correlation(table: table, wire: wire)
+        intake = Intake(Correlation(table: table, wire: wire), recorder: recorder)
         self.metrics = metrics
         self.stacks = stacks
         self.longestWindow = longestWindow
         self.started = started
         stepped = started
-        self.recorder = recorder
         self.losses = losses
-        correlation.table.processes.keepsFresh = self.recorder != nil
     }
 
     // MARK: what it is fed
@@ -69,11 +71,12 @@ final class EventConsumer {
     /// One record as the kernel wrote it; the memory is valid only during the call.
     func consume(_ record: UnsafeRawBufferPointer) {
         if let span = losses?.beforeRecord() { note(loss: span) }
-        let record = unsafe UnsafeRawBufferPointer(rebasing: record.prefix(WireEvent.length(of: record)))
-        unsafe recorder?.append(record)
-        let span = unsafe RawSpan(_unsafeBytes: record)
-        decoder.decode(span, into: &correlation)
-        for process in table.processes.takeFresh() { recorder?.append(process) }
+        unsafe intake.take(record)
+    }
+
+    /// The records that a recording has next in memory, until `goesOn`, which is told the time of each, says no.
+    func consume(from reader: inout RecordingReader, _ goesOn: (UInt64) -> Bool) {
+        intake.take(from: &reader, goesOn)
     }
 
     /// A library has taken its profile: before any of its records. False where it has none, or its stack is not known.
@@ -89,7 +92,7 @@ final class EventConsumer {
                 version: library.version.map(PeerText.clean), identity: identity,
                 reasons: library.reasons?.mapValues(PeerText.clean) ?? [:]),
             at: library.profile)
-        recorder?.append(library)
+        intake.recorder?.append(library)
         return true
     }
 
@@ -108,7 +111,7 @@ final class EventConsumer {
 
     /// Records were lost in this span.
     func note(loss span: LossSpan) {
-        recorder?.append(span)
+        intake.recorder?.append(span)
         correlation.note(loss: span)
     }
 
@@ -164,10 +167,8 @@ final class EventConsumer {
     private func takeFinished(now: UInt64) -> [Handshake] {
         var finished = correlation.takeFinished(now: now)
         for index in finished.indices {
-            // Apart: to read and to change one in the same statement is to copy it.
-            let cause = metrics.cause(of: finished[index])
-            finished[index].cause = cause
-            outcomes[finished[index].outcome, default: 0] += 1
+            metrics.judge(&finished[index])
+            ended.count(finished[index].outcome)
             if keepsMetrics { metrics.record(finished[index], now: now) }
             recent?.keep(finished[index])
         }
@@ -210,7 +211,7 @@ final class EventConsumer {
     }
 
     func flushRecording() throws(RecordingError) {
-        try recorder?.flush()
+        try intake.recorder?.flush()
     }
 
     /// The tables' own account. A handshake that packets show is a session once it has ended and is no library's.

@@ -116,12 +116,23 @@ package enum Replay {
                     inFlight: consumer.table.inFlight, cut: cut)
             )
         }
-        while let frame = next() {
-            if let time = reader.time(of: frame) { now = max(now, time) }
-            consumer.take(frame, of: reader)
-            guard case .record = frame else { continue }
-            pending += 1
-            guard pending >= passRecords || now - stepped >= passTime else { continue }
+        while true {
+            var isDue = false
+            consumer.consume(from: &reader) { time in
+                now = max(now, time)
+                pending += 1
+                isDue = pending >= passRecords || now - stepped >= passTime
+                return !isDue
+            }
+            if !isDue {
+                // What is no record, or lies in the next piece of the file.
+                guard let frame = next() else { break }
+                if let time = reader.time(of: frame) { now = max(now, time) }
+                consumer.take(frame, of: reader)
+                guard case .record = frame else { continue }
+                pending += 1
+                guard pending >= passRecords || now - stepped >= passTime else { continue }
+            }
             (pending, stepped) = (0, now)
             let finished = consumer.step(now: now).finished
             if !finished.isEmpty, try !take(finished) { return ending() }

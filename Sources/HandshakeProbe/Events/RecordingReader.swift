@@ -35,8 +35,8 @@ package struct RecordingReader: Sendable {
     /// What a recording is called in messages.
     package static func name(of path: String) -> String { path == standardInput ? "standard input" : path }
 
-    /// What is read at once of a file, more than any frame.
-    private static let piece = 1 << 18
+    /// What is read at once of a file, more than any frame, and little enough to stay in a processor's cache.
+    private static let piece = 1 << 17
     /// What is read of what cannot be read piece by piece.
     private static let wholeLimit = 1 << 30
 
@@ -44,11 +44,11 @@ package struct RecordingReader: Sendable {
     package init(path: String) throws(RecordingError) {
         let name = Self.name(of: path)
         if path != Self.standardInput, Self.isFile(path), let file = OpenFile(path) {
-            var piece = Piece(size: Self.piece)
-            guard piece.fill(from: file, at: 0) else { throw Self.unreadable(name) }
-            let (header, length) = try Self.header(piece.bytes[..<piece.end], name: name)
+            var bytes = [UInt8](repeating: 0, count: Self.piece)
+            guard let end = Self.fill(&bytes, behind: 0, from: file, at: 0) else { throw Self.unreadable(name) }
+            let (header, length) = try Self.header(bytes[..<end], name: name)
             if header.wireVersion == Int(TLSWATCH_WIRE_VERSION) {
-                self.init(header, piece, behind: length, Rest(file: file, name: name, position: piece.end))
+                self.init(header, bytes, in: length..<end, Rest(file: file, name: name, position: end))
                 return
             }
         }
@@ -70,14 +70,16 @@ package struct RecordingReader: Sendable {
 
     init(bytes: [UInt8], name: String) throws(RecordingError) {
         let (header, length) = try Self.header(bytes[...], name: name)
-        self.init(header, Piece(RecordingUpgrade.frames(bytes[length...], from: header.wireVersion)), behind: 0, nil)
+        let frames = RecordingUpgrade.frames(bytes[length...], from: header.wireVersion)
+        self.init(header, frames, in: 0..<frames.count, nil)
     }
 
-    /// - Parameter length: the header's, in the piece.
-    private init(_ header: RecordingHeader, _ piece: Piece, behind length: Int, _ rest: Rest?) {
+    /// - Parameter frames: where they are in `bytes`.
+    private init(_ header: RecordingHeader, _ bytes: [UInt8], in frames: Range<Int>, _ rest: Rest?) {
         self.header = header
-        (bytes, offset, end) = (piece.bytes, length, piece.end)
-        passed = -length
+        self.bytes = bytes
+        (offset, end) = (frames.lowerBound, frames.upperBound)
+        passed = -frames.lowerBound
         self.rest = rest
     }
 
@@ -98,6 +100,9 @@ package struct RecordingReader: Sendable {
         return (header, line.count + 1)
     }
 
+    /// Bytes of a frame before its content.
+    private static let head = 8
+
     /// Whether it may hold what packets showed: else nothing has to be kept for them.
     var holdsPackets: Bool { header.packets ?? true }
 
@@ -105,11 +110,11 @@ package struct RecordingReader: Sendable {
     /// - Throws: `RecordingError` where the file is cut or garbled, or can be read no further.
     mutating func next() throws(RecordingError) -> Frame? {
         while try has(1) {
-            guard try has(8) else { throw cut() }
+            guard try has(Self.head) else { throw cut() }
             let kind = number(at: offset, as: UInt16.self)
             let length = Int(number(at: offset + 4, as: UInt32.self))
-            guard length <= RecordingFrame.lengthLimit, try has(8 + length) else { throw cut() }
-            let start = offset + 8
+            guard length <= RecordingFrame.lengthLimit, try has(Self.head + length) else { throw cut() }
+            let start = offset + Self.head
             offset = start + length
             switch kind {
             case RecordingFrame.record: return .record(start..<offset)
@@ -147,60 +152,62 @@ package struct RecordingReader: Sendable {
         return offset + count <= end
     }
 
-    private mutating func takeBytes() -> [UInt8] {
-        defer { bytes = [] }
-        return bytes
+    /// Reads on behind what is left of `bytes`, which goes to the front: in place, unless a copy of this reader has them too.
+    private mutating func readOn() throws(RecordingError) {
+        guard let rest else { return }
+        let (used, left) = (offset, end - offset)
+        unsafe bytes.withUnsafeMutableBytes { memory in
+            guard let base = memory.baseAddress else { return }
+            unsafe _ = memmove(base, base + used, left)
+        }
+        passed += offset
+        (offset, end) = (0, left)
+        guard let filled = Self.fill(&bytes, behind: left, from: rest.file, at: rest.position) else {
+            throw Self.unreadable(rest.name)
+        }
+        end = filled
+        self.rest?.position += filled - left
     }
 
-    /// Reads on behind what is left of `bytes`, which goes to the front.
-    private mutating func readOn() throws(RecordingError) {
-        guard var rest else { return }
-        var piece = Piece(bytes: takeBytes(), used: offset..<end)
-        let before = piece.end
-        let isFine = piece.fill(from: rest.file, at: rest.position)
-        rest.position += piece.end - before
-        passed += offset
-        (bytes, offset, end) = (piece.bytes, 0, piece.end)
-        self.rest = rest
-        guard isFine else { throw Self.unreadable(rest.name) }
+    /// Reads a file from a position on, until there is no more place behind `start`, or no more file.
+    ///
+    /// - Returns: where the bytes end; `nil`, with errno set, where the file cannot be read.
+    private static func fill(
+        _ bytes: inout [UInt8], behind start: Int, from file: OpenFile, at position: Int
+    ) -> Int? {
+        var end = start
+        while end < bytes.count {
+            let count = unsafe bytes.withUnsafeMutableBytes { memory in
+                unsafe pread(file.descriptor, memory.baseAddress! + end, memory.count - end, position + end - start)
+            }
+            if count < 0, errno == EINTR { continue }
+            guard count >= 0 else { return nil }
+            guard count > 0 else { break }
+            end += count
+        }
+        return end
+    }
+
+    /// Hands over the records that come next, as far as they are in memory, until `body` wants no more.
+    mutating func takeRecords(_ body: (UnsafeRawBufferPointer) -> Bool) {
+        var place = offset
+        let frames = end
+        unsafe bytes.withUnsafeBytes { memory in
+            while frames - place >= Self.head {
+                let kind = unsafe memory.loadUnaligned(fromByteOffset: place, as: UInt16.self)
+                let size = unsafe memory.loadUnaligned(fromByteOffset: place + 4, as: UInt32.self)
+                let (length, start) = (Int(UInt32(littleEndian: size)), place + Self.head)
+                guard UInt16(littleEndian: kind) == RecordingFrame.record, length <= RecordingFrame.lengthLimit,
+                    frames - start >= length
+                else { return }
+                place = start + length
+                guard unsafe body(UnsafeRawBufferPointer(rebasing: memory[start..<place])) else { return }
+            }
+        }
+        offset = place
     }
 
     func withRecord(_ range: Range<Int>, _ body: (UnsafeRawBufferPointer) -> Void) {
         unsafe bytes.withUnsafeBytes { unsafe body(UnsafeRawBufferPointer(rebasing: $0[range])) }
-    }
-}
-
-/// A part of a file in memory that is used again for the next one.
-private struct Piece {
-    private(set) var bytes: [UInt8]
-    /// What is in use ends here; it begins at 0.
-    private(set) var end: Int
-
-    init(size: Int) { (bytes, end) = ([UInt8](repeating: 0, count: size), 0) }
-    init(_ bytes: [UInt8]) { (self.bytes, end) = (bytes, bytes.count) }
-
-    /// Takes memory of which a part is in use, and moves that to its front.
-    init(bytes: consuming [UInt8], used: Range<Int>) {
-        self.bytes = bytes
-        end = used.count
-        unsafe self.bytes.withUnsafeMutableBytes { memory in
-            guard let base = memory.baseAddress else { return }
-            unsafe _ = memmove(base, base + used.lowerBound, used.count)
-        }
-    }
-
-    /// Reads a file from a position on until there is no more place, or no more file. False, with errno set, where it cannot.
-    mutating func fill(from file: OpenFile, at position: Int) -> Bool {
-        var position = position
-        while end < bytes.count {
-            let count = unsafe bytes.withUnsafeMutableBytes { memory in
-                unsafe pread(file.descriptor, memory.baseAddress! + end, memory.count - end, position)
-            }
-            if count < 0, errno == EINTR { continue }
-            guard count > 0 else { return count == 0 }
-            end += count
-            position += count
-        }
-        return true
     }
 }

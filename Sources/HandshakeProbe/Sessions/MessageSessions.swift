@@ -116,10 +116,9 @@ extension SessionTable {
         enter.comm = event.fixed.comm
         enter.thread = event.fixed.thread
         if isSent { enter.header.object = random }
-        begin(enter, .start)
+        let place = begin(enter, .start)
         let key = SessionKey(enter.header)
-        guard let place = sessions.place(of: key) else { return nil }
-        sessions[place].messages = SessionMessages(hello)
+        sessions[place].keep(SessionMessages(hello))
         sessions[place].beginByMessage(at: header.time_ns)
         if isSent {
             messages.wait(key, session: hello.session)
@@ -157,9 +156,10 @@ extension SessionTable {
     /// A client's session goes on under its object.
     private mutating func adopt(_ waiting: SessionKey, as key: SessionKey) -> Int? {
         messages.forget(waiting)
-        guard let session = sessions.remove(waiting) else { return nil }
-        sessions.insert(session, for: key)
-        return sessions.place(of: key)
+        guard let place = sessions.place(of: waiting) else { return nil }
+        let session = sessions[place]
+        sessions.remove(at: place)
+        return sessions.insert(session, for: key)
     }
 
     private mutating func take(

@@ -2,19 +2,6 @@ import CEvents
 import Handshakes
 import Kernel
 
-/// What is known of a session's process from /proc.
-struct ProcessIdentity {
-    var exe: String?
-    var groups = ProcessGroups()
-
-    func fill(_ handshake: inout Handshake) {
-        handshake.exe = exe
-        handshake.container = groups.container
-        handshake.unit = groups.unit
-        handshake.pod = groups.pod
-    }
-}
-
 /// Of the processes that sessions belong to, the executables, and the control groups' meaning. Bounded; owned by the ring's thread.
 ///
 /// Read at exec and at a process's first session: a short-lived one is gone when its session is printed.
@@ -25,7 +12,21 @@ struct ProcessNames {
         var groups: ProcessGroups
     }
 
-    private var entries: [UInt32: Entry] = [:]
+    /// What the last session had, and by what that was found: most sessions come from the process and thread that the one before
+    /// came from.
+    private struct Last {
+        var pid: UInt32
+        var start: UInt64
+        var comm, thread: TaskName
+        var process: HandshakeProcess
+    }
+
+    private var entries: [UInt32: Entry] = [:] {
+        didSet { (last, noted) = (nil, nil) }
+    }
+    private var last: Last?
+    /// The process that was noted last.
+    private var noted: (pid: UInt32, start: UInt64)?
     private let capacity = 16384
     private var fresh: [RecordedProcess] = []
     /// Whether executables are kept for `takeFresh`.
@@ -37,9 +38,17 @@ struct ProcessNames {
     ///
     /// - Parameter parent: the parent, where it runs the same file, else 0: it can tell for a child that is gone already.
     mutating func note(pid: UInt32, start: UInt64, parent: UInt32) {
-        if let entry = entries[pid], entry.start == start { return }
+        if let noted, noted.pid == pid, noted.start == start { return }
+        if let entry = entries[pid], entry.start == start {
+            noted = (pid, start)
+            return
+        }
+        guard readsProc else {
+            noted = (pid, start)
+            return
+        }
         replace(pid: pid, start: start)
-        guard parent != 0, readsProc, entries[pid]?.exe == nil else { return }
+        guard parent != 0, entries[pid]?.exe == nil else { return }
         let known = entries[pid]?.groups ?? ProcessGroups()
         set(
             pid: pid, start: start, exe: entries[parent]?.exe ?? executablePath(of: parent),
@@ -77,10 +86,45 @@ struct ProcessNames {
         entries.removeValue(forKey: pid)
     }
 
-    func names(pid: UInt32, start: UInt64) -> ProcessIdentity {
-        guard let entry = entries[pid], entry.start == start else { return ProcessIdentity() }
-        return ProcessIdentity(exe: entry.exe, groups: entry.groups)
+    /// What is known of a process, of a session by its thread.
+    mutating func process(pid: UInt32, start: UInt64, _ comm: TaskName, _ thread: TaskName) -> HandshakeProcess {
+        if let last, last.pid == pid, last.start == start, last.comm == comm, last.thread == thread {
+            return last.process
+        }
+        let process = process(pid: pid, start: start, comm: comm.text, thread: thread.text)
+        last = Last(pid: pid, start: start, comm: comm, thread: thread, process: process)
+        return process
     }
+
+    func process(pid: UInt32, start: UInt64, comm: String, thread: String? = nil) -> HandshakeProcess {
+        guard let entry = entries[pid], entry.start == start else {
+            return HandshakeProcess(comm: comm, thread: thread)
+        }
+        return HandshakeProcess(
+            comm: comm, thread: thread, exe: entry.exe, container: entry.groups.container, unit: entry.groups.unit,
+            pod: entry.groups.pod)
+    }
+}
+
+/// A task's name as records have it.
+struct TaskName: Equatable {
+    private let low, high: UInt64
+
+    /// - Parameter comm: `char[TLSWATCH_COMM_SIZE]`.
+    init(
+        _ comm: (
+            CChar, CChar, CChar, CChar, CChar, CChar, CChar, CChar, CChar, CChar, CChar, CChar, CChar, CChar, CChar,
+            CChar
+        )
+    ) {
+        (low, high) = unsafe withUnsafeBytes(of: comm) { bytes in
+            unsafe (
+                bytes.loadUnaligned(as: UInt64.self), bytes.loadUnaligned(fromByteOffset: 8, as: UInt64.self)
+            )
+        }
+    }
+
+    var text: String { PeerText.comm((low, high)) }
 }
 
 extension tlswatch_process {

@@ -1,11 +1,14 @@
+import Handshakes
+
 /// What the session table needs to know of a library: looked up by the record's profile index.
 ///
 /// A class: each record looks it up, and to copy all that it has costs more than the rest of the look.
 final class ProfileEntry: Sendable {
     let rules: SessionRules
-    let stack: String
-    let library: String
-    let version: String?
+    let implementation: HandshakeImplementation
+    var stack: String { implementation.stack }
+    var library: String { implementation.library }
+    var version: String? { implementation.version }
     /// As `LibraryAnalysis.identity`.
     let identity: [KernelStates.Test]
     /// As `LibraryAnalysis.reasons`.
@@ -16,9 +19,7 @@ final class ProfileEntry: Sendable {
         reasons: [Int32: String] = [:]
     ) {
         self.rules = rules
-        self.stack = stack
-        self.library = library
-        self.version = version
+        implementation = HandshakeImplementation(stack: stack, library: library, version: version)
         self.identity = identity
         self.reasons = reasons
     }

@@ -30,6 +30,15 @@ struct ToldFailure {
     var inOneCall: Bool
 }
 
+/// Parts of a session that are seldom there. Its session's alone.
+final class SessionExtras {
+    var messages: SessionMessages?
+    var told: ToldFailure?
+    var refusedName: String?
+
+    var hasTold: Bool { told != nil }
+}
+
 /// A handshake in flight. Times are monotonic nanoseconds; 0 means "not seen" throughout.
 struct Session {
     let start: UInt64
@@ -94,20 +103,30 @@ struct Session {
     var shares = 0
     var hasRetried = false
 
-    /// Of a handshake that is told by its messages: what they show.
-    var messages: SessionMessages?
-
     // Failure
     var fatal: (alert: Int32, reason: Int32)?
     /// The fatal alert that the application has sent, where it is its affair.
     var alertSent: Int32?
-    /// The library has told of the failure, and the application may still send the alert. At most one element: few sessions have
-    /// it, and all would be as large.
-    private var told: [ToldFailure] = []
-    var toldFailure: ToldFailure? { told.first }
-    mutating func keep(_ failure: ToldFailure) { told = [failure] }
+
+    /// What few sessions have, and all the others would carry along; `nil` where it has none of it.
+    var extras: SessionExtras?
+    /// Of a handshake that is told by its messages: what they show.
+    var messages: SessionMessages? { extras?.messages }
+    mutating func keep(_ messages: SessionMessages) { allExtras().messages = messages }
+    /// The library has told of the failure, and the application may still send the alert.
+    var toldFailure: ToldFailure? { extras?.told }
+    var hasToldFailure: Bool { extras?.hasTold ?? false }
+    mutating func keep(_ failure: ToldFailure) { allExtras().told = failure }
     /// The server name of a ClientHello that was refused while it was read.
-    var refusedName: String?
+    var refusedName: String? { extras?.refusedName }
+    mutating func keep(refusedName name: String?) { allExtras().refusedName = name }
+
+    private mutating func allExtras() -> SessionExtras {
+        if let extras { return extras }
+        let new = SessionExtras()
+        extras = new
+        return new
+    }
 
     init(_ event: tlswatch_call_enter, _ kind: EntryKind) {
         self.kind = kind
@@ -176,7 +195,7 @@ struct Session {
 
     /// Its calls so far have come back without having sent anything.
     var hasOnlyWaited: Bool {
-        callEnter == 0 && firstSend == 0 && (closed == nil || isReset) && toldFailure == nil
+        callEnter == 0 && firstSend == 0 && (closed == nil || isReset) && !hasToldFailure
     }
 
     /// The entry of the call in which this socket is used, if it is another handshake's: this one has waited for its first message

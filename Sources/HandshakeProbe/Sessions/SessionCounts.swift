@@ -37,3 +37,30 @@ package struct SessionCounts: Sendable, Equatable {
         return lines.count - 1
     }
 }
+
+/// Sessions in flight by process. Most events are of the process that the one before was of: its count stands apart, where
+/// nothing has to be looked up.
+struct ProcessCounts {
+    private var others: [UInt32: Int] = [:]
+    private var pid: UInt32 = 0
+    private var count = 0
+
+    mutating func add(_ pid: UInt32) {
+        turn(to: pid)
+        count += 1
+    }
+
+    mutating func remove(_ pid: UInt32) {
+        turn(to: pid)
+        count -= 1
+    }
+
+    /// Whether it has one.
+    func contains(_ pid: UInt32) -> Bool { pid == self.pid ? count > 0 : others[pid] != nil }
+
+    private mutating func turn(to pid: UInt32) {
+        guard pid != self.pid else { return }
+        if count > 0 { others[self.pid] = count }
+        (self.pid, count) = (pid, others.removeValue(forKey: pid) ?? 0)
+    }
+}

@@ -23,14 +23,14 @@ extension SessionTable {
         case .untouched:
             sane(event.header.profile)
             guard let place = sessions.place(of: SessionKey(event.header)), sessions[place].isUntouched,
-                sessions[place].toldFailure == nil
+                !sessions[place].hasToldFailure
             else {
                 begin(event, .start)
                 break
             }
             sessions[place].enterCall(at: event.header.time_ns)
         case .proceed:
-            guard let place = sessions.place(of: SessionKey(event.header)), sessions[place].toldFailure == nil else {
+            guard let place = sessions.place(of: SessionKey(event.header)), !sessions[place].hasToldFailure else {
                 return nil
             }
             sessions[place].enterCall(at: event.header.time_ns)
@@ -41,25 +41,24 @@ extension SessionTable {
     }
 
     @discardableResult mutating func callReturned(_ event: borrowing CallReturn) -> Rejection? {
-        let fixed = event.fixed
-        guard let profile = entry(fixed.header.profile) else { return .unknownProfile }
-        let key = SessionKey(fixed.header)
+        guard let profile = entry(event.fixed.header.profile) else { return .unknownProfile }
+        let key = SessionKey(event.fixed.header)
         guard let place = sessions.place(of: key) else { return nil }
-        guard sessions[place].toldFailure == nil else {
+        guard !sessions[place].hasToldFailure else {
             // Called again after it has failed.
             endFailed(key)
             return nil
         }
         let role = sessions[place].role
-        let time = fixed.header.time_ns
-        let io = fixed.io_result == TLSWATCH_NO_RESULT ? nil : fixed.io_result
+        let time = event.fixed.header.time_ns
+        let io = event.fixed.io_result == TLSWATCH_NO_RESULT ? nil : event.fixed.io_result
         let state = event.state
-        let exit = profile.rules.exit(ExitState(result: fixed.result, values: state, io: io))
+        let exit = profile.rules.exit(ExitState(result: event.fixed.result, values: state, io: io))
         var kind = exit.kind
-        if kind == .implausible { return implausible(fixed.header.profile) }
-        sane(fixed.header.profile)
-        for index in 0..<Int(fixed.steps) {
-            step(event.step(index), at: place, in: fixed.enter_ns, rules: profile.rules)
+        if kind == .implausible { return implausible(event.fixed.header.profile) }
+        sane(event.fixed.header.profile)
+        for index in 0..<Int(event.fixed.steps) {
+            step(event.step(index), at: place, in: event.fixed.enter_ns, rules: profile.rules)
         }
         if !sessions[place].isConfirmed {
             sessions[place].isNone = kind != .completed && profile.rules.isNone(event, role)
@@ -79,8 +78,8 @@ extension SessionTable {
         // The record layer's own errors leave the state machine where it was.
         if kind == .wants, sessions[place].fatal != nil { kind = .failed }
         if state[.state] != sessions[place].entry.values[.state] { sessions[place].isUntouched = false }
-        let whole = fixed.enter_ns == sessions[place].start
-        sessions[place].returnFromCall(fixed, isSuspended: exit.isSuspended)
+        let whole = event.fixed.enter_ns == sessions[place].start
+        sessions[place].returnFromCall(event.fixed, isSuspended: exit.isSuspended)
         switch kind {
         case .completed:
             let facts = profile.rules.facts(event, role, sessions[place].isRenegotiation)
@@ -103,7 +102,7 @@ extension SessionTable {
                 end(key, told, profile.rules)
             }
         case .wants:
-            if sessions[place].socket == nil { health[Int(fixed.header.profile)].hasUnknownSockets = true }
+            if sessions[place].socket == nil { health[Int(event.fixed.header.profile)].hasUnknownSockets = true }
         case .implausible: break
         }
         return nil
@@ -120,7 +119,7 @@ extension SessionTable {
             abandon(key, at: event.header.time_ns)
         } else {
             step(event.step, at: place, in: 0, rules: profile.rules)
-            if sessions[place].toldFailure != nil, sessions[place].alertSent != nil { endFailed(key) }
+            if sessions[place].hasToldFailure, sessions[place].alertSent != nil { endFailed(key) }
         }
         return nil
     }
@@ -138,9 +137,10 @@ extension SessionTable {
         step(event.step, at: place, in: 0, rules: profile.rules)
         var text = event.text
         let count = min(Int(event.length), Int(TLSWATCH_TEXT_SIZE) - 1)
-        sessions[place].refusedName = unsafe withUnsafeBytes(of: &text) { bytes in
+        let name = unsafe withUnsafeBytes(of: &text) { bytes in
             unsafe count > 0 ? PeerText.clean(UnsafeRawBufferPointer(rebasing: bytes.prefix(count))) : nil
         }
+        sessions[place].keep(refusedName: name)
         return nil
     }
 
@@ -148,9 +148,7 @@ extension SessionTable {
         guard var place = sessions.place(of: SessionKey(event.header)) else { return }
         if let entry = sessions[place].entry(ofAnother: event) {
             sessions[place].callEnter = 0
-            begin(entry, .start)
-            guard let new = sessions.place(of: SessionKey(event.header)) else { return }
-            place = new
+            place = begin(entry, .start)
         }
         if sessions[place].isTentative { confirm(place) }
         sessions[place].useSocket(event)
@@ -160,7 +158,7 @@ extension SessionTable {
         guard let place = sessions.place(of: SessionKey(event.header)),
             sessions[place].socket?.number == event.number, sessions[place].closed == nil
         else { return }
-        if sessions[place].toldFailure != nil {
+        if sessions[place].hasToldFailure {
             endFailed(SessionKey(event.header))
             return
         }

@@ -23,29 +23,22 @@ struct SessionFacts {
 }
 
 extension Session {
-    /// The finished value. `time` is the end.
-    func finish(
-        key: SessionKey, at time: UInt64, outcome: Outcome, reason: FailureReason?, facts: SessionFacts?,
-        profile: ProfileEntry, wallClockOffset: Int64, process: ProcessIdentity
-    ) -> Handshake {
-        let duration = time &- min(start, time)
-        var handshake = Handshake(
-            wallTime: Int64(bitPattern: start) &+ wallClockOffset, start: start, end: time, pid: key.pid, tid: tid,
-            comm: PeerText.comm(entry.comm), stack: profile.stack, library: profile.library, role: role,
-            outcome: outcome,
-            duration: duration, calls: calls)
+    /// Fills in what is known of a session that has ended. Mutating, so that it is done where the session stands: it is large.
+    mutating func finish(
+        _ handshake: inout Handshake, _ reason: FailureReason?, _ facts: SessionFacts?, _ profile: ProfileEntry
+    ) {
+        handshake.calls = calls
         // Calls after a close that was the end are no part of it.
-        handshake.parts = (time == closed ? partsAtClose ?? parts : parts).finished(duration: duration)
+        handshake.parts = (handshake.end == closed ? partsAtClose ?? parts : parts)
+            .finished(duration: handshake.duration)
         if rtt != 0 { handshake.rtt = rtt }
         handshake.retransmits = retransmits
-        handshake.observedBy = .library
-        handshake.thread = PeerText.comm(entry.thread)
-        process.fill(&handshake)
-        handshake.libraryVersion = profile.version
-        handshake.reason = reason?.reason
-        handshake.alert = reason?.alert
-        handshake.alertDirection = reason?.direction
-        if outcome == .failed, let fatal {
+        if let reason {
+            handshake.reason = reason.reason
+            handshake.alert = reason.alert
+            handshake.alertDirection = reason.direction
+        }
+        if handshake.outcome == .failed, let fatal {
             let word =
                 profile.reasons[fatal.reason] ?? profile.rules.libraryReason(fatal.reason, facts?.verification)
             if word != reason?.reason { handshake.libraryReason = word }
@@ -56,18 +49,17 @@ extension Session {
         }
         fillPhases(&handshake, profile.rules, version: facts?.version, agreedOnKeys: facts?.agreedOnKeys)
         fillSocket(&handshake)
-        let timeline = timeline(of: handshake)
-        handshake.timeline = timeline
-        return handshake
+        fillTimeline(&handshake)
     }
 
     private func fill(_ handshake: inout Handshake, with facts: SessionFacts) {
         handshake.sni = facts.sni ?? refusedName
         if facts.isQUIC { handshake.transport = .quic }
         // Before the end these hold what was offered, not what was negotiated; the version is settled by the keys.
-        if keyExchangeEnd != 0 { handshake.tlsVersion = facts.version.flatMap(IANA.version) }
+        if keyExchangeEnd != 0 || handshake.outcome == .completed {
+            handshake.tlsVersion = facts.version.flatMap(IANA.version)
+        }
         guard handshake.outcome == .completed else { return }
-        handshake.tlsVersion = facts.version.flatMap(IANA.version)
         handshake.cipher = facts.cipher.map(IANA.cipher)
         handshake.group = (facts.group ?? group(version: facts.version)).flatMap(IANA.group)
         handshake.resumed = facts.resumed
@@ -123,15 +115,15 @@ extension Session {
         guard let socket else { return }
         handshake.socketConfidence = socket.isInferred ? .inferred : .exact
         // A socket that a reset has torn down has no port any more.
-        if socket.local_port != 0,
-            let local = SocketAddress(family: socket.family, port: socket.local_port, bytes: socket.local)
-        {
-            handshake.local = local.description
+        if socket.local_port != 0 {
+            handshake.localName = SocketAddress(
+                family: socket.family, port: socket.local_port, bytes: socket.local
+            ).map(SocketName.address)
         }
-        if socket.remote_port != 0,
-            let remote = SocketAddress(family: socket.family, port: socket.remote_port, bytes: socket.remote)
-        {
-            handshake.remote = remote.description
+        if socket.remote_port != 0 {
+            handshake.remoteName = SocketAddress(
+                family: socket.family, port: socket.remote_port, bytes: socket.remote
+            ).map(SocketName.address)
         }
         guard socket.established_ns != 0 else { return }
         if socket.connecting_ns != 0, socket.established_ns >= socket.connecting_ns {
@@ -143,21 +135,19 @@ extension Session {
     }
 
     /// The moments of what `handshake` tells, so that the two never disagree.
-    private func timeline(of handshake: Handshake) -> HandshakeTimeline {
-        var timeline = HandshakeTimeline()
+    private func fillTimeline(_ handshake: inout Handshake) {
         if let socket, socket.established_ns != 0 {
-            timeline.established = socket.established_ns
-            if handshake.tcpConnect != nil { timeline.connecting = socket.connecting_ns }
+            handshake.timeline.established = socket.established_ns
+            if handshake.tcpConnect != nil { handshake.timeline.connecting = socket.connecting_ns }
         }
         let hello = role == .client ? helloSent : helloRead
-        if hello >= start, hello <= handshake.end, hello != 0 { timeline.clientHello = hello }
+        if hello >= start, hello <= handshake.end, hello != 0 { handshake.timeline.clientHello = hello }
         if handshake.keyExchange != nil {
-            timeline.keyExchangeBegin = keyExchangeBegin
-            timeline.keyExchangeEnd = keyExchangeEnd
+            handshake.timeline.keyExchangeBegin = keyExchangeBegin
+            handshake.timeline.keyExchangeEnd = keyExchangeEnd
         }
-        if handshake.alpnNegotiation != nil { timeline.alpnDecided = alpnDecided }
-        if handshake.finished != nil { timeline.finished = peerFinished }
-        return timeline
+        if handshake.alpnNegotiation != nil { handshake.timeline.alpnDecided = alpnDecided }
+        if handshake.finished != nil { handshake.timeline.finished = peerFinished }
     }
 }
 

@@ -14,7 +14,7 @@ extension SessionTable {
     }
 
     private mutating func endAll(of event: tlswatch_process) {
-        guard inFlightByProcess[event.header.pid] != nil else { return }
+        guard processCounts.contains(event.header.pid) else { return }
         let keys = sessions.keys { key, _ in
             key.pid == event.header.pid && key.processStart == event.header.process_start_ns
         }

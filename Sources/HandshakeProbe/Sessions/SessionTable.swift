@@ -24,8 +24,7 @@ struct SessionTable {
     private var profiles: [ProfileEntry?] = []
     var sessions: SessionStore
     private(set) var idleOrder = IdleOrder()
-    /// Sessions in flight by process; none at zero.
-    private(set) var inFlightByProcess: [UInt32: Int] = [:]
+    private(set) var processCounts = ProcessCounts()
     var health: [ProfileHealth] = []
     private var losses = LossSpans()
     var processes = ProcessNames()
@@ -114,7 +113,7 @@ struct SessionTable {
 
     /// Ends what only waits for the grace to pass: nothing more will come.
     mutating func endClosed() {
-        for key in sessions.keys(where: { $1.toldFailure != nil }) { endFailed(key) }
+        for key in sessions.keys(where: { $1.hasToldFailure }) { endFailed(key) }
         for key in sessions.keys(where: { $1.closed != nil }) { endClosed(key) }
     }
 
@@ -171,46 +170,54 @@ struct SessionTable {
     // MARK: ends
 
     mutating func end(
-        _ key: SessionKey, at time: UInt64, outcome: Outcome, reason: FailureReason? = nil, facts: SessionFacts? = nil,
-        random: UInt64? = nil, inOneCall: Bool = false
+        _ key: SessionKey, at time: UInt64, outcome: Outcome, reason: FailureReason? = nil,
+        facts: consuming SessionFacts? = nil, random: UInt64? = nil, inOneCall: Bool = false
     ) {
+        guard let place = sessions.place(of: key) else { return }
         // Nobody saw a renegotiation begin; a look at a ClientHello ends as one.
-        if let place = sessions.place(of: key), !sessions[place].isConfirmed {
+        if !sessions[place].isConfirmed {
             guard sessions[place].isTentative, !sessions[place].isNone else { return withdraw(key) }
             confirm(place)
         }
-        guard var session = sessions.remove(key), let profile = entry(session.profile) else { return }
-        var (outcome, reason, facts) = (outcome, reason, facts)
-        if let known = session.messages {
+        guard let profile = entry(sessions[place].profile) else { return }
+        var (outcome, reason) = (outcome, reason)
+        if let known = sessions[place].messages {
             messages.forget(key)
-            facts = known.facts(role: session.role)
+            facts = known.facts(role: sessions[place].role)
         }
-        if !inOneCall, losses.overlap(session.start, time) {
+        if !inOneCall, losses.overlap(sessions[place].start, time) {
             // Its end, or the beginning of another on the same object, may be among what was lost: it is counted,
             // and nothing is claimed of it. One call's return alone tells its own entry.
             (outcome, reason, facts) = (.abandoned, FailureReason(reason: "events_lost"), nil)
-            session.parts.loseTrack()
+            sessions[place].parts.loseTrack()
         }
-        if session.callEnter != 0 {
+        if sessions[place].callEnter != 0 {
             // Nobody tells what became of it.
-            session.parts.loseTrack()
-            session.leaveCall(at: time)
+            sessions[place].parts.loseTrack()
+            sessions[place].leaveCall(at: time)
         }
-        counts.end(session.role, profile.stack)
-        forget(oneOf: key.pid)
+        counts.end(sessions[place].role, profile.stack)
+        processCounts.remove(key.pid)
         if keepsTraces {
             traces.append(
                 SessionTrace(
-                    profile: session.profile, random: random ?? session.messages?.randomEnd,
-                    socket: session.socket.flatMap(SocketPair.init)))
+                    profile: sessions[place].profile, random: random ?? sessions[place].messages?.randomEnd,
+                    socket: sessions[place].socket.flatMap(SocketPair.init)))
         }
+        let process = processes.process(
+            pid: key.pid, start: key.processStart, TaskName(sessions[place].entry.comm),
+            TaskName(sessions[place].entry.thread))
         finished.append(
-            session.finish(
-                key: key, at: time, outcome: outcome, reason: reason, facts: facts, profile: profile,
-                wallClockOffset: wallClockOffset, process: processes.names(pid: key.pid, start: key.processStart)))
+            Handshake(
+                start: sessions[place].start, end: time, wallClockOffset: wallClockOffset, pid: key.pid,
+                tid: sessions[place].tid, process: process, implementation: profile.implementation,
+                role: sessions[place].role, outcome: outcome))
+        sessions[place].finish(&finished[finished.count - 1], reason, facts, profile)
+        sessions.remove(at: place)
     }
 
-    mutating func begin(_ event: tlswatch_call_enter, _ kind: EntryKind) {
+    /// Its place.
+    @discardableResult mutating func begin(_ event: tlswatch_call_enter, _ kind: EntryKind) -> Int {
         let key = SessionKey(event.header)
         if sessions.place(of: key) != nil {
             // The object was cleared and used again before its handshake ended.
@@ -222,12 +229,12 @@ struct SessionTable {
                 oldest, at: event.header.time_ns, outcome: .abandoned,
                 reason: FailureReason(reason: "session_table_full", alert: nil, direction: nil))
         }
-        let session = Session(event, kind)
         unconfirmed += 1
-        inFlightByProcess[key.pid, default: 0] += 1
+        processCounts.add(key.pid)
         processes.note(pid: key.pid, start: key.processStart, parent: event.parent_pid)
-        sessions.insert(session, for: key)
-        if kind == .start, let place = sessions.place(of: key) { confirm(place) }
+        let place = sessions.insert(Session(event, kind), for: key)
+        if kind == .start { confirm(place) }
+        return place
     }
 
     /// A handshake takes place: from here on it is counted, and ends in one outcome.
@@ -241,20 +248,17 @@ struct SessionTable {
 
     /// Forgets what has shown itself to be no handshake.
     mutating func withdraw(_ key: SessionKey) {
-        guard sessions.remove(key) != nil else { return }
+        guard let place = sessions.place(of: key) else { return }
+        sessions.remove(at: place)
         unconfirmed -= 1
-        forget(oneOf: key.pid)
+        processCounts.remove(key.pid)
     }
 
     /// Whether a session of this process and role is in flight that had begun by `time` and whose socket is not known.
     func hasSessionWithoutSocket(pid: UInt32, role: Role, begunBy time: UInt64) -> Bool {
-        guard inFlightByProcess[pid] != nil else { return false }
+        guard processCounts.contains(pid) else { return false }
         return sessions.contains { key, session in
             key.pid == pid && session.role == role && session.socket == nil && session.start <= time
         }
-    }
-
-    private mutating func forget(oneOf pid: UInt32) {
-        if let left = inFlightByProcess[pid] { inFlightByProcess[pid] = left > 1 ? left - 1 : nil }
     }
 }

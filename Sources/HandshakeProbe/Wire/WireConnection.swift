@@ -15,8 +15,8 @@ struct WireConnection {
     private(set) var processStart: UInt64 = 0
     private var tid: UInt32 = 0
     private var comm = ""
-    private var local: String?
-    private var remote: String?
+    private var local: SocketAddress?
+    private var remote: SocketAddress?
     private var rtt: UInt32 = 0
     private var retransmits = TLSWATCH_NO_COUNT
     /// TCP's, 0 where it was not seen.
@@ -61,8 +61,8 @@ struct WireConnection {
         let isNew = own(fixed.header, comm: fixed.comm)
         if pair == nil, let known = SocketPair(fixed) {
             pair = known
-            local = SocketAddress(family: fixed.family, port: fixed.local_port, bytes: fixed.local)?.description
-            remote = SocketAddress(family: fixed.family, port: fixed.remote_port, bytes: fixed.remote)?.description
+            local = SocketAddress(family: fixed.family, port: fixed.local_port, bytes: fixed.local)
+            remote = SocketAddress(family: fixed.family, port: fixed.remote_port, bytes: fixed.remote)
         }
         if fixed.rtt_us != 0 { rtt = fixed.rtt_us }
         if fixed.retransmits != TLSWATCH_NO_COUNT { retransmits = fixed.retransmits }
@@ -77,8 +77,8 @@ struct WireConnection {
         let isNew = own(fixed.header, comm: fixed.comm)
         if pair == nil {
             pair = SocketPair(fixed)
-            local = SocketAddress(family: fixed.family, port: fixed.local_port, bytes: fixed.local)?.description
-            remote = SocketAddress(family: fixed.family, port: fixed.remote_port, bytes: fixed.remote)?.description
+            local = SocketAddress(family: fixed.family, port: fixed.local_port, bytes: fixed.local)
+            remote = SocketAddress(family: fixed.family, port: fixed.remote_port, bytes: fixed.remote)
         }
         if end == nil { end = quic?.take(event.bytes[...], from: side, at: fixed.header.time_ns) ?? nil }
         return isNew
@@ -170,8 +170,8 @@ struct WireConnection {
         }
         if isCertain, local != nil {
             if handshake.socketConfidence != .exact {
-                handshake.local = local
-                handshake.remote = remote
+                handshake.localName = local.map(SocketName.address)
+                handshake.remoteName = remote.map(SocketName.address)
             }
             handshake.socketConfidence = .exact
         }
@@ -186,22 +186,21 @@ struct WireConnection {
     private var hello: ClientHello? { tcp?.hello ?? quic?.hello }
 
     /// The finished value; `nil` before the end.
-    func handshake(wallClockOffset: Int64, process: ProcessIdentity) -> Handshake? {
+    ///
+    /// - Parameter process: what is known of its process, by its name.
+    func handshake(wallClockOffset: Int64, process: (_ comm: String) -> HandshakeProcess) -> Handshake? {
         guard let end else { return nil }
         let time = max(end.time, start)
         var handshake = Handshake(
-            wallTime: Int64(bitPattern: start) &+ wallClockOffset, start: start, end: time, pid: pid, tid: tid,
-            comm: comm,
-            stack: WireTable.stack, library: "", role: role, outcome: end.outcome, duration: time - start, calls: 0
-        )
+            start: start, end: time, wallClockOffset: wallClockOffset, pid: pid, tid: tid, process: process(comm),
+            implementation: Self.implementation, role: role, outcome: end.outcome)
         handshake.observedBy = .wire
         handshake.endConfidence = end.confidence
-        process.fill(&handshake)
         handshake.reason = end.reason
         handshake.alert = end.alert
         handshake.alertDirection = end.alertSide.map { ($0 == .client) == (role == .client) ? .sent : .received }
-        handshake.local = local
-        handshake.remote = remote
+        handshake.localName = local.map(SocketName.address)
+        handshake.remoteName = remote.map(SocketName.address)
         handshake.socketConfidence = local == nil ? .unknown : .exact
         if let tcp {
             if rtt != 0 { handshake.rtt = UInt64(rtt) * 1000 }
@@ -251,6 +250,8 @@ struct WireConnection {
             handshake.alpnWasRead = true
         }
     }
+
+    private static let implementation = HandshakeImplementation(stack: WireTable.stack, library: "", version: nil)
 
     private static func text(_ bytes: [UInt8]) -> String { unsafe bytes.withUnsafeBytes { unsafe PeerText.clean($0) } }
 }

@@ -279,8 +279,10 @@ struct WireTable {
             counts[.unmatched, default: 0] &+= 1
             return
         }
-        let names = processes.names(pid: connection.pid, start: connection.processStart)
-        guard let handshake = connection.handshake(wallClockOffset: wallClockOffset, process: names) else { return }
+        let handshake = connection.handshake(wallClockOffset: wallClockOffset) { comm in
+            processes.process(pid: connection.pid, start: connection.processStart, comm: comm)
+        }
+        guard let handshake else { return }
         counts[.own, default: 0] &+= 1
         ended[handshake.role, default: 0] &+= 1
         finished.append(handshake)

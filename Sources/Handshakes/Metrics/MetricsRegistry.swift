@@ -62,9 +62,12 @@ public struct MetricsRegistry: ~Copyable, Sendable {
 
     /// What made a finished session as long as it was, against those before it in the first window; once for each, in the order
     /// in which they end. `nil` unless all its parts are known.
-    package mutating func cause(of handshake: Handshake) -> HandshakeCause? {
+    package mutating func cause(of handshake: borrowing Handshake) -> HandshakeCause? {
         HandshakeCause(of: handshake, median: typical.median(before: handshake))
     }
+
+    /// Sets that cause.
+    package mutating func judge(_ handshake: inout Handshake) { handshake.cause = cause(of: handshake) }
 
     /// Counts one finished session. Only completed ones enter durations and windows: the others end at an arbitrary
     /// time, and would poison a quantile.

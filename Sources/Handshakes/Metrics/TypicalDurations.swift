@@ -10,6 +10,18 @@ struct TypicalDurations: Sendable {
         var median: UInt64?
         var sessions: UInt64 = 0
         var judged: UInt64 = 0
+
+        /// In place: the window's slots are not to be copied.
+        mutating func update(now: UInt64, scratch: inout [UInt64]) -> UInt64? {
+            let count = window.count(now: now)
+            if count < TypicalDurations.leastSessions {
+                median = nil
+            } else if median == nil || now - judged >= TypicalDurations.interval || count / 2 >= sessions {
+                median = window.quantiles([0.5], now: now, scratch: &scratch).first
+                (sessions, judged) = (count, now)
+            }
+            return median
+        }
     }
 
     /// Fewer completed sessions have no P50 that another one could be held against.
@@ -28,28 +40,21 @@ struct TypicalDurations: Sendable {
 
     /// The P50 of the sessions before this one, nanoseconds; `nil` if they are fewer than `leastSessions`. A completed one
     /// is among those of the next.
-    mutating func median(before handshake: Handshake) -> UInt64? {
+    mutating func median(before handshake: borrowing Handshake) -> UInt64? {
         now = max(now, handshake.end)
-        let place = lines.firstIndex { $0.role == handshake.role && $0.stack == handshake.stack } ?? add(handshake)
-        let sessions = lines[place].window.count(now: now)
-        if sessions < Self.leastSessions {
-            lines[place].median = nil
-        } else if lines[place].median == nil || now - lines[place].judged >= Self.interval
-            || sessions / 2 >= lines[place].sessions
-        {
-            lines[place].median = lines[place].window.quantiles([0.5], now: now, scratch: &scratch).first
-            (lines[place].sessions, lines[place].judged) = (sessions, now)
-        }
+        let place = place(handshake.role, handshake.stack)
+        let median = lines[place].update(now: now, scratch: &scratch)
         if handshake.outcome == .completed {
             lines[place].window.insert(handshake.duration, at: handshake.end, now: now)
         }
-        return lines[place].median
+        return median
     }
 
-    private mutating func add(_ handshake: Handshake) -> Int {
+    private mutating func place(_ role: Role, _ stack: String) -> Int {
+        if let place = lines.firstIndex(where: { $0.role == role && $0.stack == stack }) { return place }
         lines.append(
             Line(
-                role: handshake.role, stack: handshake.stack,
+                role: role, stack: stack,
                 window: SlidingWindow(window: length.nanoseconds, slotLength: length.slotLength)))
         return lines.count - 1
     }

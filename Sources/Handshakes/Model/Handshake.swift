@@ -67,22 +67,12 @@ public struct Handshake: Sendable, Equatable {
 
     public var pid: UInt32
     public var tid: UInt32
-    /// The process's name: its main thread's.
-    public var comm: String
-    /// The name of the thread that began the handshake.
-    public var thread: String?
-    public var exe: String?
-    /// The container that the process runs in, the first twelve digits of its identifier; `nil` outside of one.
-    public var container: String?
-    /// The systemd unit that the process belongs to, `nginx.service`; `nil` if there is none.
-    public var unit: String?
-    /// The UID of the Kubernetes pod that the process runs in; `nil` outside of one.
-    public var pod: String?
+    /// Its texts are properties of the session as well: `comm`, `thread`, `exe`, `container`, `unit`, `pod`.
+    package var process: HandshakeProcess
 
-    public var stack: String
+    /// The same: `stack`, `library`, `libraryVersion`.
+    package var implementation: HandshakeImplementation
     public var observedBy: Observer
-    public var library: String
-    public var libraryVersion: String?
 
     public var role: Role
     public var outcome: Outcome
@@ -145,9 +135,9 @@ public struct Handshake: Sendable, Equatable {
     /// The moments behind the durations above.
     public var timeline = HandshakeTimeline()
 
-    /// `127.0.0.1:443`, `[::1]:443`.
-    public var local: String?
-    public var remote: String?
+    /// The socket's two ends: `local`, `remote`.
+    package var localName: SocketName?
+    package var remoteName: SocketName?
     public var socketConfidence: SocketConfidence
 
     /// Whether it failed, timed out, or took at least `slow` nanoseconds to complete: what is kept and told one by one.
@@ -175,19 +165,34 @@ public struct Handshake: Sendable, Equatable {
         wallTime: Int64, start: UInt64, end: UInt64, pid: UInt32, tid: UInt32, comm: String,
         stack: String, library: String, role: Role, outcome: Outcome, duration: UInt64, calls: Int
     ) {
+        self.init(
+            start: start, end: end, wallClockOffset: 0, pid: pid, tid: tid, process: HandshakeProcess(comm: comm),
+            implementation: HandshakeImplementation(stack: stack, library: library, version: nil), role: role,
+            outcome: outcome)
         self.wallTime = wallTime
+        self.duration = duration
+        self.calls = calls
+    }
+
+    /// One that has lasted from its start to its end.
+    ///
+    /// - Parameter wallClockOffset: added to a monotonic time gives wall-clock nanoseconds.
+    package init(
+        start: UInt64, end: UInt64, wallClockOffset: Int64, pid: UInt32, tid: UInt32, process: HandshakeProcess,
+        implementation: HandshakeImplementation, role: Role, outcome: Outcome
+    ) {
+        wallTime = Int64(bitPattern: start) &+ wallClockOffset
         self.start = start
         self.end = end
         self.pid = pid
         self.tid = tid
-        self.comm = comm
-        self.stack = stack
-        self.library = library
+        self.process = process
+        self.implementation = implementation
         self.role = role
         self.outcome = outcome
-        self.duration = duration
-        self.calls = calls
-        self.observedBy = .library
-        self.socketConfidence = .unknown
+        duration = end &- min(start, end)
+        calls = 0
+        observedBy = .library
+        socketConfidence = .unknown
     }
 }

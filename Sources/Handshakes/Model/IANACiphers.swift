@@ -2,6 +2,13 @@
 extension IANA {
     /// The suite's registered name; `0x…` for one that is not in the table.
     package static func cipher(_ value: UInt16) -> String {
+        // What most sessions have is not looked up.
+        switch value {
+        case 0x1301: return "TLS_AES_128_GCM_SHA256"
+        case 0x1302: return "TLS_AES_256_GCM_SHA384"
+        case 0x1303: return "TLS_CHACHA20_POLY1305_SHA256"
+        default: break
+        }
         if let name = cipherNames[value] { return name }
         let digits = String(value, radix: 16, uppercase: true)
         return "0x" + String(repeating: "0", count: 4 - digits.count) + digits

@@ -30,6 +30,7 @@ struct SessionPrinter {
     /// Those that sessions were of, selected or not, as many as are kept.
     private(set) var processes: Set<UInt32> = []
     private static let processLimit = 100_000
+    private var lastProcess: UInt32?
     private var buffer: [UInt8] = []
 
     init(_ selection: SessionSelection, file: OutputFile, limit: UInt64?) {
@@ -76,7 +77,8 @@ struct SessionPrinter {
 
     /// Whether it is one of those that were selected.
     private mutating func take(_ handshake: Handshake) -> Bool {
-        if processes.count < Self.processLimit { processes.insert(handshake.pid) }
+        if handshake.pid != lastProcess, processes.count < Self.processLimit { processes.insert(handshake.pid) }
+        lastProcess = handshake.pid
         if let filter = selection.filter, !filter.passes(handshake) {
             passedOver += 1
             return false

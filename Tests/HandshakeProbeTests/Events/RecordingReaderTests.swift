@@ -8,7 +8,7 @@ import Testing
 
 /// Recordings that are longer than what is read of a file at once.
 @Suite("Long recordings") struct RecordingReaderTests: RecordedStream {
-    private static let piece = 1 << 18
+    private static let piece = 1 << 17
 
     /// Sessions one after the other, and entries of processes between them, so that frames of every kind meet the borders.
     private func recorded(sessions: Int) throws -> [UInt8] {
@@ -29,11 +29,24 @@ import Testing
     }
 
     /// What a reader tells, and why it ends.
-    private func told(_ reader: RecordingReader) -> (frames: [[UInt8]], end: String?) {
+    ///
+    /// - Parameter count: so many records at a time are taken from memory; 0: each frame is asked for.
+    private func told(_ reader: RecordingReader, together count: Int = 0) -> (frames: [[UInt8]], end: String?) {
         var reader = reader
         var frames: [[UInt8]] = []
+        func takeRecords() {
+            guard count > 0 else { return }
+            var left = count
+            unsafe reader.takeRecords { record in
+                unsafe frames.append(Array(record))
+                left -= 1
+                return left > 0
+            }
+        }
         do throws(RecordingError) {
+            takeRecords()
             while let frame = try reader.next() {
+                defer { takeRecords() }
                 switch frame {
                 case .record(let range):
                     unsafe reader.withRecord(range) { record in unsafe frames.append(Array(record)) }
@@ -59,6 +72,9 @@ import Testing
         )
         #expect(whole.frames.count == 1 + 4_000 * 2 + 40 && whole.end == nil)
         #expect(pieces.frames == whole.frames && pieces.end == nil)
+        for count in [1, 7, 10_000] {
+            #expect(told(try RecordingReader(path: path), together: count).frames == whole.frames, "\(count) at once")
+        }
         // A reader is a value: one that has been read to its end leaves another as it was.
         let reader = try RecordingReader(path: path)
         #expect(told(reader).frames == told(reader).frames)
@@ -76,6 +92,8 @@ import Testing
                 told(RecordingReader(bytes: cut, name: path)), told(RecordingReader(path: path))
             )
             #expect(pieces.end == whole.end && pieces.frames == whole.frames, "\(place)")
+            let together = told(try RecordingReader(path: path), together: 1_000)
+            #expect(together.end == whole.end && together.frames == whole.frames, "\(place)")
         }
     }
 

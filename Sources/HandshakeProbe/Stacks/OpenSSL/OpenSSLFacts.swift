@@ -98,14 +98,11 @@ extension SessionFacts {
     /// Below, a client's connection keeps what it offered for TLS 1.3, and a resumed session what an earlier handshake agreed
     /// on: neither is it.
     private static func group(_ event: borrowing CallReturn, version: UInt32?, resumed: Bool?) -> UInt32? {
-        let candidates =
-            version == 0x0304
-            ? [event.scalar(.group), event.scalar(.sessionGroup)]
-            : resumed == false ? [event.scalar(.sessionGroup)] : []
-        for case let candidate? in candidates where candidate >> 16 == 0 && IANA.group(candidate) != nil {
-            return candidate
+        func known(_ group: UInt32?) -> UInt32? {
+            group.flatMap { $0 >> 16 == 0 && IANA.group($0) != nil ? $0 : nil }
         }
-        return nil
+        if version == 0x0304 { return known(event.scalar(.group)) ?? known(event.scalar(.sessionGroup)) }
+        return resumed == false ? known(event.scalar(.sessionGroup)) : nil
     }
 
     private mutating func fillClientCertificate(

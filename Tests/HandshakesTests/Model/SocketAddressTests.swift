@@ -1,7 +1,7 @@
 import Glibc
 import Testing
 
-@testable import HandshakeProbe
+@testable import Handshakes
 
 @Suite("Socket addresses") struct SocketAddressTests {
     private typealias Octets = (
