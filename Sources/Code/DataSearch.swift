@@ -32,16 +32,24 @@ package enum DataSearch {
         _ file: ELFFile, _ text: String, _ limit: UInt64, visit: ([UInt8], Int, UInt64) -> Bool
     ) {
         let wanted = Array(text.utf8)
+        visitPieces(file, limit) { bytes, count, address in
+            search(bytes, wanted, count) { visit($0, $1, address) }
+        }
+    }
+
+    /// Calls `visit` with the bytes of a piece of the constants, how many of them are its own, and its address, until it returns
+    /// true.
+    private static func visitPieces(_ file: ELFFile, _ limit: UInt64, _ visit: ([UInt8], Int, UInt64) -> Bool) {
         var left = limit
         for range in file.dataRanges {
             var address = range.lowerBound
             while address < range.upperBound, left > 0 {
                 let count = Int(min(UInt64(chunk), range.upperBound - address, left))
-                // The overlap lets a hit at the chunk's end show its whole text.
+                // The overlap lets a hit at the piece's end show its whole text.
                 let bytes = file.bytes(at: address, upTo: count + 256)
                 guard !bytes.isEmpty else { break }
                 left -= UInt64(count)
-                if search(bytes, wanted, count, { visit($0, $1, address) }) { return }
+                if visit(bytes, count, address) { return }
                 address = address.addingClamped(UInt64(count))
             }
         }
@@ -53,6 +61,18 @@ package enum DataSearch {
         find(file, text, limit: limit) { _, _ in
             found = true
             return true
+        }
+        return found
+    }
+
+    /// Which of these texts comes first in the file's constants; of two in one piece of them, the first of the list. Reads at most
+    /// `limit` bytes, once.
+    package static func first(of texts: [String], _ file: ELFFile, limit: UInt64) -> Int? {
+        let wanted = texts.map { Array($0.utf8) }
+        var found: Int?
+        visitPieces(file, limit) { bytes, count, _ in
+            found = wanted.firstIndex { text in search(bytes, text, count) { _, _ in true } }
+            return found != nil
         }
         return found
     }

@@ -64,6 +64,32 @@ import Testing
         #expect(stored == [Field(root: 0, offsets: [0x488], width: 8)])
     }
 
+    @Test("A call of what the file itself exports goes through a stub to it") func behindStubs() throws {
+        let (start, data) = (CodeImage.codeAddress, CodeImage.dataAddress)
+        // call stub; ret, at 16 the stub, at 32 the function: mov eax, [rdi+0x38]; cmp eax, 7; ret
+        let jump: [UInt8] = [0xff, 0x25]
+        func fields(_ stub: [UInt8], slot: UInt64) throws -> [Field] {
+            var code: [UInt8] = [0xe8, 11, 0, 0, 0, 0xc3]
+            code += Array(repeating: 0x90, count: 16 - code.count) + stub
+            let distance = UInt32(truncatingIfNeeded: data &- start &- UInt64(code.count + jump.count + 4))
+            code += jump + (0..<4).map { UInt8(truncatingIfNeeded: distance >> (8 * $0)) }
+            code += Array(repeating: 0x90, count: 32 - code.count) + [0x8b, 0x47, 0x38, 0x83, 0xf8, 7, 0xc3]
+            let slots = (0..<8).map { UInt8(truncatingIfNeeded: slot >> (8 * UInt64($0))) }
+            let file = try ELFFile(
+                bytes: CodeImage.bytes(type: 2, (start, flags: 5, code), (data, flags: 6, slots)))
+            return AbstractInterpreter(code: CodeReader(file)).runFollowingCalls(start, depth: 1).compactMap {
+                if case .compared(let field, 7) = $0 { field } else { nil }
+            }
+        }
+        let found = [Field(root: 0, offsets: [0x38], width: 4)]
+        #expect(try fields([], slot: start + 32) == found)
+        // endbr64
+        #expect(try fields([0xf3, 0x0f, 0x1e, 0xfa], slot: start + 32) == found)
+        // What another file has.
+        #expect(try fields([], slot: data).isEmpty)
+        #expect(try fields([], slot: 0).isEmpty)
+    }
+
     @Test("An assumption decides which way the kind of object sends the code") func anAssumptionDecidesTheKindOfObject()
         throws
     {

@@ -7,6 +7,23 @@ import Testing
 extension KernelTests.GoTests {
     private static var newest: String { GoToolchain.versions[2] }
 
+    private static let stamps =
+        [[], ["12", "resumed"]] + (GoToolchain.triesAll ? [["resumed"], ["12"]] : []) as [[String]]
+
+    @Test("P50 and P99 of 2,000 handshakes are the program's own, within 1 % or 20 µs", arguments: stamps)
+    func quantiles(_ options: [String]) throws {
+        let run = try GoProgram(Self.newest).observe(["stamps", "2000"] + options)
+        for role in ["client", "server"] {
+            let own = run.witnesses.filter { $0.role == role && $0.completed }
+            let rows = run.rows.filter { $0.role == role && $0.isCompleted }
+            // From before the call to its last read or write: what it computes then is no more than its Finished message.
+            let least = own.map { $0.last - $0.start }
+            try expectQuantiles(
+                role, of: rows.compactMap(\.duration), most: own.map { $0.end - $0.start }, least: least,
+                leastInTail: least)
+        }
+    }
+
     @Test("A FIPS 140 build, which checks its own code when it starts, runs and is observed") func fips() throws {
         let program = try GoProgram(Self.newest, environment: ["GOFIPS140": "latest"])
         let run = try program.observe(["load", "40"], environment: ["GODEBUG": "fips140=on"])

@@ -287,21 +287,10 @@ extension KernelTests {
             try #require(run.status == 0)
             for role in ["client", "server"] {
                 let own = run.witnesses.filter { $0.role == role }
-                // The truth lies between what the program stamps around its calls and what it stamps in callbacks.
-                let outer = own.compactMap(\.outer).sorted()
-                let inner = own.compactMap(\.inner).sorted()
-                let certain = own.compactMap(\.certain).sorted()
-                let told = run.rows.filter { $0.role == role }.compactMap(\.duration).sorted()
-                try #require(told.count == 2000 && outer.count == 2000 && inner.count == 2000, "\(told.count) rows")
-                try #require(certain.count == 2000)
                 // In the middle nobody is taken off a processor between the end and the callback behind it; in the tail some are.
-                for (name, index, lower) in [("P50", 999, inner), ("P99", 1979, certain)] {
-                    let (most, least, ours) = (outer[index], lower[index], told[index])
-                    print("\(role) \(name): program \(least) to \(most) ns, tlswatch \(ours) ns")
-                    let slack = max(20_000, most / 100)
-                    #expect(ours <= most + slack, "\(role) \(name)")
-                    #expect(ours >= least - slack, "\(role) \(name)")
-                }
+                try expectQuantiles(
+                    role, of: run.rows.filter { $0.role == role }.compactMap(\.duration), most: own.compactMap(\.outer),
+                    least: own.compactMap(\.inner), leastInTail: own.compactMap(\.certain))
             }
         }
 

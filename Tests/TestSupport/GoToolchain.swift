@@ -44,7 +44,7 @@ package struct GoToolchain: Sendable, CustomStringConvertible {
     /// Whether its connections tell their group (tls.ConnectionState.CurveID).
     package var tellsGroup: Bool { minor >= 25 }
     /// Whether a client without a certificate gets the alert that says so.
-    package var tellsMissingCertificate: Bool { minor >= 23 }
+    package var tellsMissingCertificate: Bool { minor >= 25 }
 
     /// Whether all are there.
     package static let areFetched = versions.allSatisfy { (try? GoToolchain($0)) != nil }

@@ -10,10 +10,24 @@ package struct SyntheticGo {
     package var functions = [
         "main.main", "crypto/tls.(*Conn).handshakeContext", "crypto/tls.(*Conn).Handshake", "runtime.main",
     ]
+    /// What they do, by name; those that are not here do nothing.
+    package var code: [String: [UInt8]] = [:]
+    /// Bytes of each function.
+    package var functionSize = 64
+    package typealias Structure = (
+        package: String, name: String, fields: [(name: String, offset: UInt64)], size: UInt64
+    )
+    /// The types that are asked for. The last field of each reaches to its end.
+    package var structures: [Structure] = [
+        ("crypto/tls", "Conn", [("conn", 0), ("isClient", 16), ("handshakeFn", 24), ("last", 120)], 128)
+    ]
     /// Types beside those that are asked for: the base of names and the way of offsets are told by the many.
     package var others = 40
     /// Where the last field of those stands, which reaches to their end.
     package var lastOffset: UInt64 = 40
+    /// Words that look like the runtime's table of tables stand before it: of other entries, of another number of them, and of code
+    /// that is none.
+    package var hasDecoys = false
     /// Behind the types: what the program carries in its constants.
     package var carried: [UInt8] = []
 
@@ -57,7 +71,9 @@ package struct SyntheticGo {
         append(0, 4); append(0, 4)
         // An array.
         let rest = here
-        append(size - (fields.last?.offset ?? 0), 8); word(0); append(0, 4); data += [4, 8, 8, 17]; word(0); word(0)
+        let last = fields.last?.offset ?? 0
+        // One that begins behind the end is none of the program's.
+        append(last < size ? size - last : 8, 8); word(0); append(0, 4); data += [4, 8, 8, 17]; word(0); word(0)
         append(0, 4); append(0, 4)
         let members = here
         for (index, field) in fields.enumerated() {
@@ -88,18 +104,28 @@ package struct SyntheticGo {
             data += Array(function.utf8) + [0]
         }
         for place in [40, 48, 56] { patch(UInt64(data.count - table), at: head + place) }
+        // None of the parts is empty.
+        data.append(0)
         align(8)
         let entries = data.count
         patch(UInt64(entries - table), at: head + 64)
         let bodies = 8 * functions.count + 8
         for index in functions.indices {
-            append(UInt64(index * 64), 4); append(UInt64(bodies + 16 * index), 4)
+            append(UInt64(index * functionSize), 4); append(UInt64(bodies + 16 * index), 4)
         }
-        append(UInt64(functions.count * 64), 4); append(0, 4)
+        append(UInt64(functions.count * functionSize), 4); append(0, 4)
         for index in functions.indices {
-            append(UInt64(index * 64), 4); append(names[index], 4); word(0)
+            append(UInt64(index * functionSize), 4); append(names[index], 4); word(0)
         }
         align(8)
+        for decoy in 0..<(hasDecoys ? 3 : 0) {
+            let place = data.count
+            for _ in 0..<60 { word(0) }
+            patch(Self.dataAddress + UInt64(table), at: place)
+            patch(Self.dataAddress + UInt64(decoy == 0 ? table : entries), at: place + 8 * 16)
+            patch(UInt64(functions.count) + (decoy == 1 ? 2 : 1), at: place + 8 * 17)
+            patch(decoy == 2 ? Self.dataAddress : Self.textAddress + 1, at: place + 8 * 22)
+        }
         let module = data.count
         for _ in 0..<60 { word(0) }
         patch(Self.dataAddress + UInt64(table), at: module)
@@ -115,12 +141,14 @@ package struct SyntheticGo {
         for index in 0..<others {
             _ = structure("pkg/other", "Type\(index)", [("first", 0), ("last", lastOffset)], size: 48)
         }
-        _ = structure(
-            "crypto/tls", "Conn", [("conn", 0), ("isClient", 16), ("handshakeFn", 24), ("last", 120)], size: 128)
+        for type in structures { _ = structure(type.package, type.name, type.fields, size: type.size) }
         align(16)
         data += carried
         patch(here, at: module + 8 * 38)
-        let text = [UInt8](repeating: 0x90, count: 64 * functions.count)
+        let text = functions.flatMap { name in
+            let body = code[name] ?? []
+            return body + [UInt8](repeating: 0x90, count: functionSize - body.count)
+        }
         return CodeImage.bytes(type: 2, (Self.textAddress, flags: 5, text), (Self.dataAddress, flags: 6, data))
     }
 }

@@ -165,7 +165,7 @@ extension FileLook.Finding {
         switch self {
         case .seen, .nothing, .analysed: nil
         case .unsupported(let stack):
-            (stack, .unsupportedStack, "\(UnsupportedStacks.title(stack)) is not supported yet")
+            (stack, .unsupportedStack, UnsupportedStacks.reason(stack))
         case .thirtyTwoBit(let stack):
             (stack, .thirtyTwoBit, "32-bit \(UnsupportedStacks.title(stack)) is not supported yet")
         case .outdated(let stack, let detail): (stack, .goTooOld, detail)

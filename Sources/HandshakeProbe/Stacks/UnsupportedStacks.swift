@@ -11,10 +11,14 @@ enum UnsupportedStacks {
     private static let texts: [(stack: String, text: String)] = [
         ("rustls", "tls13 client handshake state\0"),
         ("rustls", "rustls::"),
+        // What an error says: that stays where the names of functions do not (gccgo, TinyGo, garble).
+        (Go.name, "tls: received unexpected handshake message of type %T"),
     ]
     /// How the names of shared libraries begin, of stacks that are not in `TLSStacks`.
     private static let libraryNames: [(stack: String, prefix: String)] = [
-        ("botan", "libbotan-")
+        ("botan", "libbotan-"),
+        // gccgo's packages.
+        (Go.name, "libgo.so."),
     ]
     private static let searchLimit: UInt64 = 64 << 20
     /// Less code than this holds no TLS stack.
@@ -24,7 +28,7 @@ enum UnsupportedStacks {
     static func recognise(_ file: ELFFile) -> String? {
         for (stack, names) in exports where file.exportsAny(of: names) { return stack }
         guard file.codeSize >= smallestCode else { return nil }
-        return texts.first { DataSearch.holds(file, $0.text, limit: searchLimit) }?.stack
+        return DataSearch.first(of: texts.map(\.text), file, limit: searchLimit).map { texts[$0].stack }
     }
 
     /// The stack in a 32-bit file, of those that are observed elsewhere too.
@@ -40,6 +44,13 @@ enum UnsupportedStacks {
     /// The stack that a library's file name stands for: all that is known of a file that cannot be read.
     static func stack(ofLibrary name: some StringProtocol) -> String? {
         TLSStacks.builtIn.named(ofLibrary: name)?.name ?? libraryNames.first { name.hasPrefix($0.prefix) }?.stack
+    }
+
+    /// Why a file with the stack is not observed, in a sentence.
+    static func reason(_ stack: String) -> String {
+        stack == Go.name
+            ? "\(Go.title) without its functions' names (gccgo, TinyGo, garble) is not supported yet"
+            : "\(title(stack)) is not supported yet"
     }
 
     /// A stack's own spelling of its name, in a sentence.

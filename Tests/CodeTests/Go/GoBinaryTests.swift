@@ -35,6 +35,25 @@ import Testing
         #expect(types.named([GoTypeName("other/tls", "Conn")]).isEmpty)
     }
 
+    @Test(
+        "What only looks like the table of tables is passed over, and a type that makes no sense tells nothing of the others"
+    )
+    func decoys() throws {
+        var synthetic = SyntheticGo()
+        synthetic.hasDecoys = true
+        // Its last field is past its end: in 1.18 nearly each one's would seem to be.
+        synthetic.structures.append(("pkg/odd", "Odd", [("first", 0), ("last", 200)], 48))
+        let binary = try GoBinary(ELFFile(bytes: synthetic.bytes()))
+        let text = SyntheticGo.textAddress
+        #expect(
+            binary.functions(of: "crypto/tls")["crypto/tls.(*Conn).handshakeContext"]?.addresses == text + 64..<text
+                + 128)
+        let types = try #require(binary.types())
+        let name = GoTypeName("crypto/tls", "Conn")
+        let conn = try #require(types.named([name])[name])
+        #expect(types.fields(of: conn)["last"]?.offset == 120)
+    }
+
     @Test("What Go made before 1.18 is told, and what no Go has made") func otherTables() throws {
         for magic in [0xfb, 0xfa] as [UInt8] {
             var synthetic = SyntheticGo()

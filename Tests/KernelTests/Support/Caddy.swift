@@ -55,6 +55,7 @@ final class Caddy: Sendable {
             {
                 admin off
                 auto_https off
+                skip_install_trust
                 https_port \(port)
                 http_port \(try FreePort().number)
                 storage file_system \(directory.file("storage"))

@@ -25,11 +25,13 @@ struct GoWitness: Codable, Sendable {
     var share: Int
     /// Between this side's last read before the peer sent what follows its share, and that.
     var held: Int
+    /// When its last read or write in the handshake came back; 0 where nobody stamps it.
+    var last: Int
     var error: String
 
     enum CodingKeys: String, CodingKey {
         case scenario, role, start, end, completed, panicked, version, cipher, alpn, sni, resumed, local, remote, error
-        case group, share, held
+        case group, share, held, last
         case peerCertificates = "peer_certificates"
     }
 

