@@ -54,7 +54,6 @@ final class DiscoveryLoop: @unchecked Sendable {
     /// Monotonic nanoseconds at which the thread last came round: stands still when it is stuck.
     var lastTurn: UInt64 { turned.load(ordering: .relaxed) }
 
-    private var filters: Bool { !options.processes.isEmpty }
     private var onlyNamed: Bool { !options.libraries.isEmpty }
 
     /// What has to be attached before anything else happens.
@@ -68,7 +67,8 @@ final class DiscoveryLoop: @unchecked Sendable {
             sweep()
             return
         }
-        if !filters || !options.commandFiles.isEmpty { addCached() }
+        // Also for processes that were chosen: their children may use what none of them has mapped yet.
+        addCached()
         catalog.addIfPresent(options.commandFiles)
         sweep()
     }
@@ -149,7 +149,7 @@ final class DiscoveryLoop: @unchecked Sendable {
                 if onlyNamed {
                     // A package manager may have put another file there.
                     catalog.addIfPresent(options.libraries)
-                } else if changed != cache, !filters {
+                } else if changed != cache {
                     addCached()
                 }
                 cache = changed
