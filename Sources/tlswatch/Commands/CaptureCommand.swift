@@ -149,7 +149,8 @@ struct CaptureCommand: ParsableCommand {
         try printer.finish(
             inFlight: snapshot?.inFlight ?? 0, lost: snapshot?.lost ?? 0, unprinted: inbox.refused, failure: failure)
         let isWholeHost = options.processes.isEmpty
-        let sightings = engine.catalog.sightings(observed: isWholeHost ? nil : printer.processes)
+        let sightings = engine.catalog.sightings(
+            observed: isWholeHost ? nil : printer.processes, seen: printer.processes)
         let lines = UnobservedReport.lines(
             sightings.list, omitted: sightings.omitted, byWire: options.wire == .all)
         for line in lines { tell(line) }
