@@ -132,7 +132,7 @@ extension KernelTests {
             #expect(
                 lines.allSatisfy {
                     $0.hasPrefix("observed late: \(copy.libssl) (openssl): probes were attached ")
-                        && $0.hasSuffix("after the library was loaded; earlier handshakes are missing")
+                        && $0.hasSuffix("after the library was loaded; handshakes before that are missing")
                 }, "\(lines)")
         }
     }

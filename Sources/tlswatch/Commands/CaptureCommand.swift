@@ -90,7 +90,8 @@ struct CaptureCommand: ParsableCommand {
         if let name = command.first {
             account = try self.account()
             guard let found = CommandFiles.executable(name) else {
-                throw CommandFailure(.usage, "no command \(name) in PATH")
+                throw CommandFailure(
+                    .usage, name.contains("/") ? "no executable file \(name)" : "no command \(name) in PATH")
             }
             executable = found
             options.observe(command: found)
