@@ -267,6 +267,13 @@ struct sock {
 	struct bpf_local_storage *sk_bpf_storage; /* NULL: it has none */
 };
 
+/* Every TCP socket begins with one. */
+struct inet_connection_sock {
+	struct {
+		__u32 lrcvtime; /* when data came last, in ticks */
+	} icsk_ack;
+};
+
 struct tcp_sock {
 	__u32 rcv_nxt;        /* the next byte that TCP expects */
 	__u32 snd_nxt;        /* the next byte that it sends for the first time */
@@ -277,7 +284,7 @@ struct tcp_sock {
 	__u32 data_segs_out;
 	__u32 srtt_us; /* smoothed round-trip time, times eight */
 	__u32 total_retrans;
-	__u64 tcp_mstamp; /* the newest packet's arrival, microseconds of CLOCK_MONOTONIC, until the next one is sent */
+	__u64 tcp_mstamp;          /* microseconds of CLOCK_MONOTONIC at the newest packet, arrived or sent */
 	__u8 fastopen_connect : 1; /* TCP_FASTOPEN_CONNECT is set */
 };
 

@@ -261,6 +261,7 @@ struct tlswatch_knobs {
 	__u8 reserved;
 	__u16 call_lifetime_s; /* a goroutine's call that is older has not come back, and will not */
 	__u16 unused;
+	__u32 tick_ns; /* the kernel's tick, in which it keeps when a socket's data came */
 };
 
 _Static_assert(sizeof(struct tlswatch_transport) == 96, "transport");
@@ -271,6 +272,6 @@ _Static_assert(sizeof(struct tlswatch_site) == 56, "site");
 _Static_assert(sizeof(struct tlswatch_interfaces) == 24, "interfaces");
 _Static_assert(sizeof(struct tlswatch_type) == 12, "type");
 _Static_assert(sizeof(struct tlswatch_test) == 12, "test");
-_Static_assert(sizeof(struct tlswatch_knobs) == 12, "knobs");
+_Static_assert(sizeof(struct tlswatch_knobs) == 16, "knobs");
 
 #endif

@@ -258,6 +258,25 @@ int BPF_PROG(socket_receive, struct sock *sk, int length, int flags)
 	return socket_io((__u64)sk, length, TLSWATCH_PROGRAM_SOCKET_RECEIVE);
 }
 
+/* Ticks by which a socket's stamp may differ from what it has in ticks: less than the 40 ms that an acknowledgement is held back. */
+#define STALE_TICKS 3
+
+/*
+ * When the newest of a socket's data came. Its stamp has that to the microsecond, unless a packet without data has refreshed
+ * it since: the acknowledgement that the kernel sends after 40 ms, if the program has not read by then, or one of the peer's.
+ * The kernel keeps it in ticks as well, to within one: these hold where the stamp is clearly younger.
+ */
+static __always_inline __u64 newest_data(const struct tcp_sock *tcp)
+{
+	__u32 ticks = (__u32)bpf_jiffies64() - ((const struct inet_connection_sock *)tcp)->icsk_ack.lrcvtime;
+	__u64 stamp = tcp->tcp_mstamp * 1000, came;
+
+	if (ticks < STALE_TICKS)
+		return stamp;
+	came = bpf_ktime_get_ns() - (__u64)ticks * knobs.tick_ns;
+	return stamp > came + STALE_TICKS * knobs.tick_ns ? came : stamp;
+}
+
 /*
  * A receive has taken bytes, and the kernel has not put its own clock forward yet: the socket's stamp is still that of its
  * newest packet. Behind the receive (sock_recv_length) the acknowledgement has refreshed it. It keeps a number for the program
@@ -276,7 +295,7 @@ int BPF_PROG(socket_read, struct sock *sk)
 	tcp = bpf_skc_to_tcp_sock(sk);
 	if (!tcp)
 		return 0;
-	frames->arrival_ns = tcp->tcp_mstamp * 1000;
+	frames->arrival_ns = newest_data(tcp);
 	frames->arrival = (__u64)sk;
 	return 0;
 }

@@ -64,7 +64,16 @@ package enum ProbeRung: String, Sendable, CaseIterable, Codable {
         guard let opened = unsafe opened else {
             throw .from(errno, operation: "open the embedded BPF object")
         }
-        handle = unsafe ObjectHandle(opened)
+        let handle = unsafe ObjectHandle(opened)
+        try unsafe Self.knobsPointer(opened).pointee.tick_ns = Self.tick
+        self.handle = handle
+    }
+
+    /// Nanoseconds between two ticks of the kernel: its coarse clocks have no other resolution.
+    private static var tick: UInt32 {
+        var resolution = timespec()
+        unsafe clock_getres(CLOCK_MONOTONIC_COARSE, &resolution)
+        return UInt32(clamping: resolution.tv_nsec)
     }
 
     /// Sets the ring's size in bytes, a power of two and a multiple of the page size.
@@ -101,6 +110,12 @@ package enum ProbeRung: String, Sendable, CaseIterable, Codable {
     }
 
     private func knobsPointer() throws(BPFError) -> UnsafeMutablePointer<tlswatch_knobs> {
+        try unsafe Self.knobsPointer(object)
+    }
+
+    private static func knobsPointer(
+        _ object: OpaquePointer
+    ) throws(BPFError) -> UnsafeMutablePointer<tlswatch_knobs> {
         guard let knobs = unsafe tlswatch_knobs_of(object) else {
             throw .from(errno, operation: "find the knobs in the embedded BPF object")
         }

@@ -19,4 +19,14 @@ package struct ConnectionHolder: Sendable, Equatable {
             connections += 1
         }
     }
+
+    /// `listens on port 8443, and has 2 connections on well-known TLS ports`
+    package var summary: String {
+        var holds = listening ? ["listens on port \(port)"] : []
+        if connections > 0 {
+            let count = connections == 1 ? "1 connection" : "\(connections) connections"
+            holds.append("has \(count) on well-known TLS ports\(listening ? "" : " (port \(port))")")
+        }
+        return holds.joined(separator: ", and ")
+    }
 }

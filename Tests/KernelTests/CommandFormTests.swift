@@ -51,6 +51,27 @@ extension KernelTests {
             #expect(Set(rows.compactMap(\.pid)).count == 2)
         }
 
+        @Test(
+            "With --pid the first handshake of a child that begins later is seen, with a library that its parent has not mapped"
+        )
+        func firstHandshakeOfALaterChild() throws {
+            let server = try OpenSSLServer(TestCertificates())
+            let directory = try TemporaryDirectory()
+            let gate = directory.file("gate")
+            let script = """
+                mkfifo "$1" && echo made && read -r line <"$1"
+                openssl s_client -connect "$2" </dev/null >/dev/null 2>&1
+                """
+            let shell = try ChildProcess("sh", ["-c", script, "sh", gate, server.address])
+            try shell.waitForLine(in: shell.output) { $0 == "made" }
+            let capture = try Capture(["--pid", "\(shell.pid)"])
+            _ = try Tool.run("/bin/sh", ["-c", "echo >\"$1\"", "sh", gate])
+            try capture.await(1) { $0.isClient && $0.isCompleted && $0.remote == server.address }
+            let rows = try capture.stop()
+            #expect(rows.count == 1, "the server is not the shell's: \(rows)")
+            #expect(rows.allSatisfy { $0.comm == "openssl" })
+        }
+
         /// What the kernel says of a command that is run as a user.
         private func credentials(
             _ options: [String], environment: [String: String] = [:]

@@ -197,6 +197,26 @@ extension KernelTests {
             server.stop()
         }
 
+        @Test("Files that cannot be made are refused in one line with 71, a command that is no program with 64")
+        func filesThatCannotBeMade() throws {
+            let directory = try TemporaryDirectory()
+            let absent = directory.file("absent/file")
+            for (options, what) in [("--output", absent), ("--record", "the recording \(absent)")] {
+                let result = try Tlswatch.run(["capture", "--duration", "100ms", options, absent])
+                #expect(result.status == .exited(71), "\(result.errors)")
+                let lines = result.errors.split(separator: "\n").filter { $0.hasPrefix("tlswatch: ") }
+                #expect(lines == ["tlswatch: cannot write \(what): No such file or directory"])
+            }
+            let plain = try directory.write("no program", to: "plain")
+            for (name, what) in [
+                (plain, "no executable file \(plain)"), ("no-such-command", "no command no-such-command in PATH"),
+            ] {
+                let result = try Tlswatch.run(["capture", "--", name])
+                #expect(result.status == .exited(64), "\(result.errors)")
+                #expect(result.errors == "tlswatch: \(what)\n")
+            }
+        }
+
         @Test("In a time namespace of its own it tells the host's time", arguments: ["100000", "-5"])
         func timeNamespace(_ offset: String) throws {
             let certificates = try TestCertificates()

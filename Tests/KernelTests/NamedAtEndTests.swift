@@ -47,6 +47,32 @@ extension KernelTests {
                 }, "\(capture.child.errors.text)")
         }
 
+        @Test("A program without a known library that listens on a port of TLS is named, by a capture that includes it")
+        func holdersOfPortsAreNamed() throws {
+            let listener = try ChildProcess(
+                "unshare",
+                [
+                    "-n", "python3", "-c",
+                    "import signal, socket; s = socket.socket(); s.bind(('', 8443)); s.listen(); "
+                        + "print('listens', flush=True); signal.pause()",
+                ])
+            defer { listener.stop(SIGKILL) }
+            try listener.waitForLine(in: listener.output) { $0 == "listens" }
+            let other = try ChildProcess("sleep", ["60"])
+            defer { other.stop(SIGKILL) }
+            for (options, isIncluded) in [
+                ([], true), (["--pid", "\(listener.pid)"], true), (["--pid", "\(other.pid)"], false),
+            ] as [([String], Bool)] {
+                let capture = try Capture(options)
+                _ = try capture.stop()
+                let lines = named(capture.child.errors.lines).filter {
+                    $0.contains("/python3")
+                        && $0.hasSuffix(": no known TLS library; listens on port 8443 (no_known_library)")
+                }
+                #expect(lines.isEmpty != isIncluded, "\(options): \(capture.child.errors.text)")
+            }
+        }
+
         @Test("What was observed is not named, whatever else the process maps")
         func observedProgramsAreNotNamed() throws {
             let server = try OpenSSLServer(TestCertificates())
@@ -106,7 +132,7 @@ extension KernelTests {
             #expect(
                 lines.allSatisfy {
                     $0.hasPrefix("observed late: \(copy.libssl) (openssl): probes were attached ")
-                        && $0.hasSuffix("after the library was loaded; earlier handshakes are missing")
+                        && $0.hasSuffix("after the library was loaded; handshakes before that are missing")
                 }, "\(lines)")
         }
     }

@@ -173,9 +173,12 @@ extension KernelTests {
             let said = try jsonLines(program.output, as: JavaConnection.self)
             #expect(said.count == 7)
             let text = try String(contentsOfFile: directory.file("rows.json"), encoding: .utf8)
-            let rows = try SessionRow.parse(text.split(separator: "\n").map(String.init))
+            let lines = text.split(separator: "\n").map(String.init)
+            try SessionSchema.expectFit(lines)
+            let rows = try SessionRow.parse(lines)
             #expect(rows.count == 2 * said.count)
             #expect(Set(rows.map(\.pid)).count == 1)
+            #expect(rows.contains { $0.peer != nil })
             for connection in said {
                 let (own, peer) = ("127.0.0.1:\(connection.local)", "127.0.0.1:\(connection.port)")
                 for (side, role) in [(connection.client, "client"), (connection.server, "server")] {

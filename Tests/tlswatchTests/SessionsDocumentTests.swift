@@ -97,6 +97,38 @@ import Testing
         }
     }
 
+    /// As far as a stack's parts of the time are known.
+    private func timed(_ parts: HandshakeParts, observedBy observer: Observer = .library) -> Handshake {
+        var handshake = bare()
+        handshake.observedBy = observer
+        handshake.parts = parts
+        return handshake
+    }
+
+    @Test("What the schema requires of a field's company, sessions of every kind have")
+    func fieldsHaveTheirCompany() throws {
+        let text = try SettingDocuments.text("docs/sessions.schema.json")
+        let schema = try #require(try JSONSerialization.jsonObject(with: Data(text.utf8)) as? [String: Any])
+        let always = try #require(schema["dependentRequired"] as? [String: [String]])
+        let rules = try #require(schema["allOf"] as? [[String: Any]])
+        let ofLibraries = try #require(
+            rules.compactMap { ($0["then"] as? [String: Any])?["dependentRequired"] as? [String: [String]] }.first)
+        let samples: [(name: String, handshake: Handshake, rules: [[String: [String]]])] = [
+            ("all", full(), [always, ofLibraries]), ("none", bare(), [always, ofLibraries]),
+            ("packets, no process", least(), [always]),
+            ("packets", timed(HandshakeParts(peer: 4, of: 10), observedBy: .wire), [always]),
+            ("Go", timed(HandshakeParts(of: 10, busy: 3, unread: 2)), [always, ofLibraries]),
+            ("no socket", timed(HandshakeParts(of: 10, cpu: 3, runqueue: 1, unread: nil)), [always, ofLibraries]),
+            ("no run queue", timed(HandshakeParts(of: 10, cpu: 3, runqueue: nil, unread: nil)), [always, ofLibraries]),
+        ]
+        for (name, handshake, rules) in samples {
+            let keys = Set(keys(handshake))
+            for (field, company) in rules.joined() where keys.contains(field) {
+                #expect(keys.isSuperset(of: company), "\(name): \(field) without some of \(company)")
+            }
+        }
+    }
+
     @Test("The example of this test leaves no fact out")
     func theExampleLeavesNoFactOut() {
         for child in Mirror(reflecting: full()).children {

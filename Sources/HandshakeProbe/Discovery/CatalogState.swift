@@ -141,6 +141,10 @@ struct CatalogState: ~Copyable {
         var found = kernel.object.connectionHolders() ?? [:]
         found[UInt32(getpid())] = nil
         holders = followed == nil ? found : found.filter { observes($0.key) }
+        guard sightings != nil else { return }
+        for (pid, holder) in holders.sorted(by: { $0.key < $1.key }) {
+            sightings?.note(holder: pid, path: executablePath(of: pid), holds: holder.summary)
+        }
     }
 
     /// The processes that no library stands for.

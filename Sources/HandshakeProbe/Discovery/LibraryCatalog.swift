@@ -157,8 +157,8 @@ package final class LibraryCatalog: Sendable {
     /// What took part and was not observed, and files for which there was no room among them; to be asked for at the end.
     ///
     /// - Parameter told: as `Sightings.list`.
-    package func sightings(observed told: Set<UInt32>?) -> (list: [Sighting], omitted: Int) {
-        state.withLock { ($0.sightings?.list(observed: told) ?? [], $0.sightings?.omitted ?? 0) }
+    package func sightings(observed told: Set<UInt32>?, seen: Set<UInt32>) -> (list: [Sighting], omitted: Int) {
+        state.withLock { ($0.sightings?.list(observed: told, seen: seen) ?? [], $0.sightings?.omitted ?? 0) }
     }
 
     /// - Throws: `BPFError` of category `.privilege` where the kernel refused every library for want of permission.

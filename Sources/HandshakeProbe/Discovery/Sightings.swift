@@ -1,3 +1,4 @@
+import Handshakes
 import Kernel
 
 /// What took part since the start and was not observed, or not from its first moment: for the end of a capture.
@@ -28,6 +29,7 @@ struct Sightings {
     private static let fileLimit = 1_000
     private static let processLimit = 100_000
     private static let processesOfFile = 1_000
+    private static let holderLimit = 10_000
 
     private struct Key: Hashable {
         var file: MappedInode
@@ -38,6 +40,9 @@ struct Sightings {
     private var order: [Key] = []
     /// Processes that mapped a library that is observed.
     private var observed: Set<UInt32> = []
+    /// Processes that held connections on ports of TLS, whatever they map, and a program for each.
+    private var holders: [(pid: UInt32, program: Sighting)] = []
+    private var known: Set<UInt32> = []
     /// Files for which there was no room.
     private(set) var omitted = 0
 
@@ -65,6 +70,15 @@ struct Sightings {
         entries[key]?.command = readTextFile("/proc/\(pid)/comm", limit: 64).map { String($0.prefix { $0 != "\n" }) }
     }
 
+    mutating func note(holder pid: UInt32, path: @autoclosure () -> String?, holds: String) {
+        guard holders.count < Self.holderLimit, known.insert(pid).inserted else { return }
+        let kind = Sighting.Kind.unobserved(
+            reason: UnobservedReason.noKnownLibrary.rawValue, detail: "no known TLS library; \(holds)")
+        let command = readTextFile("/proc/\(pid)/comm", limit: 64).map { String($0.prefix { $0 != "\n" }) }
+        holders.append(
+            (pid, Sighting(path: path() ?? Label.unknown, stack: Label.unknown, kind: kind, command: command)))
+    }
+
     /// It can be looked at now.
     mutating func resolved(_ file: MappedInode) {
         let key = Key(file: file, isLate: false)
@@ -73,12 +87,29 @@ struct Sightings {
 
     /// In the order in which they were met.
     ///
-    /// - Parameter told: processes of which sessions were seen; those count as observed. `nil` counts all that mapped an
-    ///   observed library.
-    func list(observed told: Set<UInt32>?) -> [Sighting] {
+    /// - Parameters:
+    ///   - told: processes of which sessions were seen; those count as observed. `nil` counts all that mapped an observed
+    ///     library.
+    ///   - seen: processes of which sessions were seen, in either case.
+    func list(observed told: Set<UInt32>?, seen: Set<UInt32> = []) -> [Sighting] {
         order.compactMap { entries[$0] }.filter { sighting in
             if case .late = sighting.kind { return true }
             return !sighting.processes.isSubset(of: told ?? observed)
+        } + programs(without: entries.values.reduce(into: observed.union(seen)) { $0.formUnion($1.processes) })
+    }
+
+    /// Those that hold connections on ports of TLS and have nothing else said of them.
+    private func programs(without others: Set<UInt32>) -> [Sighting] {
+        var programs: [Sighting] = []
+        var indices: [String: Int] = [:]
+        for (pid, program) in holders where !others.contains(pid) {
+            let index = indices[program.path] ?? programs.count
+            if index == programs.count {
+                indices[program.path] = index
+                programs.append(program)
+            }
+            programs[index].processes.insert(pid)
         }
+        return programs
     }
 }

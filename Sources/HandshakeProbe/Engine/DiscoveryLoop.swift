@@ -19,6 +19,8 @@ final class DiscoveryLoop: @unchecked Sendable {
     /// Listing who holds connections walks over every open file of the host: not too often, and no more than a
     /// two-thousandth of the time.
     private static let connectionsInterval: UInt64 = 10_000_000_000
+    /// A capture is short, and its end names who took part.
+    private static let captureConnectionsInterval: UInt64 = 1_000_000_000
     private static let connectionsShare: UInt64 = 2_000
 
     private let catalog: LibraryCatalog
@@ -54,7 +56,6 @@ final class DiscoveryLoop: @unchecked Sendable {
     /// Monotonic nanoseconds at which the thread last came round: stands still when it is stuck.
     var lastTurn: UInt64 { turned.load(ordering: .relaxed) }
 
-    private var filters: Bool { !options.processes.isEmpty }
     private var onlyNamed: Bool { !options.libraries.isEmpty }
 
     /// What has to be attached before anything else happens.
@@ -68,7 +69,8 @@ final class DiscoveryLoop: @unchecked Sendable {
             sweep()
             return
         }
-        if !filters || !options.commandFiles.isEmpty { addCached() }
+        // Also for processes that were chosen: their children may use what none of them has mapped yet.
+        addCached()
         catalog.addIfPresent(options.commandFiles)
         sweep()
     }
@@ -149,7 +151,7 @@ final class DiscoveryLoop: @unchecked Sendable {
                 if onlyNamed {
                     // A package manager may have put another file there.
                     catalog.addIfPresent(options.libraries)
-                } else if changed != cache, !filters {
+                } else if changed != cache {
                     addCached()
                 }
                 cache = changed
@@ -163,11 +165,17 @@ final class DiscoveryLoop: @unchecked Sendable {
             }
             if !onlyNamed, now >= nextConnections {
                 let cost = lookAtConnections()
-                nextConnections = now + max(Self.connectionsInterval, cost * Self.connectionsShare)
+                nextConnections = now + max(connectionsInterval, cost * Self.connectionsShare)
             }
         }
         // What a capture's end names includes what was mapped last.
-        if options.notesSightings { _ = applyChanges() }
+        guard options.notesSightings else { return }
+        _ = applyChanges()
+        if !onlyNamed { catalog.change { $0.lookAtConnections() } }
+    }
+
+    private var connectionsInterval: UInt64 {
+        options.notesSightings ? Self.captureConnectionsInterval : Self.connectionsInterval
     }
 
     /// Takes what processes have mapped since the last call. True when a sweep has to find what was lost.

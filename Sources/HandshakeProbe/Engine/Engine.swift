@@ -111,7 +111,7 @@ package final class Engine: Sendable {
             do {
                 recorder = try RecordingWriter(path: path, header: recordingHeader(wallClockOffset: offset))
             } catch {
-                throw BPFError(.system, operation: "record to \(path)", advice: error.description)
+                throw BPFError(.system, statement: error.description)
             }
         }
         let consumer = EventConsumer(

@@ -155,12 +155,21 @@ struct WireTable {
     mutating func merge(into handshake: inout Handshake, _ trace: SessionTrace) {
         let byRandom = trace.random.flatMap { number(of: $0, handshake) }
         if byRandom != nil { trusted.insert(trace.profile) }
-        if let number = byRandom ?? trace.socket.flatMap({ index[$0] }) {
+        let bySocket = trace.socket.flatMap { index[$0] }.flatMap { isAnother($0, than: trace) ? nil : $0 }
+        if let number = byRandom ?? bySocket {
             merge(number, into: &handshake, isCertain: byRandom != nil)
         } else if handshake.socketConfidence == .unknown {
             let random = trusted.contains(trace.profile) ? trace.random : nil
             libraries.update(handshake.pid, default: SocketlessSessions()) { $0.add(handshake, random: random) }
         }
+    }
+
+    /// Whether a connection began with another ClientHello than the session: it carries the session's, encrypted.
+    private func isAnother(_ number: UInt64, than trace: SessionTrace) -> Bool {
+        guard trusted.contains(trace.profile), let own = trace.random, let shown = connection(number)?.random else {
+            return false
+        }
+        return own != shown
     }
 
     /// The connection with this random that is the session's: of its role and process, or of one that is not known, if it is

@@ -90,7 +90,8 @@ struct CaptureCommand: ParsableCommand {
         if let name = command.first {
             account = try self.account()
             guard let found = CommandFiles.executable(name) else {
-                throw CommandFailure(.usage, "no command \(name) in PATH")
+                throw CommandFailure(
+                    .usage, name.contains("/") ? "no executable file \(name)" : "no command \(name) in PATH")
             }
             executable = found
             options.observe(command: found)
@@ -149,7 +150,8 @@ struct CaptureCommand: ParsableCommand {
         try printer.finish(
             inFlight: snapshot?.inFlight ?? 0, lost: snapshot?.lost ?? 0, unprinted: inbox.refused, failure: failure)
         let isWholeHost = options.processes.isEmpty
-        let sightings = engine.catalog.sightings(observed: isWholeHost ? nil : printer.processes)
+        let sightings = engine.catalog.sightings(
+            observed: isWholeHost ? nil : printer.processes, seen: printer.processes)
         let lines = UnobservedReport.lines(
             sightings.list, omitted: sightings.omitted, byWire: options.wire == .all)
         for line in lines { tell(line) }

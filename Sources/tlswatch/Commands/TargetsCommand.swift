@@ -104,14 +104,8 @@ struct TargetsCommand: ParsableCommand {
         }
         for (pid, holder) in holders.sorted(by: { $0.key < $1.key }) where !covered.contains(pid) {
             let name = PeerText.clean(executablePath(of: pid) ?? "unreadable executable")
-            var holds: [String] = holder.listening ? ["listens on port \(holder.port)"] : []
-            if holder.connections > 0 {
-                let port = holder.listening ? "" : " (port \(holder.port))"
-                let count = holder.connections == 1 ? "1 connection" : "\(holder.connections) connections"
-                holds.append("has \(count) on well-known TLS ports\(port)")
-            }
             try out.write("\(name)\n  no known TLS library, not observable\n  processes: \(pid)\n")
-            try out.write("  note: no_known_library: \(holds.joined(separator: ", and "))\n")
+            try out.write("  note: no_known_library: \(holder.summary)\n")
         }
     }
 }

@@ -24,7 +24,7 @@ enum UnobservedReport {
         case .late(let delay):
             let when = delay.map { "\(max(1, $0 / 1_000_000)) ms after" } ?? "after"
             return "observed late: \(path)\(user(sighting)): probes were attached \(when) the library was loaded; "
-                + "earlier handshakes are missing"
+                + "handshakes before that are missing"
         }
     }
 

@@ -18,7 +18,7 @@ final class OutputFile {
             return
         }
         descriptor = unsafe open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
-        guard descriptor >= 0 else { throw CommandFailure(.usage, "cannot write \(path): \(errnoText(errno))") }
+        guard descriptor >= 0 else { throw CommandFailure(.system, "cannot write \(path): \(errnoText(errno))") }
         owned = true
         name = path
     }

@@ -1,3 +1,4 @@
+import Handshakes
 import Testing
 
 @testable import HandshakeProbe
@@ -31,6 +32,35 @@ import Testing
         #expect(sightings.list(observed: nil).map(\.kind) == [.late(5)])
         sightings.resolved(file(1))
         #expect(sightings.list(observed: []).map(\.kind) == [.late(5)])
+    }
+
+    @Test("Programs with connections on ports of TLS are named once, unless something else is known of their processes")
+    func holdersAreNamed() {
+        var sightings = Sightings()
+        sightings.note(file(1), path: "/a", stack: "botan", kind: unsupported, pid: 7)
+        sightings.note(observed: 8)
+        for pid in [7, 8, 9, 10, 11, 12, 9] as [UInt32] {
+            sightings.note(holder: pid, path: pid == 12 ? nil : "/java", holds: "listens on port \(pid)")
+        }
+        // Of one, packets showed a session.
+        let list = sightings.list(observed: nil, seen: [11])
+        #expect(list.map(\.path) == ["/a", "/java", Label.unknown])
+        #expect(list.map(\.processes) == [[7], [9, 10], [12]])
+        #expect(
+            list[1].kind == .unobserved(reason: "no_known_library", detail: "no known TLS library; listens on port 9"))
+        // Also where only sessions count.
+        #expect(sightings.list(observed: []).map(\.path) == ["/a", "/java", Label.unknown])
+    }
+
+    @Test("What a process holds is said in words")
+    func whatIsHeld() {
+        var holder = ConnectionHolder()
+        holder.add(port: 443, listening: false)
+        #expect(holder.summary == "has 1 connection on well-known TLS ports (port 443)")
+        holder.add(port: 8443, listening: true)
+        #expect(holder.summary == "listens on port 8443, and has 1 connection on well-known TLS ports")
+        holder.add(port: 8443, listening: false)
+        #expect(holder.summary == "listens on port 8443, and has 2 connections on well-known TLS ports")
     }
 
     @Test("What there is no room for is counted")

@@ -62,6 +62,8 @@ import Testing
         let object = try OpenBPFObject()
         let before = try object.knobs()
         #expect(before.wake_bytes == 256 << 10)
+        // One of the kernel's choices of HZ, 100 to 1000.
+        #expect((1_000_000...10_000_000).contains(before.tick_ns))
         #expect([before.filter_processes, before.tell_programs] == [0, 0])
         try object.tellPrograms(true)
         let told = try object.knobs()

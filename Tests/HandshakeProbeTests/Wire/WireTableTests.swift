@@ -101,9 +101,10 @@ import Testing
     }
 
     /// A library's use of the same connection.
-    private func claim(_ time: UInt64, pid: UInt32 = 7, port: UInt16 = 443) -> [UInt8] {
+    private func claim(_ time: UInt64, pid: UInt32 = 7, port: UInt16 = 443, object: UInt64 = 0x1000) -> [UInt8] {
         var event = used(time)
         event.header.pid = pid
+        event.header.object = object
         event.family = UInt16(AF_INET6)
         (event.local_port, event.remote_port) = (5555, port)
         // ::ffff:127.0.0.0, as an IPv6 socket has it.
@@ -190,6 +191,27 @@ import Testing
         let rows = consumer.step(now: 3000).finished
         #expect(rows.map(\.stack) == ["openssl"])
         #expect(rows.map(\.alpnOffered) == [["h2"]] && rows.map(\.rtt) == [30_000])
+        #expect(consumer.wire.counts == [.merged: 1])
+    }
+
+    @Test(
+        "A handshake that a TLS connection carries is lent nothing of that connection's ClientHello, whose socket it shares"
+    )
+    func carried() {
+        let consumer = consumer()
+        feed(entering(900), to: consumer)
+        feed(begin(random: 4, rtt: 30), to: consumer)
+        feed(claim(1200), to: consumer)
+        complete(consumer)
+        feed(completed(2700, from: 900, random: 4), to: consumer)
+        feed(entering(2800, object: 0x2000), to: consumer)
+        feed(claim(2850, object: 0x2000), to: consumer)
+        feed(completed(2900, from: 2800, random: 5, object: 0x2000), to: consumer)
+        let rows = consumer.step(now: 3000).finished
+        #expect(rows.map(\.stack) == ["openssl", "openssl"])
+        #expect(rows.map(\.alpnOffered) == [["h2"], nil] && rows.map(\.rtt) == [30_000, nil])
+        #expect(rows.map(\.tcpConnect) == [200, nil])
+        #expect(consumer.step(now: 10 * second).finished.isEmpty)
         #expect(consumer.wire.counts == [.merged: 1])
     }
 
