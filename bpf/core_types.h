@@ -263,6 +263,7 @@ struct sock {
 	struct sock_cgroup_data sk_cgrp_data;
 	socket_lock_t sk_lock;
 	__u16 sk_protocol;                        /* its own field since 5.6 (kernel bf9765145b85) */
+	int sk_err;                               /* pending, an errno: ECONNRESET after a reset */
 	struct socket *sk_socket;                 /* NULL once nobody has it open */
 	struct bpf_local_storage *sk_bpf_storage; /* NULL: it has none */
 };

@@ -225,7 +225,8 @@ struct tlswatch_socket_closed {
 	struct tlswatch_header header;
 	__u64 number;    /* as in tlswatch_socket */
 	__u32 old_state; /* TCP_* */
-	__u32 new_state;
+	__u16 new_state;
+	__u16 error; /* of the socket, an errno: how its connection was lost; 0 it was not, or not known */
 };
 
 struct tlswatch_process {

@@ -83,7 +83,7 @@ static __noinline int connecting(struct sock *sk, int old_state, int new_state)
 }
 
 /* A connection is being closed on which a TLS object's handshake may be in progress: told once. */
-static __noinline int closing(struct socket_state *state, int old_state, int new_state)
+static __noinline int closing(struct sock *sk, struct socket_state *state, int old_state, int new_state)
 {
 	struct tlswatch_socket_closed *record;
 
@@ -101,6 +101,7 @@ static __noinline int closing(struct socket_state *state, int old_state, int new
 	record->number = state->number;
 	record->old_state = old_state;
 	record->new_state = new_state;
+	record->error = sk->sk_err;
 	state->object = 0;
 	submit(record, TLSWATCH_PROGRAM_SOCKET_STATE);
 	return 0;
@@ -123,7 +124,7 @@ int BPF_PROG(socket_state, struct sock *sk, int old_state, int new_state)
 	case TCP_CLOSE:
 		state = state_of((__u64)sk);
 		if (state && state->object && !(state->flags & IS_DONE))
-			closing(state, old_state, new_state);
+			closing(sk, state, old_state, new_state);
 		if (state && new_state == TCP_CLOSE)
 			forget_socket((__u64)sk);
 		return 0;

@@ -54,6 +54,7 @@ python-zenoh-1.10.2|eclipse-zenoh==1.10.2|311|manylinux_2_17_x86_64|cd3c922c9f01
 python-granian|granian==2.8.7|311|manylinux_2_17_x86_64|4f14537401a6ec08957912ad88ae20a1e9ede2d6ef574b9e099e6da54c4a61b6
 python-granian|click==8.3.0|311|any|9b9f285302c6e3064f4330c05f05b81945b2a39544279343e6e7c5f27a9baddc
 python-granian-0.2.6|granian==0.2.6|311|manylinux_2_17_x86_64|05db2155be2117b986ef2af5092ae0ffce0d51df7714b1636166823e2b250271
+python-granian-1.1.2|granian==1.1.2|311|manylinux_2_17_x86_64|d321edcfc7b74efab6014890f1a34b3882dcf7cd3c513e06e34b44d4b5f10d07
 python-rtls|rtls==2026.9.21|311|manylinux_2_17_x86_64|17be5a97e0d3eddd4e16bfcfbb7593c67223b617d6e96895f867632c09a81014
 python-primp|primp==2.0.1|311|manylinux_2_17_x86_64|9a7be373adfded677a9092ae2743873d5c8a9573148d617a189d26715f7d8ea5
 python-hf-xet|hf-xet==1.8.0|311|manylinux_2_17_x86_64|29dab7c904cd1914a0439c6e1306c12c7497c8bd32290fbe563ebf51ca4b6d6d

@@ -7,10 +7,6 @@ extension KernelTests {
     @Suite("GnuTLS") struct GnuTLSTests {
         private static let old = "NORMAL:-VERS-ALL:+VERS-TLS1.2"
 
-        private func rows(_ rows: [SessionRow], _ pid: some BinaryInteger) -> [SessionRow] {
-            rows.filter { $0.pid == Int(pid) }.inOrder
-        }
-
         /// The server's end of a client's connection.
         private func otherEnd(of row: SessionRow, _ all: [SessionRow]) -> SessionRow? {
             all.first { $0.isServer && $0.local == row.remote && $0.remote == row.local }
@@ -42,7 +38,7 @@ extension KernelTests {
             #expect(all.count == 2 * count, "\(all)")
             for ((server, options), client) in zip(cases, clients) {
                 let said = GnuTLSWords.of(client.output)
-                let own = rows(all, client.pid)
+                let own = all.of(client.pid)
                 try #require(own.count == said.count && !said.isEmpty, "\(client.output) \(client.errors)")
                 for (number, (row, truth)) in zip(own, said).enumerated() {
                     #expect(row.isCompleted && row.isClient && row.stack == "gnutls", "\(row)")
@@ -80,7 +76,7 @@ extension KernelTests {
                 }
             }
             // A server that wants another group asks again (TLS 1.3).
-            let retried = rows(all, other.pid).map(\.helloRetryRequest)
+            let retried = all.of(other.pid).map(\.helloRetryRequest)
             #expect(retried == [true, nil])
         }
 
@@ -95,7 +91,7 @@ extension KernelTests {
             }
             let all = try capture.finish(expecting: 2) { $0.pid == server.pid }
             try #require(all.count == 2, "\(all)")
-            for (row, client) in zip(rows(all, server.pid), clients) {
+            for (row, client) in zip(all.of(server.pid), clients) {
                 // "New, TLSv1.3, Cipher is TLS_AES_256_GCM_SHA384"
                 let said = try #require(client.output.firstMatch(of: /New, (\S+), Cipher is (\S+)/)).output
                 #expect(row.tlsVersion == String(said.1), "\(row)")
@@ -133,8 +129,8 @@ extension KernelTests {
             let all = try capture.finish(expecting: 6) { pids.contains($0.pid ?? -1) }
             expectSane(all)
             #expect(all.allSatisfy { $0.isCompleted && $0.tlsVersion == "TLSv1.3" }, "\(all)")
-            #expect(rows(all, server.pid).map(\.earlyData) == [nil, "accepted", nil, "accepted"], "\(all)")
-            #expect(rows(all, client.pid).map(\.earlyData) == [nil, "accepted"], "\(all)")
+            #expect(all.of(server.pid).map(\.earlyData) == [nil, "accepted", nil, "accepted"], "\(all)")
+            #expect(all.of(client.pid).map(\.earlyData) == [nil, "accepted"], "\(all)")
         }
 
         @Test("Failures: the alert that the application sends, the one that the peer sends, and the transport's end")
@@ -172,16 +168,16 @@ extension KernelTests {
             func told(_ row: SessionRow) -> [String] {
                 [row.reason ?? "-", row.alertText]
             }
-            #expect(rows(all, protocols.pid).map(told) == [["no_application_protocol", "120 received"]])
-            #expect(rows(all, untrusted.pid).map(told) == [["bad_certificate", "42 sent"]])
+            #expect(all.of(protocols.pid).map(told) == [["no_application_protocol", "120 received"]])
+            #expect(all.of(untrusted.pid).map(told) == [["bad_certificate", "42 sent"]])
             // TLS 1.3's client is done before its certificate is missed.
-            #expect(rows(all, anonymous.pid).map(\.outcome) == ["completed"])
+            #expect(all.of(anonymous.pid).map(\.outcome) == ["completed"])
             #expect(
-                rows(all, new.pid).map(told) == [
+                all.of(new.pid).map(told) == [
                     ["certificate_required", "116 sent"], ["handshake_failure", "40 sent"],
                 ])
             #expect(
-                rows(all, server.pid).map(told) == [
+                all.of(server.pid).map(told) == [
                     ["no_application_protocol", "120 sent"], ["bad_certificate", "42 received"],
                     ["unknown_ca", "48 received"],
                     // What the script did.
@@ -189,7 +185,7 @@ extension KernelTests {
                 ])
             #expect(all.allSatisfy { $0.socketConfidence == "exact" })
             // The name is known of what was refused, unless that came before it in the ClientHello.
-            #expect(rows(all, server.pid).dropFirst().first?.sni == "a.example")
+            #expect(all.of(server.pid).dropFirst().first?.sni == "a.example")
         }
 
         @Test("A renegotiation is a session of its own on the same socket; key updates and closing alerts are none")
@@ -205,10 +201,10 @@ extension KernelTests {
             let pids = Set([server.pid, Int(again.pid), Int(update.pid)])
             let all = try capture.finish(expecting: 6) { pids.contains($0.pid ?? -1) }
             expectSane(all)
-            #expect(rows(all, again.pid).count == 2 && rows(all, update.pid).count == 1, "\(all)")
-            #expect(rows(all, server.pid).count == 3 && all.allSatisfy(\.isCompleted), "\(all)")
+            #expect(all.of(again.pid).count == 2 && all.of(update.pid).count == 1, "\(all)")
+            #expect(all.of(server.pid).count == 3 && all.allSatisfy(\.isCompleted), "\(all)")
             for pid in [Int(again.pid), server.pid] {
-                let pair = rows(all, pid).prefix(2)
+                let pair = all.of(pid).prefix(2)
                 #expect(
                     Set(pair.map { [$0.local, $0.remote] }).count == 1
                         && pair.allSatisfy { $0.socketConfidence == "exact" }, "\(pair)")
@@ -260,8 +256,8 @@ extension KernelTests {
             #expect(refused.pid == Int(av.pid) && refused.stack == "gnutls" && refused.outcome == "failed")
             #expect(refused.alert == 40 && refused.alertDirection == "received", "\(refused)")
             for pid in [wget.pid, av.pid] {
-                let row = try #require(rows(all, pid).first, "\(all)")
-                #expect(rows(all, pid).count == 1 && row.isCompleted && row.stack == "gnutls", "\(all)")
+                let row = try #require(all.of(pid).first, "\(all)")
+                #expect(all.of(pid).count == 1 && row.isCompleted && row.stack == "gnutls", "\(all)")
                 #expect(row.library == library || pid != av.pid, "\(row)")
                 // The peer's library says the same.
                 let peer = try #require(otherEnd(of: row, all), "\(row)")

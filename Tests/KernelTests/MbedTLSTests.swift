@@ -6,10 +6,6 @@ extension KernelTests {
     /// Mbed TLS in a program that stamps its own handshakes, in lighttpd, and in two Python modules that bring their own, against what
     /// these and their peers say.
     @Suite("Mbed TLS") struct MbedTLSTests {
-        private func rows(_ rows: [SessionRow], _ pid: some BinaryInteger) -> [SessionRow] {
-            rows.filter { $0.pid == Int(pid) }.inOrder
-        }
-
         @Test("Both roles, whole or step by step, blocking or not: the program's own stamps and words")
         func completed() throws {
             let program = try MbedTLSProgram(try TestCertificates())
@@ -32,7 +28,7 @@ extension KernelTests {
             expectSane(told)
             #expect(told.count == count, "\(told)")
             for (number, (pid, flags, words)) in all.enumerated() {
-                let own = rows(told, pid)
+                let own = told.of(pid)
                 try #require(own.count == words.count && !words.isEmpty, "\(flags): \(own) \(words)")
                 for (turn, (row, truth)) in zip(own, words).enumerated() {
                     let text = Comment(rawValue: "\(flags): \(row) \(truth)")
@@ -57,7 +53,7 @@ extension KernelTests {
             }
             // One end's connection is the other's.
             for pair in stride(from: 0, to: all.count, by: 2) {
-                let (server, client) = (rows(told, all[pair].pid), rows(told, all[pair + 1].pid))
+                let (server, client) = (told.of(all[pair].pid), told.of(all[pair + 1].pid))
                 #expect(server.map(\.local) == client.map(\.remote) && server.map(\.remote) == client.map(\.local))
             }
         }
@@ -103,7 +99,7 @@ extension KernelTests {
             let all = try capture.finish(expecting: 12) { pids.contains($0.pid ?? -1) }
             expectSane(all)
             #expect(all.count == 12, "\(all)")
-            let byServer = servers.map { server in rows(all, server.pid).map(\.ending) }
+            let byServer = servers.map { server in all.of(server.pid).map(\.ending) }
             // What it does not say to its peer, it does not say to one who makes the steps: the context is given up.
             func silent(_ reason: String) -> [String] {
                 how.isEmpty ? ["failed", reason, "none"] : ["abandoned", "-", "none"]
@@ -116,13 +112,13 @@ extension KernelTests {
                     [silent("bad_hs_client_hello")], [["failed", "unknown_ca", "48 received"]],
                 ], "\(byServer)")
             #expect(
-                clients.flatMap { rows(all, $0.pid).map(\.ending) } == [
+                clients.flatMap { all.of($0.pid).map(\.ending) } == [
                     ["failed", "unknown_ca", "48 sent"], ["failed", "handshake_failure", "40 received"],
                     ["failed", "no_application_protocol", "120 received"], ["failed", "peer_closed", "none"],
                 ], "\(all)")
             if how.isEmpty {
-                #expect(rows(all, clients[0].pid).map(\.libraryReason) == ["x509_cert_verify_failed"])
-                #expect(rows(all, servers[1].pid).map(\.libraryReason) == ["no_usable_ciphersuite"])
+                #expect(all.of(clients[0].pid).map(\.libraryReason) == ["x509_cert_verify_failed"])
+                #expect(all.of(servers[1].pid).map(\.libraryReason) == ["no_usable_ciphersuite"])
             }
             #expect(all.allSatisfy { $0.cipher == nil && $0.alpn == nil && $0.resumed == nil })
             // What a reset has torn down has no ports any more.
@@ -141,7 +137,7 @@ extension KernelTests {
             let all = try capture.finish(expecting: 4) { pids.contains($0.pid ?? -1) }
             expectSane(all)
             for pid in pids {
-                let own = rows(all, pid)
+                let own = all.of(pid)
                 #expect(own.count == 2 && own.allSatisfy(\.isCompleted), "\(all)")
                 #expect(own.allSatisfy { $0.socketConfidence == "exact" && $0.keyExchange ?? 0 > 0 }, "\(own)")
                 #expect(Set(own.map { [$0.local, $0.remote] }).count == 1, "\(own)")
@@ -176,7 +172,7 @@ extension KernelTests {
 
             let all = try capture.finish(expecting: 9) { $0.pid == server.pid }
             expectSane(all)
-            let own = rows(all, server.pid)
+            let own = all.of(server.pid)
             #expect(
                 own.map(\.ending) == [
                     ["completed", "-", "none"], ["completed", "-", "none"], ["completed", "-", "none"],
@@ -224,8 +220,8 @@ extension KernelTests {
             let all = try capture.finish(expecting: 4) { pids.contains($0.pid ?? -1) }
             server.stop(SIGTERM)
             expectSane(all)
-            let servers = rows(all, server.pid)
-            let clients = rows(all, client.pid) + rows(all, refusing.pid)
+            let servers = all.of(server.pid)
+            let clients = all.of(client.pid) + all.of(refusing.pid)
             #expect(
                 clients.map(\.ending) == [["completed", "-", "none"], ["failed", "unknown_ca", "48 sent"]], "\(clients)"
             )
@@ -271,19 +267,26 @@ extension KernelTests {
             #expect(
                 program.output.lines.dropLast() == ["received hello", "refused"],
                 "\(program.errors.text)")
-            let all = try capture.finish(expecting: 7) { $0.pid == Int(program.pid) }
+            let refusal = try ChildProcess.run(
+                "python3", [try script("odd_client.py"), String(address.split(separator: ":")[1]), "refuse"])
+            try #require(refusal.output.hasPrefix("sent 15030300020230\n"), "\(refusal.output) \(refusal.errors)")
+            let all = try capture.finish(expecting: 8) { $0.pid == Int(program.pid) }
             program.stop(SIGTERM)
             expectSane(all)
-            let servers = rows(all.filter(\.isServer), program.pid)
-            let clients = rows(all.filter(\.isClient), program.pid)
+            let servers = all.filter(\.isServer).of(program.pid)
+            let clients = all.filter(\.isClient).of(program.pid)
             let done = ["completed", "-", "none"]
             #expect(clients.map(\.ending) == [done, ["failed", "unknown_ca", "48 sent"]], "\(clients)")
-            // A client of TLS 1.3 sends its alert unencrypted.
+            // A client of TLS 1.3 sends its alert unencrypted. On a busy machine the program closes the connection before its own
+            // client's has gone out, and its server has heard of none.
             let refused = isNew ? ["failed", "bad_record_mac", "20 sent"] : ["failed", "unknown_ca", "48 received"]
+            let told = servers.map(\.ending)
+            #expect([refused, ["abandoned", "-", "none"]].contains(told.dropFirst().first), "\(servers)")
             #expect(
-                servers.map(\.ending) == [done, refused, done, done, ["failed", "handshake_failure", "40 sent"]],
-                "\(servers)")
-            #expect(servers.dropLast().suffix(2).map(\.tlsVersion) == said.prefix(2).map(Optional.some), "\(servers)")
+                told.prefix(1) + told.dropFirst(2) == [
+                    done, done, done, ["failed", "handshake_failure", "40 sent"], refused,
+                ], "\(servers)")
+            #expect(servers.dropFirst(2).prefix(2).map(\.tlsVersion) == said.prefix(2).map(Optional.some), "\(servers)")
             let version = isNew ? "TLSv1.3" : "TLSv1.2"
             #expect(clients.first?.tlsVersion == version && servers.first?.tlsVersion == version, "\(all)")
             #expect(clients.first?.sni == "a.example" && clients.first?.cipher == servers.first?.cipher, "\(all)")

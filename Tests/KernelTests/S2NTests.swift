@@ -5,10 +5,6 @@ import Testing
 extension KernelTests {
     /// s2n-tls in both roles, by its own interface and by AWS's runtime, against what it says itself and what its peers say.
     @Suite("s2n-tls") struct S2NTests {
-        private func rows(_ rows: [SessionRow], _ pid: Int) -> [SessionRow] {
-            rows.filter { $0.pid == pid }.inOrder
-        }
-
         private func expectFacts(_ row: SessionRow, _ said: S2NWords) {
             #expect(row.stack == "s2n" && row.outcome == said.outcome, "\(row) \(said)")
             #expect(row.tlsVersion == said.tlsVersion && row.resumed == said.resumed, "\(row) \(said)")
@@ -42,7 +38,7 @@ extension KernelTests {
                 try #require(all.count == 14, "\(all)")
                 #expect(clients.map(\.words.count) == [3, 1, 1, 1, 1] && said.contains { $0.resumed == true })
                 for (client, (_, options)) in zip(clients, cases) {
-                    let own = rows(all, client.pid)
+                    let own = all.of(client.pid)
                     try #require(own.count == client.words.count, "\(own)")
                     for (row, words) in zip(own, client.words) {
                         expectFacts(row, words)
@@ -51,7 +47,7 @@ extension KernelTests {
                         #expect(row.clientCertificateRequested == (client.pid == clients.last?.pid))
                     }
                 }
-                let served = rows(all, server.pid) + rows(all, carried.pid) + rows(all, wary.pid)
+                let served = all.of(server.pid) + all.of(carried.pid) + all.of(wary.pid)
                 for (row, words) in zip(served, said) {
                     expectFacts(row, words)
                     #expect(row.isServer && row.socketConfidence == (row.pid == carried.pid ? "unknown" : "exact"))
@@ -78,13 +74,13 @@ extension KernelTests {
             let all = try capture.finish(expecting: 3) { $0.pid == server.pid }
             expectSane(all)
             try #require(all.count == 3, "\(all)")
-            for (row, (client, words)) in zip(rows(all, server.pid), zip(clients, said)) {
+            for (row, (client, words)) in zip(all.of(server.pid), zip(clients, said)) {
                 expectFacts(row, words)
                 let truth = try #require(client.output.firstMatch(of: /New, (\S+), Cipher is (\S+)/)).output
                 #expect(row.tlsVersion == String(truth.1) && client.output.contains("ALPN protocol: h2"), "\(row)")
                 #expect(row.alpn == "h2" && row.sni == "b.example", "\(row)")
             }
-            #expect(rows(all, server.pid).map(\.helloRetryRequest) == [false, nil, true])
+            #expect(all.of(server.pid).map(\.helloRetryRequest) == [false, nil, true])
         }
 
         /// A failed client as s2n tells it, and what is to be told of it.
@@ -133,7 +129,7 @@ extension KernelTests {
                 expectSane(all)
                 #expect(all.count == 8 && all.allSatisfy { $0.isClient && $0.socketConfidence == "exact" }, "\(all)")
                 for client in clients + left {
-                    let row = try #require(rows(all, client.pid).first, "\(all)")
+                    let row = try #require(all.of(client.pid).first, "\(all)")
                     expectFailure(row, client.words[0], tellsErrors: tellsErrors)
                     #expect(row.sni != nil)
                 }
@@ -174,7 +170,7 @@ extension KernelTests {
                 let said = try server.words(8)
                 let all = try capture.finish(expecting: 10) { $0.library == module.library }
                 expectSane(all)
-                let served = rows(all, server.pid)
+                let served = all.of(server.pid)
                 try #require(served.count == 8 && said.count == 8, "\(all)")
                 for (row, words) in zip(served, said) {
                     expectFailure(row, words, tellsErrors: tellsErrors)
@@ -184,7 +180,7 @@ extension KernelTests {
                 #expect(clients[2].errors.contains("verify error") && clients[3].errors.contains("verify error"))
                 // They went while they waited.
                 for client in early {
-                    #expect(rows(all, client.pid).map(\.outcome) == ["abandoned"], "\(all)")
+                    #expect(all.of(client.pid).map(\.outcome) == ["abandoned"], "\(all)")
                 }
             }
         }
@@ -206,7 +202,7 @@ extension KernelTests {
                 [made.pid, older.pid, refusing.pid, server.pid, old.pid].contains(row.pid ?? -1)
             }
             expectSane(all)
-            let own = rows(all, made.pid) + rows(all, older.pid)
+            let own = all.of(made.pid) + all.of(older.pid)
             try #require(own.count == 4, "\(all)")
             for row in own {
                 #expect(row.isCompleted && row.isClient && row.stack == "s2n" && row.sni == "a.example", "\(row)")
@@ -216,7 +212,7 @@ extension KernelTests {
                 #expect(peer.stack == "openssl" && peer.tlsVersion == row.tlsVersion && peer.cipher == row.cipher)
                 #expect(peer.group == row.group && peer.alpn == row.alpn && peer.sni == row.sni, "\(row) \(peer)")
             }
-            let failed = try #require(rows(all, refusing.pid).first, "\(all)")
+            let failed = try #require(all.of(refusing.pid).first, "\(all)")
             #expect(failed.outcome == "failed" && failed.libraryReason == "cert_untrusted", "\(failed)")
         }
 

@@ -5,10 +5,6 @@ import Testing
 extension KernelTests {
     /// A program on Debian's wolfSSL, and lighttpd with its module, held against what these and their peers say.
     @Suite("wolfSSL") struct WolfSSLTests {
-        private func rows(_ rows: [SessionRow], _ pid: some BinaryInteger) -> [SessionRow] {
-            rows.filter { $0.pid == Int(pid) }.inOrder
-        }
-
         private func otherEnd(of row: SessionRow, _ all: [SessionRow]) -> SessionRow? {
             all.first { $0.isServer && $0.local == row.remote && $0.remote == row.local }
         }
@@ -67,8 +63,8 @@ extension KernelTests {
             expectSane(all)
             #expect(count == 11 && all.count == 2 * count, "\(all)")
             for ((options, server), (client, said)) in zip(zip(cases, servers), zip(clients, words)) {
-                let own = rows(all, client.pid)
-                let others = rows(all, server.pid)
+                let own = all.of(client.pid)
+                let others = all.of(server.pid)
                 let truths = WolfSSLWords.of(client.output)
                 try #require(own.count == said.count && others.count == said.count && truths.count == said.count)
                 if options.server.contains("verify") {
@@ -111,7 +107,7 @@ extension KernelTests {
             let all = try capture.finish(expecting: 5) { pids.contains($0.pid ?? -1) }
             expectSane(all)
             #expect(all.count == 5 && said.count == 3, "\(all)")
-            for ((row, client), truth) in zip(zip(rows(all, server.pid), clients), said) {
+            for ((row, client), truth) in zip(zip(all.of(server.pid), clients), said) {
                 expect(row, is: truth)
                 // "New, TLSv1.3, Cipher is TLS_AES_256_GCM_SHA384"
                 let agreed = try #require(client.output.firstMatch(of: /New, (\S+), Cipher is (\S+)/)).output
@@ -121,7 +117,7 @@ extension KernelTests {
                 #expect(row.sni == "b.example", "\(row)")
             }
             for client in own {
-                let row = try #require(rows(all, client.pid).first, "\(client)")
+                let row = try #require(all.of(client.pid).first, "\(client)")
                 expect(row, is: try #require(WolfSSLWords.of(client.output).first))
                 #expect(row.group == "secp384r1" && row.sni == "a.example" && row.alpn == "h2", "\(row)")
             }
@@ -181,7 +177,7 @@ extension KernelTests {
             expectSane(all)
             #expect(all.count == 14 && all.allSatisfy { $0.stack == "wolfssl" }, "\(all)")
             for (number, (_, _, _, expected)) in cases.enumerated() {
-                let ends = rows(all, clients[number].pid) + rows(all, servers[number].pid)
+                let ends = all.of(clients[number].pid) + all.of(servers[number].pid)
                 #expect(ends.map(told) == expected, "\(ends)")
                 #expect(ends.allSatisfy { $0.socketConfidence == "exact" }, "\(ends)")
                 // Their own words: the alerts that the library keeps.
@@ -194,9 +190,9 @@ extension KernelTests {
             // Whoever speaks an older version only.
             let alert = try #require(saidOfVersion.first?.alertSent)
             #expect(old.errors.contains("SSL alert number \(alert)"), "\(old.errors)")
-            #expect(rows(all, version.pid).map(\.alert) == [alert], "\(rows(all, version.pid))")
+            #expect(all.of(version.pid).map(\.alert) == [alert], "\(all.of(version.pid))")
             // What the script did: another message, half a hello, a reset.
-            let ends = rows(all, odd.pid)
+            let ends = all.of(odd.pid)
             #expect(ends.count == 3 && ends.allSatisfy { $0.outcome == "failed" }, "\(ends)")
             #expect(ends.first?.alert == saidOfOdd.first?.alertSent, "\(ends) \(saidOfOdd)")
             // The transport's end is the cause, whatever the library has said to nobody.
@@ -223,7 +219,7 @@ extension KernelTests {
             let again = resumed.output.matches(of: /\n(New|Reused), TLSv1.2/).map { String($0.1) }
             let all = try capture.finish(expecting: 3 + again.count) { $0.pid == server.pid }
             expectSane(all)
-            let own = rows(all, server.pid)
+            let own = all.of(server.pid)
             #expect(own.count == 3 + again.count && own.allSatisfy { $0.isServer && $0.stack == "wolfssl" }, "\(all)")
             for (row, curl) in zip(own, curls) {
                 #expect(row.isCompleted && row.remote == curl.local && row.socketConfidence == "exact", "\(row)")

@@ -111,8 +111,10 @@ import Testing
         let schema = try #require(try JSONSerialization.jsonObject(with: Data(text.utf8)) as? [String: Any])
         let always = try #require(schema["dependentRequired"] as? [String: [String]])
         let rules = try #require(schema["allOf"] as? [[String: Any]])
-        let ofLibraries = try #require(
-            rules.compactMap { ($0["then"] as? [String: Any])?["dependentRequired"] as? [String: [String]] }.first)
+        let conditional = rules.compactMap { rule in
+            (rule["then"] as? [String: Any])?["dependentRequired"] as? [String: [String]]
+        }
+        let ofLibraries = try #require(conditional.first)
         let samples: [(name: String, handshake: Handshake, rules: [[String: [String]]])] = [
             ("all", full(), [always, ofLibraries]), ("none", bare(), [always, ofLibraries]),
             ("packets, no process", least(), [always]),

@@ -18,8 +18,8 @@ import Testing
             ])
         #expect(
             UnobservedReport.lines([sighting("/c\u{1b}", .late(12_345_678))], omitted: 0) == [
-                "observed late: /c\u{fffd} (client): probes were attached 12 ms after the library was loaded; earlier "
-                    + "handshakes are missing"
+                "observed late: /c\u{fffd} (client): probes were attached 12 ms after the library was loaded; "
+                    + "handshakes before that are missing"
             ])
         #expect(UnobservedReport.lines([], omitted: 0).isEmpty)
         #expect(

@@ -72,6 +72,8 @@ struct Session {
     var closed: UInt64?
     /// By the peer, while the descriptor stays: the application has not given it up.
     var isReset = false
+    /// What the socket had failed with, as a transport's result; 0 nothing.
+    var connectionError: Int32 = 0
     /// `parts` as they stood then, once a call has come back after it.
     var partsAtClose: SessionParts?
 

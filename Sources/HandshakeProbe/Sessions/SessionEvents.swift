@@ -166,5 +166,6 @@ extension SessionTable {
         // on its way. Its return tells how the handshake ended; where none comes, this moment was the end.
         sessions[place].closed = event.header.time_ns
         sessions[place].isReset = event.isReset
+        sessions[place].connectionError = -Int32(event.error)
     }
 }

@@ -33,6 +33,8 @@ package struct SessionRules: Sendable {
     var isFatal: @Sendable (_ alert: Int32, _ reason: Int32) -> Bool = { _, _ in true }
     /// Whether a call that was entered as `tentative` or `look`, and has not completed a handshake, was none.
     var isNone: @Sendable (_ event: borrowing CallReturn, _ role: Role) -> Bool = { _, _ in false }
+    /// Whether calls report an error of the connection. Where they do not, the one that it had when it was closed is the failure.
+    var reportsConnectionErrors = true
     /// Where handshakes are told by their messages: what is sent that is no handshake message.
     var sent: @Sendable (_ what: SentEnvelope) -> SentMessage? = { _ in nil }
 }

@@ -119,7 +119,16 @@ struct SessionTable {
 
     private mutating func endClosed(_ key: SessionKey) {
         guard let closed = sessions[key]?.closed else { return }
-        end(key, at: closed, outcome: .abandoned)
+        endUnheard(key, at: closed)
+    }
+
+    /// Ends a session of which its library has said nothing more: abandoned, unless its connection has failed and the library does
+    /// not report such failures.
+    private mutating func endUnheard(_ key: SessionKey, at time: UInt64) {
+        guard let session = sessions[key], let profile = entry(session.profile), !profile.rules.reportsConnectionErrors,
+            let reason = session.connectionError == 0 ? nil : TransportError.reason(session.connectionError)
+        else { return end(key, at: time, outcome: .abandoned) }
+        end(key, at: time, outcome: .failed, reason: FailureReason(reason: reason))
     }
 
     /// Ends a session whose failure was told, whether the alert was sent or not, or whose alert was, whether the failure is told
@@ -148,7 +157,7 @@ struct SessionTable {
     /// Ends a session whose object or process is gone: at that moment, or when its socket had closed before.
     mutating func abandon(_ key: SessionKey, at time: UInt64) {
         if endFailed(key) { return }
-        end(key, at: min(sessions[key]?.closed ?? time, time), outcome: .abandoned)
+        endUnheard(key, at: min(sessions[key]?.closed ?? time, time))
     }
 
     func entry(_ index: UInt16) -> ProfileEntry? {

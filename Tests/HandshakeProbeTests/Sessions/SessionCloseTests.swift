@@ -106,6 +106,38 @@ import Testing
         #expect(finished.map(\.outcome) == [.abandoned])
     }
 
+    @Test(
+        "The error that a connection had at its close is the failure, where the library reports none",
+        arguments: [
+            (104, .failed, "connection_reset"), (32, .failed, "peer_closed"), (110, .failed, "transport_error"),
+            (0, .abandoned, nil),
+        ] as [(UInt16, Outcome, String?)])
+    func connectionError(_ error: UInt16, _ outcome: Outcome, _ reason: String?) {
+        var silent = SessionRules.openSSL
+        silent.reportsConnectionErrors = false
+        func table(_ rules: SessionRules) -> SessionTable {
+            var table = self.table(rules: rules)
+            table.callEntered(enter(100))
+            table.socketUsed(used(105))
+            table.callReturned(back(130, from: 100, result: -1, flow: Flow.reading, io: -EAGAIN))
+            table.socketClosed(closed(200, error: error))
+            return table
+        }
+        var left = table(silent)
+        left.endClosed()
+        var freed = table(silent)
+        freed.stepped(alone(step(900, .objectFree)))
+        for finished in [left.takeFinished(), freed.takeFinished()] {
+            #expect(finished.map(\.outcome) == [outcome] && finished.map(\.reason) == [reason], "\(finished)")
+            #expect(finished.map(\.end) == [200] && finished.map(\.alert) == [nil], "\(finished)")
+        }
+        // Others' calls would have said so.
+        var told = table(.openSSL)
+        told.endClosed()
+        let finished = told.takeFinished()
+        #expect(finished.map(\.outcome) == [.abandoned] && finished.map(\.reason) == [nil], "\(finished)")
+    }
+
     @Test("A socket that closes inside a call ends the call as well, and it takes no longer than the session")
     func closedInsideCall() {
         var table = table()

@@ -81,5 +81,5 @@ enum Reason {
 /// Of a TCP socket, the kernel's (include/net/tcp_states.h).
 enum TCPState {
     static let established: UInt32 = 1
-    static let closed: UInt32 = 7
+    static let closed: UInt16 = 7
 }

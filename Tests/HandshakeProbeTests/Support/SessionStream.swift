@@ -129,9 +129,10 @@ extension SessionStream {
         return event
     }
 
-    func closed(_ time: UInt64, cookie: UInt64 = 9) -> tlswatch_socket_closed {
+    func closed(_ time: UInt64, cookie: UInt64 = 9, error: UInt16 = 0) -> tlswatch_socket_closed {
         tlswatch_socket_closed(
-            header: header(time), number: cookie, old_state: TCPState.established, new_state: TCPState.closed)
+            header: header(time), number: cookie, old_state: TCPState.established, new_state: TCPState.closed,
+            error: error)
     }
 
     /// One call that waits for the peer, and then the socket closes.

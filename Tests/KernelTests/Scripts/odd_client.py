@@ -3,7 +3,8 @@
 Usage: odd_client.py PORT HOW. close: says nothing and closes. garbage: sends what is no TLS and closes.
 hold: says nothing and stays. hello: sends a ClientHello and stays. half: sends half of one and closes. pieces: sends one in two
 pieces, the second when the first has arrived, and completes the handshake. http: asks for a page without TLS and reads what
-comes. reset: sends a ClientHello and resets the connection when the answer has begun. Prints `done` once that has happened.
+comes. reset: sends a ClientHello and resets the connection when the answer has begun. refuse: does not accept the server's
+certificate, says so (`sent` and the alert's bytes), and stays until the server closes. Prints `done` once that has happened.
 """
 import fcntl
 import signal
@@ -30,6 +31,28 @@ elif how in ("hello", "half", "pieces", "reset"):
     except ssl.SSLWantReadError:
         hello = outgoing.read()
     connection.sendall(hello if how in ("hello", "reset") else hello[: len(hello) // 2])
+elif how == "refuse":
+    connection.settimeout(20)
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    tls = context.wrap_bio(incoming, outgoing, server_hostname="a.example")
+    refused = False
+    while not refused:
+        try:
+            tls.do_handshake()
+        except ssl.SSLWantReadError:
+            connection.sendall(outgoing.read())
+            incoming.write(connection.recv(65536))
+        except ssl.SSLCertVerificationError:
+            refused = True
+    alert = outgoing.read()
+    connection.sendall(alert)
+    print("sent", alert.hex(), flush=True)
+    try:
+        while connection.recv(65536):
+            pass
+    except ConnectionResetError:
+        pass
 if how in ("half", "pieces"):
     while fcntl.ioctl(connection, termios.TIOCOUTQ, b"\0" * 4) != b"\0" * 4:
         time.sleep(0.001)

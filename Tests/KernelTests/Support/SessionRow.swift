@@ -120,4 +120,6 @@ struct SessionRow: Codable, Equatable, Sendable {
 extension [SessionRow] {
     /// As they began.
     var inOrder: [SessionRow] { sorted { ($0.time ?? "") < ($1.time ?? "") } }
+    /// A process's, as they began.
+    func of(_ pid: some BinaryInteger) -> [SessionRow] { filter { $0.pid == Int(pid) }.inOrder }
 }

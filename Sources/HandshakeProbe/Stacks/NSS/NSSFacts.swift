@@ -22,6 +22,9 @@ enum NSSFact {
     static let nameLength = Fact(15, "nameLength")
     /// `sslZeroRttState`.
     static let earlyData = Fact(16, "earlyData")
+    /// The low halves of pointers: the certificate of the peer, and that which this side has sent; 0 none.
+    static let peerCertificate = Fact(17, "peerCertificate")
+    static let ownCertificate = Fact(18, "ownCertificate")
 }
 
 /// Where an `sslSocket` has the facts, from the code of the exported functions that tell them.
@@ -45,10 +48,12 @@ struct FactLayout {
         deriveProtocol()
         deriveNames()
         deriveEarlyData()
+        deriveCertificates()
         for (fact, source) in [
             (NSSFact.cipher, "SSL_GetChannelInfo"), (NSSFact.group, "SSL_GetChannelInfo"),
             (NSSFact.resumed, "SSL_GetChannelInfo"), (.alpn, "SSL_GetNextProto"), (.sni, "SSL_GetNegotiatedHostInfo"),
             (.otherSNI, "SSL_RevealURL"), (NSSFact.earlyData, "SSL_GetChannelInfo"),
+            (NSSFact.peerCertificate, Self.peerCertificate), (NSSFact.ownCertificate, Self.ownCertificate),
         ] where paths[fact] == nil { notes.append("no \(fact): the code of \(source) does not tell its place") }
     }
 
@@ -180,6 +185,25 @@ struct FactLayout {
         return false
     }
 
+    private static let peerCertificate = "SSL_PeerCertificate"
+    private static let ownCertificate = "SSL_LocalCertificate"
+
+    /// What the getters return copies of.
+    private mutating func deriveCertificates() {
+        for (fact, getter) in [
+            (NSSFact.peerCertificate, Self.peerCertificate), (NSSFact.ownCertificate, Self.ownCertificate),
+        ] {
+            let found = Set(
+                layout.events(getter).compactMap { event -> [Int32]? in
+                    guard case .called(_, let arguments) = event.asCall,
+                        let path = layout.path(arguments[0], width: 8), path.count == 1
+                    else { return nil }
+                    return path
+                })
+            if found.count == 1, let path = found.first { paths[fact] = FactPath(offsets: path, size: 4) }
+        }
+    }
+
     private mutating func deriveNames() {
         for event in layout.events("SSL_RevealURL") {
             guard case .called(_, let arguments) = event.asCall, let path = layout.path(arguments[0], width: 8),
@@ -211,7 +235,10 @@ extension AbstractInterpreter.Event {
 
 extension NSS {
     /// The order in which facts give way where there are more reads than a handshake is worth.
-    static let expendable: [Fact] = [NSSFact.earlyData, .sni, .otherSNI, NSSFact.group, NSSFact.cipher]
+    static let expendable: [Fact] = [
+        NSSFact.ownCertificate, NSSFact.peerCertificate, NSSFact.earlyData, .sni, .otherSNI, NSSFact.group,
+        NSSFact.cipher,
+    ]
 }
 
 extension SessionFacts {
@@ -231,5 +258,12 @@ extension SessionFacts {
         if let state = event.scalar(NSSFact.protocolState), NSSState.agreed.contains(state) { alpn = event.alpn }
         sni = event.sni
         if version == 0x0304 { earlyData = event.scalar(NSSFact.earlyData).flatMap(NSSState.earlyData) }
+        // A resumed handshake has no certificates, though the socket has those of the first one.
+        if resumed == true { clientCertificateRequested = false }
+        let certificate = event.scalar(role == .server ? NSSFact.peerCertificate : NSSFact.ownCertificate)
+        // That one was asked for and not given leaves no trace.
+        if resumed == false, let certificate, certificate != 0 {
+            (clientCertificateRequested, clientCertificateGiven) = (true, true)
+        }
     }
 }

@@ -29,7 +29,8 @@ extension SessionRules {
             ],
             doneResult: NSSState.done),
         isFatal: { alert, level in NSSState.isFatal(alert: alert, level: level) },
-        isNone: { event, _ in NSSState(event.state).wait == NSSState.idle }
+        isNone: { event, _ in NSSState(event.state).wait == NSSState.idle },
+        reportsConnectionErrors: false
     )
 }
 

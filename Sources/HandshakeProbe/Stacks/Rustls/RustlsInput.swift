@@ -17,6 +17,9 @@ struct RustlsInput {
     private let registers: [UInt8: Int64]
     /// The instruction from which on they have it, until one writes them.
     private let since: Int
+    /// Of one that is inlined in another function, which instructions may follow the place where the placeholder is stored: what
+    /// that function has written before says nothing.
+    private let isBehind: [Bool]?
     /// How far behind the connection's beginning is what the library hands around as the connection; `nil` where nothing is sent
     /// from here.
     private var common: Int64?
@@ -58,8 +61,9 @@ struct RustlsInput {
             if instruction.kind == TLSWATCH_OP_JCC, found != nil { break }
         }
         guard let found, found.state > 0, found.state < 1 << 15 else { return nil }
-        (self.extent, self.body, self.slots) = (extent, body, Self.writtenOnce(kept, body))
+        (self.extent, self.body, self.slots) = (extent, body, Self.writtenOnce(kept, body, nil))
         (state, placeholder) = found
+        isBehind = nil
         self.registers = registers.filter { Self.kept.contains($0.key) }
         since = seen
         common = findCommon(context)
@@ -89,7 +93,11 @@ struct RustlsInput {
             }
             Self.follow(instruction, &registers, &slots)
         }
-        (self.extent, self.body, self.slots) = (extent, body, Self.writtenOnce(slots, body))
+        let graph = FunctionGraph(context.code, extent)
+        let isBehind = graph.index(of: body[store].address).map { graph.reached(from: [$0], avoiding: []) }
+        (self.extent, self.body, self.isBehind) = (extent, body, isBehind)
+        // Prepared before the store, they are as they were then.
+        self.slots = Self.writtenOnce(slots, body, nil)
         (state, placeholder) = (body[store].first.value, body[store].second.value & 0xff)
         self.registers = Self.kept.contains(base) ? [base: 0] : [:]
         since = store
@@ -129,11 +137,15 @@ struct RustlsInput {
         if let value, first.isRegister { registers[first.reg] = value }
     }
 
-    /// Of the slots those that a function writes once.
-    private static func writtenOnce(_ slots: [Int64: Int64], _ body: [Instruction]) -> [Int64: Int64] {
+    /// Of the slots those that a function writes once, where only some of its instructions count.
+    private static func writtenOnce(
+        _ slots: [Int64: Int64], _ body: [Instruction], _ counts: [Bool]?
+    ) -> [Int64: Int64] {
         slots.filter { slot, _ in
-            body.count { instruction in
-                instruction.first.isMemory && instruction.first.base == UInt8(Register.rsp)
+            body.indices.count { index in
+                let instruction = body[index]
+                return counts?[index] ?? true && instruction.first.isMemory
+                    && instruction.first.base == UInt8(Register.rsp)
                     && instruction.first.index == UInt8(TLSWATCH_NO_REGISTER)
                     && instruction.kind != TLSWATCH_OP_CMP && instruction.kind != TLSWATCH_OP_TEST
                     && instruction.kind != TLSWATCH_OP_CALL && instruction.kind != TLSWATCH_OP_JMP
@@ -172,13 +184,14 @@ struct RustlsInput {
         }
     }
 
-    /// The same of a stack slot that is written once.
+    /// The same of a stack slot that is written once, as far as it counts.
     private func stored(_ slot: Int64, depth: Int) -> Int64? {
-        guard Self.writtenOnce([slot: 0], body)[slot] != nil else { return nil }
-        let store = body.firstIndex {
-            $0.kind == TLSWATCH_OP_MOV && $0.first.isMemory && $0.first.base == UInt8(Register.rsp)
-                && $0.first.index == UInt8(TLSWATCH_NO_REGISTER) && $0.first.value == slot && $0.first.width == 8
-                && $0.second.isRegister
+        guard Self.writtenOnce([slot: 0], body, isBehind)[slot] != nil else { return nil }
+        let store = body.indices.first { index in
+            let (first, second) = (body[index].first, body[index].second)
+            return isBehind?[index] ?? true && body[index].kind == TLSWATCH_OP_MOV && first.isMemory
+                && first.base == UInt8(Register.rsp) && first.index == UInt8(TLSWATCH_NO_REGISTER)
+                && first.value == slot && first.width == 8 && second.isRegister
         }
         return store.flatMap { value(of: body[$0].second.reg, before: $0, depth: depth) }
     }

@@ -62,14 +62,15 @@ import Testing
         let expected: [Fact] = [
             NSSFact.wait, .role, NSSFact.step, NSSFact.version, NSSFact.cipher, NSSFact.group, NSSFact.resumed,
             NSSFact.resumedByTicket, NSSFact.protocolState, NSSFact.nameLength, .alpn, .alpnLength, .sni, .otherSNI,
-            NSSFact.earlyData,
+            NSSFact.earlyData, NSSFact.ownCertificate, NSSFact.peerCertificate,
         ]
         #expect(Set(facts.keys) == Set(expected))
         func offset(_ fact: Fact) throws -> Int32 { try #require(facts[fact]?.offsets.first, "\(fact)") }
         // lib/ssl/sslimpl.h.
         let order = try [
-            offset(NSSFact.version), offset(.role), offset(NSSFact.group), offset(.otherSNI), offset(NSSFact.step),
-            offset(NSSFact.wait), offset(NSSFact.cipher), offset(NSSFact.resumed), offset(.sni),
+            offset(NSSFact.version), offset(.role), offset(NSSFact.ownCertificate), offset(NSSFact.peerCertificate),
+            offset(NSSFact.group), offset(.otherSNI), offset(NSSFact.step), offset(NSSFact.wait),
+            offset(NSSFact.cipher), offset(NSSFact.resumed), offset(.sni),
             offset(NSSFact.nameLength),
             offset(NSSFact.resumedByTicket), offset(.alpn), offset(.alpnLength), offset(NSSFact.protocolState),
         ]

@@ -136,6 +136,23 @@ import Testing
         }
     }
 
+    private static let inlined =
+        builds[0].file.replacing(builds[0].path, with: "")
+        + "python-granian-1.1.2/granian/_granian.cpython-311-x86_64-linux-gnu.so"
+
+    @Test(
+        "What takes the input is inlined where the slot with the connection has had another use before (granian 1.1.2)",
+        .enabled(if: Machine.has(inlined)))
+    func inlinedBehindOtherUses() throws {
+        let file = try ELFFile(path: Self.inlined)
+        let analysis = try Rustls.analyse(file)
+        #expect(analysis.version == "0.22.2")
+        let failures = analysis.sites.filter { $0.hook == .failed }
+        #expect(failures.map { file.address(ofFileOffset: $0.fileOffset) } == [0x87127])
+        #expect(failures.map(\.bytes) == [0x408], "the connection itself is what sends")
+        #expect(analysis.sites.contains { $0.hook == .completed })
+    }
+
     @Test("Other stacks, other releases of rustls, and what has no TLS, are not taken for it")
     func others() throws {
         let cache = Self.builds[0].file.replacing(Self.builds[0].path, with: "")
