@@ -10,4 +10,8 @@ package enum LargeBuffers {
     ///
     /// Once, at the start.
     package static func giveBack() { _ = tlswatch_map_buffers_from(size) }
+
+    /// Gives the kernel all memory back that is free by now, small pieces' too: a thread's arena shrinks by itself only as long as
+    /// nothing at its end is in use.
+    package static func giveBackFreed() { tlswatch_give_back_freed() }
 }

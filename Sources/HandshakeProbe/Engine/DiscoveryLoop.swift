@@ -63,15 +63,18 @@ final class DiscoveryLoop: @unchecked Sendable {
         defer {
             catalog.reader.setPatience(.steady)
             catalog.change { $0.isObserving = true }
+            // Most files that there are to read have been read.
+            LargeBuffers.giveBackFreed()
         }
         guard !onlyNamed else {
             for path in options.libraries { try add(library: path) }
             sweep()
             return
         }
-        // Also for processes that were chosen: their children may use what none of them has mapped yet.
-        addCached()
         catalog.addIfPresent(options.commandFiles)
+        // What chosen processes have mapped comes first, as long as there is room; their children may use more than that.
+        if !options.processes.isEmpty { sweep() }
+        addCached()
         sweep()
     }
 

@@ -21,11 +21,12 @@ with socket.create_server(("127.0.0.1", 0)) as listener:
         if how == "reset":
             peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         if how == "http":
-            peer.sendall(b"HTTP/1.0 400 Bad Request\r\n\r\n")
-            peer.shutdown(socket.SHUT_WR)
             try:
+                peer.sendall(b"HTTP/1.0 400 Bad Request\r\n\r\n")
+                # Not connected any more, if the peer has reset it by then.
+                peer.shutdown(socket.SHUT_WR)
                 while peer.recv(4096):
                     pass
-            except ConnectionResetError:
+            except OSError:
                 pass
         peer.close()
