@@ -19,7 +19,8 @@ final class NSSTools: Sendable {
             try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: false)
             try Self.tool("certutil", ["-N", "-d", "sql:" + path, "--empty-password"])
         }
-        try Self.tool("certutil", ["-A", "-d", database, "-n", "ca", "-t", "CT,C,C", "-a", "-i", certificates.authority])
+        try Self.tool(
+            "certutil", ["-A", "-d", database, "-n", "ca", "-t", "CT,C,C", "-a", "-i", certificates.authority])
         let both = directory.file("leaf.p12")
         try Self.tool(
             "openssl",
